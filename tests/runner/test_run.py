@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests the test runner on a small tree of stand-ins that pass, fail, skip,
+# crash, hang and leave things behind: each must be counted as what it is.
+import os
+import re
+import sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/..")
+from lib import *
+
+TREE, OUT = T + "/tree", T + "/b"
+
+
+def script(name, text, folder=TREE + "/tests/priv"):
+    os.makedirs(folder, exist_ok=True)
+    path = "%s/%s" % (folder, name)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, 0o755)
+
+
+def program(name, text):
+    script(name, "#!/bin/bash\n" + text, OUT + "/tests/unit/util")
+
+
+def runner(*argv):
+    env = {k: v for k, v in os.environ.items() if k != "ISOLA_IN_LAB"}
+    r = run("/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
+            "--build", "x=" + OUT, *argv, env=env, limit_s=60)
+    r.last = r.out.splitlines()[-1] if r.out else ""
+    return r
+
+
+def expect(what, last, *patterns):
+    """Runs the one test there is and removes it."""
+    r = runner("--timeout", "2", "priv", "unit")
+    good = r.last == last and all(re.search(p, r.out, re.M) for p in patterns)
+    good = good and r.rc == (0 if " 0 failed" in last and not last.startswith("0") else 1)
+    check(good, what, "wanted %s, %r\n%r" % (last, patterns, r))
+    run("rm", "-rf", TREE + "/tests/priv", OUT + "/tests")
+
+
+os.makedirs(TREE)
+expect("an empty tree is no success", "0 passed, 0 failed, 2 skipped", "^# nothing ran")
+
+script("test_a.sh", "echo 1..2; echo 'ok 1 - one'; echo 'ok 2 - two'; echo noise >&2")
+expect("passing cases are counted", "2 passed, 0 failed, 1 skipped",
+       r"^ok \d+ - priv/x test_a.sh: two$")
+
+script("test_a.sh", "echo 'ok 1 - one'; echo 'not ok 2 - two'; echo '# why'; echo loud >&2")
+expect("a failing case shows all output", "1 passed, 1 failed, 1 skipped",
+       r"^not ok \d+ - priv/x test_a.sh: two$", "^# [|] # why$", "^# [|] loud$")
+
+script("test_a.sh", "echo 'ok 1 - one'; echo 'ok 2 - two # SKIP no root here'")
+expect("a skipped case says why", "1 passed, 0 failed, 2 skipped",
+       r"^ok \d+ - priv/x test_a.sh: two # SKIP no root here$")
+
+script("test_a.sh", "echo needs a moon; exit 77")
+script("test_b.sh", "echo 'ok 1 - one'")
+expect("exit status 77 skips all", "1 passed, 0 failed, 2 skipped",
+       r"^ok \d+ - priv/x test_a.sh # SKIP needs a moon$")
+
+script("test_a.sh", "echo 1..3; echo 'ok 1 - one'")
+expect("a broken plan fails", "1 passed, 1 failed, 1 skipped", "planned 3 results, printed 1")
+
+script("test_a.sh", "echo 'ok 1 - one'; exit 3")
+expect("an exit status fails", "1 passed, 1 failed, 1 skipped", "exit status 3$")
+
+script("test_a.sh", "exit 0")
+expect("silence fails", "0 passed, 1 failed, 1 skipped", "printed no result")
+
+script("test_a.py", "print('ok 1 - one', flush=True); import os; os.abort()")
+expect("a crash fails", "1 passed, 1 failed, 1 skipped", "ended by SIGABRT after 1 results")
+
+script("test_a.sh", "trap '' TERM; echo 'ok 1 - one'; sleep 300 & while :; do sleep 1; done")
+expect("a hang is cut off", "1 passed, 1 failed, 1 skipped", "timed out after 2 s")
+
+script("test_a.sh", "# time limit: 1 s\necho 'ok 1 - one'; sleep 300")
+expect("a test may set its limit", "1 passed, 1 failed, 1 skipped", "timed out after 1 s")
+
+mark = "%d.25" % (100000 + os.getpid())
+script("test_a.sh", "echo 'ok 1 - one'; setsid -f sleep %s >/dev/null 2>&1" % mark)
+expect("a process left behind fails", "1 passed, 1 failed, 1 skipped",
+       r"left processes running$", r"^# [|] \d+ sleep %s$" % mark)
+is_(run("pgrep", "-fx", "sleep " + mark).out, "", "and it is gone")
+
+script("test_a.sh", "[ -d $ISOLA_TMP ] && echo 'ok 1 - one'; echo ERROR > $ISOLA_TMP/san.42")
+expect("a sanitizer report fails", "1 passed, 1 failed, 1 skipped", "^# [|] ERROR$")
+
+if os.geteuid() == 0:
+    script("test_a.sh", "mkdir $ISOLA_TMP/m; mount -t tmpfs x $ISOLA_TMP/m && echo 'ok 1 - one'\n"
+           "echo $ISOLA_TMP >" + T + "/where")
+    expect("a mount stays in the test's namespace", "1 passed, 0 failed, 1 skipped")
+    is_(os.path.exists(open(T + "/where").read().strip()), False, "and its folder is gone")
+    script("test_a.sh", "g=$(sed -nE 's/^([^ ]+ ){4}([^ ]+) .* - cgroup2 .*/\\2/p' "
+           "/proc/self/mountinfo | head -n 1)/$ISOLA_CGROUP\n"
+           "mkdir -p $g/a && echo 'ok 1 - one'; echo $g >" + T + "/where")
+    expect("a cgroup left behind fails", "1 passed, 1 failed, 1 skipped", "left cgroups")
+    is_(os.path.exists(open(T + "/where").read().strip()), False, "and it is gone, too")
+else:
+    skip("mounts and cgroups left behind", "needs root")
+
+# what CMocka 1.1 prints
+program("test_c", """cat <<'X'
+1..3
+ok 1 - a
+# 0x1 != 0x2
+not ok 2 - b
+no root here
+not ok 3 # SKIP c
+X
+exit 1""")
+expect("CMocka's results are read", "1 passed, 1 failed, 2 skipped",
+       r"^not ok \d+ - unit/x util/test_c: b$",
+       r"^ok \d+ - unit/x util/test_c: c # SKIP no root here$")
+
+script("test_a.sh", ". %s/tests/lib.sh\nis a a same; like abc '^a.c$' like\n"
+       "run sh -c 'echo x; exit 4'; is \"$rc $out\" '4 x' run\nskip s 'no s'; finish" % SRC)
+expect("lib.sh passes and skips", "3 passed, 0 failed, 2 skipped", "# SKIP no s$")
+script("test_a.sh", ". %s/tests/lib.sh\nis a b same; run_bounded 1 sleep 9; is $? 124 bound\n"
+       "exit" % SRC)
+expect("lib.sh notices an early end", "1 passed, 2 failed, 1 skipped",
+       "not ok .* the script ran to its end", "^# [|] # wanted: 'b'")
+script("test_a.py", "import sys; sys.path.insert(0, '%s/tests')\nfrom lib import *\n"
+       "is_(1, 1, 'one'); raise ValueError('oops')" % SRC)
+expect("lib.py notices an early end", "1 passed, 1 failed, 1 skipped", "ValueError: oops")
+script("test_a.py", "import sys; sys.path.insert(0, '%s/tests')\nfrom lib import *\n"
+       "skip_all('no moon')" % SRC)
+expect("lib.py skips all", "0 passed, 0 failed, 2 skipped", "# SKIP no moon")
+
+r = runner("nonsense")
+check(r.rc == 2 and "no suite 'nonsense'" in r.err, "an unknown suite is an error", r)
+finish()
