@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup - the cgroup v2 tree (Documentation/admin-guide/cgroup-v2.rst).
+ *
+ * The mount is found through /proc/self/mountinfo, wherever it is (hybrid
+ * machines have it at /sys/fs/cgroup/unified); paths are relative to it and
+ * begin with "/". A limit that the delegated controllers cannot enforce is an
+ * error that names the flag's controller, never dropped. */
+#pragma once
+
+#include "isola/err.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* O_PATH fd of the cgroup2 mount's root as this process sees it (owned), and
+ * its mount point if @ret_mount is not NULL (owned). -ENOENT when there is none. */
+int cgroup_mount_open(char **ret_mount, struct err *err);
+
+/* Path of our own cgroup ("/system.slice/isolad.service"), owned. */
+int cgroup_self(char **ret_path, struct err *err);
+
+/* Space-separated controllers usable in children of @path (cgroup.controllers). */
+int cgroup_controllers(const char *path, char **ret, struct err *err);
+
+/* Makes @path and its parents and enables in each parent's subtree_control
+ * what the parent has of the controllers in @want ("cpu memory"), best effort;
+ * what is missing shows when a limit is applied. Returns an O_RDONLY|O_DIRECTORY
+ * fd that clone3(CLONE_INTO_CGROUP) and openat can use. What it made is removed
+ * again on failure. */
+int cgroup_make(const char *path, const char *want, struct err *err);
+
+/* Opens an existing one: O_RDONLY|O_DIRECTORY fd or -errno. */
+int cgroup_open(const char *path);
+
+/* cgroup.kill (or, before Linux 5.14, SIGKILL to each until empty), wait until
+ * not populated (bounded by @timeout_ms), remove the folder and its children.
+ * A missing one is fine. Thaws are not needed: kill reaches frozen tasks. */
+int cgroup_destroy(const char *path, int timeout_ms, struct err *err);
+
+int cgroup_freeze(int cgroup_fd, bool frozen, int timeout_ms, struct err *err);
+
+/* Writes the pid of the caller ("0") or @pid into cgroup.procs. */
+int cgroup_attach(int cgroup_fd, pid_t pid);
+
+/* Checks (@apply false) or applies the OCI linux.resources object: memory, cpu
+ * (v1 shares converted to weight as runc does), pids, blockIO, cpuset,
+ * hugepageLimits, rdma, unified. Devices: see devices below. */
+int cgroup_resources(int cgroup_fd, json_object *resources, bool apply, struct err *err);
+
+/* Compiles linux.resources.devices to a BPF_PROG_TYPE_CGROUP_DEVICE program and
+ * attaches it, replacing ours in place. */
+int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err);
+
+/* memory.events "oom_kill" + "oom_group_kill"; 0 without a memory controller. */
+uint64_t cgroup_oom_kills(int cgroup_fd);
+
+/* One sample; a value the cgroup cannot tell is UINT64_MAX. */
+struct cgroup_stat {
+	uint64_t cpu_usage_us, cpu_user_us, cpu_system_us;
+	uint64_t cpu_periods, cpu_throttled, cpu_throttled_us;
+	uint64_t memory_current, memory_peak, memory_max, memory_inactive_file, memory_anon,
+		memory_file;
+	uint64_t pids_current, pids_max;
+	uint64_t io_read_bytes, io_write_bytes, io_read_ops, io_write_ops;
+	uint64_t psi_cpu_some_us, psi_memory_some_us, psi_memory_full_us, psi_io_some_us,
+		psi_io_full_us;
+};
+int cgroup_stat_read(int cgroup_fd, struct cgroup_stat *ret);
+
+/* Calls @each for every pid in the cgroup and its children. */
+int cgroup_pids(int cgroup_fd, int (*each)(pid_t pid, void *arg), void *arg);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ctr - the container library: an OCI runtime-spec 1.2 config.json becomes a
+ * running container. Used by isola-keeper and isola-oci; it needs no daemon.
+ *
+ * Life of a container here:
+ *
+ *   spec_parse -> ctr_create -> [init waits at the start gate] -> ctr_start
+ *        |            |                                              |
+ *    no side        clone3 into the cgroup, stages in               payload
+ *    effects        init (named, so a hang says where)              runs
+ *
+ * and ctr_delete removes what create made, at whatever stage it stopped. All
+ * calls block; single-threaded callers only (init is cloned from the caller).
+ * Nothing here logs; every failure is an errno and a sentence. */
+#pragma once
+
+#include "isola/err.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- what to run ------------------------------------------------------- */
+
+/* A parsed, checked config.json; immutable. Unknown properties are ignored,
+ * invalid values refused here, before any side effect. Layout: src/ctr/spec.h. */
+struct ctr_spec;
+
+/* @doc: the config.json document, borrowed. Returns owned. -EINVAL names the
+ * property ("process.rlimits[0].type: unknown RLIMIT_FOO"). */
+int ctr_spec_parse(json_object *doc, struct ctr_spec **ret, struct err *err);
+void ctr_spec_free(struct ctr_spec *spec);
+
+/* The "process" object alone, as exec takes it. */
+struct ctr_process;
+int ctr_process_parse(json_object *doc, struct ctr_process **ret, struct err *err);
+void ctr_process_free(struct ctr_process *process);
+
+bool ctr_process_terminal(const struct ctr_process *process);
+const struct ctr_process *ctr_spec_process(const struct ctr_spec *spec); /* borrowed; may be NULL */
+
+/* What becomes "/". With @n_lower > 0 an overlay is built from descriptors:
+ * @lower_fds are O_PATH folders, topmost first; @upper_fd and @work_fd are -1
+ * for a read-only root. Otherwise spec.root.path is used, relative to the
+ * bundle. Layers are idmapped into the container's user namespace when it has
+ * one: on disk, files keep the image's own ids. All borrowed. */
+struct ctr_root {
+	const int *lower_fds;
+	size_t n_lower;
+	int upper_fd, work_fd;
+	bool volatile_upper; /* overlay "volatile": no sync on unmount */
+};
+
+struct ctr_create_args {
+	const char *id;
+	const struct ctr_spec *spec;
+	struct ctr_root root;
+	int bundle_fd;           /* folder of config.json */
+	const char *bundle_path; /* absolute; told to hooks */
+	/* cgroup below the cgroup2 mount ("/isola/ab12"); NULL = linux.cgroupsPath
+	 * of the spec, or, when that is absent, "/isola-oci/<id>". */
+	const char *cgroup;
+	int stdio[3];     /* given to the payload; -1 = /dev/null. Unused with a terminal */
+	int preserve_fds; /* 3 .. 3+n-1 reach the payload (LISTEN_FDS) */
+	int cache_fd;     /* private folder for compiled seccomp filters, or -1 */
+	/* Connected or listening SOCK_SEQPACKET|STREAM Unix socket at which init
+	 * waits before exec; -1 = an internal pair, opened by ctr_start(). */
+	int gate_fd;
+	bool no_new_keyring, no_pivot;
+	bool reaper; /* run the payload under a tiny init of ours (--init) */
+};
+
+/* A container as its parent sees it. */
+struct ctr {
+	char *id;
+	pid_t pid; /* of init, in our pid namespace */
+	int pidfd;
+	int console_fd;       /* pty master, -1 without a terminal */
+	char *cgroup;         /* below the cgroup2 mount; NULL = none used */
+	uint64_t start_ticks; /* /proc/<pid>/stat field 22: tells a reused pid */
+	struct ctr_gate *gate;
+};
+
+/* Makes everything up to, not including, the exec of the payload: cgroup and
+ * limits, namespaces, root, mounts, hooks up to createContainer. On failure
+ * everything it made is gone again. @ret is owned. */
+int ctr_create(const struct ctr_create_args *args, struct ctr **ret, struct err *err);
+
+/* Opens the gate; returns once the payload's exec happened. On failure err->code
+ * tells the shell's code: ENOENT 127, EACCES/ENOEXEC/EISDIR 126. */
+int ctr_start(struct ctr *ctr, const struct ctr_spec *spec, struct err *err);
+
+/* The same for a gate reached through a socket another process holds
+ * (isola-oci start). @sock: connected to the gate; taken. */
+int ctr_gate_open(int sock, struct err *err);
+
+/* Joins a running container and starts one more process there. */
+struct ctr_exec_args {
+	pid_t pid; /* of init */
+	int pidfd; /* of init; -1 = opened from @pid */
+	const char *cgroup;
+	const struct ctr_spec *spec; /* of the container: user namespace, seccomp */
+	const struct ctr_process *process;
+	int stdio[3];
+	int preserve_fds;
+	int cache_fd;
+	bool privileged; /* caller asked for all capabilities (docker exec --privileged) */
+};
+
+struct ctr_child {
+	pid_t pid;
+	int pidfd;
+	int console_fd; /* pty master or -1 */
+};
+
+/* Returns once the process has executed. Errors as ctr_start(). The caller is
+ * the child's parent and reaps it. */
+int ctr_exec(const struct ctr_exec_args *args, struct ctr_child *ret, struct err *err);
+
+/* Kills what is left, removes the cgroup, runs poststop hooks. A missing part
+ * is fine. Frees nothing of @ctr but what the kernel holds. */
+int ctr_delete(struct ctr *ctr, const struct ctr_spec *spec, struct err *err);
+void ctr_free(struct ctr *ctr);
+
+/* Sends @signo to init by pidfd; with @all, to every process of the cgroup. */
+int ctr_kill(const struct ctr *ctr, int signo, bool all, struct err *err);
+
+/* cgroup.freeze; returns when the kernel reports it (bounded; thaws on failure). */
+int ctr_freeze(const struct ctr *ctr, bool frozen, struct err *err);
+
+/* Applies an OCI linux.resources object to the running container: checked whole
+ * before the first write. */
+int ctr_update(const struct ctr *ctr, json_object *resources, struct err *err);
+
+/* The default config.json of `isola-oci spec`; owned. */
+json_object *ctr_spec_default(bool rootless);
+/* The features document (runtime-spec features.md); owned. */
+json_object *ctr_features(void);
+/* The default seccomp profile as an OCI linux.seccomp object for a process with
+ * these capabilities ("CAP_..." strings, array); owned. */
+json_object *ctr_seccomp_default(json_object *caps, struct err *err);

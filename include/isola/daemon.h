@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemon - everything the API layer may ask of isolad's core.
+ *
+ * Loop thread only; nothing blocks. A call that takes an op_done_fn calls it
+ * exactly once, from a later turn of the loop (never before it returns), also
+ * when the requester has gone meanwhile: the caller's @arg must live that long.
+ * Errors carry an errno that the API maps: ENOENT 404, EINVAL 400, EEXIST and
+ * EBUSY 409, EALREADY 304 (nothing to do), EOPNOTSUPP 501, ENOSPC and the rest
+ * 500. */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/instance.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct isolad;
+
+/* @err is NULL on success; @result is borrowed and may be NULL. */
+typedef void op_done_fn(void *arg, const struct err *err, json_object *result);
+
+uv_loop_t *isolad_loop(struct isolad *d);
+
+/* ---- registry (registry.c) ---- */
+
+/* By full name ("/name" too), full id, or unique id prefix. NULL with ENOENT
+ * ("No such container: x") or EINVAL when the prefix is ambiguous. Borrowed. */
+struct instance *registry_find(struct isolad *d, const char *ref, struct err *err);
+struct list *registry_list(struct isolad *d); /* of struct instance.node */
+
+/* ---- life of an instance (life.c, create.c) ---- */
+
+/* @body: Docker's ContainerCreateRequest, borrowed; @name NULL = make one up.
+ * Checks everything (names the field) and leaves nothing on failure. Result:
+ * {"Id", "Warnings"}. ENOENT with "No such image: x" when the image is missing. */
+void instance_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done,
+		     void *arg);
+void instance_start(struct instance *inst, op_done_fn *done, void *arg);
+/* @signal 0 = the container's own; @timeout_s -1 = wait for ever, -2 = its own. */
+void instance_stop(struct instance *inst, int signal, int timeout_s, op_done_fn *done, void *arg);
+void instance_restart(struct instance *inst, int signal, int timeout_s, op_done_fn *done,
+		      void *arg);
+void instance_kill(struct instance *inst, int signal, op_done_fn *done, void *arg);
+void instance_pause(struct instance *inst, op_done_fn *done, void *arg);
+void instance_unpause(struct instance *inst, op_done_fn *done, void *arg);
+void instance_remove(struct instance *inst, bool force, bool volumes, op_done_fn *done, void *arg);
+void instance_rename(struct instance *inst, const char *name, op_done_fn *done, void *arg);
+/* @body: Docker's ContainerUpdateRequest. Result: {"Warnings"}. */
+void instance_update(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
+void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg);
+
+enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
+/* Result: {"StatusCode", "Error"?: {"Message"}}. Returns a handle for
+ * instance_wait_cancel(), valid until @done was called. */
+struct waiter *instance_wait(struct instance *inst, enum wait_condition until, op_done_fn *done,
+			     void *arg);
+/* After this @done is not called any more. */
+void instance_wait_cancel(struct waiter *waiter);
+
+/* ---- streams (stream.c): sockets handed to the keeper ---- */
+
+struct stream_request {
+	int fd;           /* connected client socket, response head already written; taken */
+	const void *head; /* bytes read beyond the request; borrowed */
+	size_t head_size;
+	bool want_stdin, want_stdout, want_stderr;
+	bool mux;                /* 8-byte frames */
+	const char *detach_keys; /* NULL = default ctrl-p,ctrl-q */
+};
+/* Works on created and running instances. @done once the stream is registered. */
+void instance_attach(struct instance *inst, const struct stream_request *req, op_done_fn *done,
+		     void *arg);
+
+struct logs_request {
+	int fd; /* as above */
+	bool follow, want_stdout, want_stderr, timestamps, details, mux, chunked;
+	int64_t since_ns, until_ns; /* 0 = unset */
+	int64_t tail;               /* -1 = all */
+};
+void instance_logs(struct instance *inst, const struct logs_request *req, op_done_fn *done,
+		   void *arg);
+/* 0, or EOPNOTSUPP when the instance has log driver "none": to be asked before
+ * the response head is written. */
+int instance_logs_check(struct instance *inst, struct err *err);
+
+/* ---- exec (exec.c) ---- */
+
+struct exec;
+/* @body: Docker's ExecConfig. */
+int exec_create(struct instance *inst, json_object *body, char ret_id[ID_SIZE], struct err *err);
+struct exec *exec_find(struct isolad *d, const char *id, struct err *err);
+/* 0 when exec_start() may be called now; ENOENT, EBUSY (409: paused, not
+ * running, already started). Asked before the response head is written. */
+int exec_start_check(struct exec *exec, struct err *err);
+bool exec_tty(const struct exec *exec);
+/* What the exec's AttachStdin/out/err asked for. */
+void exec_wants(const struct exec *exec, bool *ret_in, bool *ret_out, bool *ret_err);
+/* @req NULL = detached. */
+void exec_start(struct exec *exec, const struct stream_request *req, int h, int w, op_done_fn *done,
+		void *arg);
+void exec_resize(struct exec *exec, int h, int w, op_done_fn *done, void *arg);
+json_object *exec_inspect(struct exec *exec); /* Docker's ExecInspect, owned */
+
+/* ---- views (view.c, stats.c, top.c, system.c): Docker's JSON, owned ---- */
+
+json_object *view_inspect(struct instance *inst);
+json_object *view_summary(struct instance *inst); /* an element of /containers/json */
+/* @filters: Docker's {"status":["running"],...} already type-checked as object of
+ * string arrays (or of {"v":true} maps, the old form). -EINVAL for an unknown or
+ * malformed filter, naming it; 1 match, 0 no match. */
+int view_matches(struct instance *inst, json_object *filters, struct err *err);
+/* {"SizeRw","SizeRootFs"}; walks the disk in a worker thread. */
+void view_size(struct instance *inst, op_done_fn *done, void *arg);
+/* One Docker stats sample; @prev (may be NULL) fills precpu_stats. */
+json_object *stats_sample(struct instance *inst, json_object *prev, struct err *err);
+/* {"Titles","Processes"}; @ps_args as for ps(1), a supported subset. */
+json_object *top_list(struct instance *inst, const char *ps_args, struct err *err);
+json_object *system_info(struct isolad *d);
+json_object *system_version(struct isolad *d);
+
+/* ---- images (images.c) ---- */
+
+/* By reference, id or id prefix; an IMAGE_RECORD, borrowed until the loop's next
+ * turn. NULL with ENOENT "No such image: x". */
+json_object *image_find(struct isolad *d, const char *ref, struct err *err);
+/* References that name the image ("busybox:latest", familiar), owned array. */
+json_object *image_refs(struct isolad *d, const char *id);
+json_object *image_list(struct isolad *d, bool all, json_object *filters, struct err *err);
+json_object *image_inspect(struct isolad *d, const char *ref, struct err *err);
+void image_tag(struct isolad *d, const char *ref, const char *repo_tag, op_done_fn *done,
+	       void *arg);
+/* Result: [{"Untagged"},{"Deleted"}]. EBUSY when an instance needs it. */
+void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *done, void *arg);
+void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void *arg);
+
+/* A job whose input is a stream: the caller writes the archive to *@ret_fd (a
+ * pipe, non-blocking, owned by the caller, close = end of input) and gets each
+ * progress line as it comes. */
+typedef void image_progress_fn(void *arg, const char *line, size_t size);
+struct image_import {
+	const char *ref;      /* may be NULL: untagged */
+	const char *message;  /* may be NULL */
+	json_object *changes; /* array of strings or NULL */
+	const char *platform; /* or NULL */
+};
+struct image_job;
+/* @import NULL = load. @done: result is the job's {"ID","Refs"}. */
+int image_job_start(struct isolad *d, const struct image_import *import,
+		    image_progress_fn *progress, op_done_fn *done, void *arg,
+		    struct image_job **ret_job, int *ret_fd, struct err *err);
+/* Kills the helper (the client went away); @done still comes, with an error. */
+void image_job_cancel(struct image_job *job);
+
+/* ---- events (events.c) ---- */
+
+/* @event: Docker's event object {"Type","Action","Actor","time","timeNano",...},
+ * borrowed. */
+typedef void event_fn(void *arg, json_object *event);
+struct subscription;
+/* @filters as view_matches (type, event, container, image, label, daemon).
+ * Events since @since_ns that the ring still holds (256) come first, from a
+ * later turn. */
+struct subscription *events_subscribe(struct isolad *d, json_object *filters, int64_t since_ns,
+				      event_fn *on_event, void *arg, struct err *err);
+void events_unsubscribe(struct subscription *sub);
+/* @attributes: extra actor attributes, taken, may be NULL. */
+void events_emit_instance(struct instance *inst, const char *action, json_object *attributes);
+void events_emit_image(struct isolad *d, const char *action, const char *id, const char *ref);
+
+/* ---- the API layer's entry, called by main.c ---- */
+struct api_server;
+/* @listen_fd: listening Unix socket, taken. */
+int api_server_start(struct isolad *d, int listen_fd, struct api_server **ret, struct err *err);
+/* Stops accepting, ends streams it still owns; @closed from a later turn. */
+void api_server_stop(struct api_server *server, void (*closed)(void *arg), void *arg);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* num - see include/isola/num.h. */
+#include "isola/num.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+int num_parse_u64(const char *text, uint64_t *ret)
+{
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	char *end;
+	errno = 0;
+	unsigned long long v = strtoull(text, &end, 10);
+	if (*end)
+		return -EINVAL;
+	if (errno)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
+int num_parse_i64(const char *text, int64_t *ret)
+{
+	const char *digits = text + (*text == '-');
+	if (!isdigit((unsigned char)*digits))
+		return -EINVAL;
+	char *end;
+	errno = 0;
+	long long v = strtoll(text, &end, 10);
+	if (*end)
+		return -EINVAL;
+	if (errno)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
+int num_parse_range(const char *text, int64_t min, int64_t max, int64_t *ret)
+{
+	int64_t v;
+	int rc = num_parse_i64(text, &v);
+	if (rc < 0)
+		return rc;
+	if (v < min || v > max)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
+/* Parses "D[.D]" as a fixed-point number times @scale, exactly; stops at the
+ * first other character and returns it through @ret_end. */
+static int parse_scaled(const char *text, int64_t scale, int64_t *ret, const char **ret_end)
+{
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	char *end;
+	errno = 0;
+	long long whole = strtoll(text, &end, 10);
+	__int128 v = (__int128)whole * scale;
+	if (errno || v > INT64_MAX)
+		return -ERANGE;
+	if (*end == '.') {
+		end++;
+		if (!isdigit((unsigned char)*end))
+			return -EINVAL;
+		__int128 unit = (__int128)scale * 1000000000;
+		__int128 frac = 0;
+		for (; isdigit((unsigned char)*end); end++) {
+			unit /= 10;
+			frac += unit * (*end - '0');
+		}
+		v += frac / 1000000000;
+		if (v > INT64_MAX)
+			return -ERANGE;
+	}
+	*ret = (int64_t)v;
+	*ret_end = end;
+	return 0;
+}
+
+int num_parse_size(const char *text, int allow_unlimited, int64_t *ret_bytes)
+{
+	if (allow_unlimited && !strcmp(text, "-1")) {
+		*ret_bytes = -1;
+		return 0;
+	}
+	size_t n = strspn(text, "0123456789.");
+	static const char units[] = "bkmgtp";
+	int64_t scale = 1;
+	const char *suffix = text + n;
+	if (*suffix) {
+		const char *u = strchr(units, tolower((unsigned char)*suffix));
+		if (!u)
+			return -EINVAL;
+		scale = (int64_t)1 << (10 * (u - units));
+		const char *rest = suffix + 1;
+		if (*rest && (u == units || (strcasecmp(rest, "b") && strcasecmp(rest, "ib"))))
+			return -EINVAL;
+	}
+	const char *end;
+	int64_t v;
+	int rc = parse_scaled(text, scale, &v, &end);
+	if (rc < 0)
+		return rc;
+	if (end != suffix)
+		return -EINVAL;
+	*ret_bytes = v;
+	return 0;
+}
+
+int num_parse_nano(const char *text, int64_t *ret_nano)
+{
+	const char *end, *dot = strchr(text, '.');
+	if (dot && strlen(dot + 1) > 9)
+		return -EINVAL;
+	int64_t v;
+	int rc = parse_scaled(text, 1000000000, &v, &end);
+	if (rc < 0 || *end)
+		return rc < 0 ? rc : -EINVAL;
+	*ret_nano = v;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int64_t ns;
+} duration_units[] = {
+	{ "ns", 1 },         { "us", 1000 },       { "ms", 1000000 },
+	{ "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 },
+};
+
+static int64_t duration_unit(const char **text)
+{
+	for (size_t i = 0; i < sizeof(duration_units) / sizeof(duration_units[0]); i++) {
+		size_t n = strlen(duration_units[i].name);
+		if (!strncmp(*text, duration_units[i].name, n) &&
+		    !isalpha((unsigned char)(*text)[n])) {
+			*text += n;
+			return duration_units[i].ns;
+		}
+	}
+	return 0;
+}
+
+int num_parse_duration(const char *text, int64_t *ret_ns)
+{
+	int64_t sum = 0;
+	if (!strcmp(text, "0")) {
+		*ret_ns = 0;
+		return 0;
+	}
+	if (!*text)
+		return -EINVAL;
+	while (*text) {
+		const char *number = text;
+		text += strspn(text, "0123456789.");
+		int64_t unit = duration_unit(&text);
+		if (!unit)
+			return -EINVAL;
+		const char *end;
+		int64_t v;
+		int rc = parse_scaled(number, unit, &v, &end);
+		if (rc < 0)
+			return rc;
+		if (isdigit((unsigned char)*end) || *end == '.')
+			return -EINVAL;
+		if (__builtin_add_overflow(sum, v, &sum))
+			return -ERANGE;
+	}
+	*ret_ns = sum;
+	return 0;
+}
+
+int64_t num_now_ns(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+char *num_format_time(int64_t ns, char *buf, size_t size)
+{
+	if (ns == 0) {
+		(void)snprintf(buf, size, "0001-01-01T00:00:00Z");
+		return buf;
+	}
+	time_t s = (time_t)(ns / 1000000000);
+	long frac = (long)(ns % 1000000000);
+	if (frac < 0) {
+		frac += 1000000000;
+		s--;
+	}
+	struct tm tm;
+	(void)gmtime_r(&s, &tm);
+	char day[32];
+	(void)strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(buf, size, "%s.%09ldZ", day, frac);
+	return buf;
+}
+
+static int parse_zone(const char *text, int64_t *ret_seconds)
+{
+	if (!strcmp(text, "Z") || !strcmp(text, "z")) {
+		*ret_seconds = 0;
+		return 0;
+	}
+	int h, m;
+	char sign, rest;
+	if (sscanf(text, "%c%2d:%2d%c", &sign, &h, &m, &rest) != 3)
+		return -EINVAL;
+	if ((sign != '+' && sign != '-') || h < 0 || h > 23 || m < 0 || m > 59)
+		return -EINVAL;
+	*ret_seconds = (sign == '-' ? -1 : 1) * (h * 3600 + m * 60);
+	return 0;
+}
+
+static int parse_rfc3339(const char *text, int64_t *ret_ns)
+{
+	struct tm tm = { 0 };
+	const char *p = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!p)
+		return -EINVAL;
+	int64_t frac = 0, zone;
+	if (*p == '.') {
+		int64_t unit = 100000000;
+		for (p++; isdigit((unsigned char)*p); p++, unit /= 10)
+			frac += unit * (*p - '0');
+	}
+	if (parse_zone(p, &zone) < 0)
+		return -EINVAL;
+	int64_t seconds = (int64_t)timegm(&tm) - zone;
+	if (__builtin_mul_overflow(seconds, (int64_t)1000000000, ret_ns))
+		return -ERANGE;
+	*ret_ns += frac;
+	return 0;
+}
+
+int num_parse_time(const char *text, int64_t *ret_ns)
+{
+	if (strchr(text, 'T') || strchr(text, '-')) {
+		int64_t ns;
+		int rc = parse_rfc3339(text, &ns);
+		if (rc == 0)
+			*ret_ns = ns;
+		return rc;
+	}
+	const char *end;
+	int64_t ns;
+	int rc = parse_scaled(text, 1000000000, &ns, &end);
+	if (rc < 0 || *end)
+		return rc < 0 ? rc : -EINVAL;
+	*ret_ns = ns;
+	return 0;
+}
