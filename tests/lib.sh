@@ -68,11 +68,11 @@ like() { # GOT EXTENDED-REGEX NAME
 }
 
 check() { # NAME COMMAND...: ok if it succeeds; shows what it printed if not
-	local name=$1 out rc=0
+	local name=$1 rc=0
 	shift
-	out=$("$@" 2>&1) || rc=$?
+	"$@" >"$T/.check" 2>&1 || rc=$?     # in this shell: it may set variables
 	if [ $rc = 0 ]; then ok "$name"; else
-		not_ok "$name" "exit status $rc of: $*" $'\n'"$out"
+		not_ok "$name" "exit status $rc of: $*" $'\n'"$(tr -d '\0' <"$T/.check")"
 	fi
 }
 
@@ -172,7 +172,8 @@ is_running() { # PID: alive and no zombie
 # start to start.  Returns 1, with the log shown, if the daemon does not answer.
 start_isolad() {
 	if [ -z "$NETNS_PID" ]; then
-		unshare --net -- sh -c 'ip link set lo up && exec sleep infinity' &
+		unshare --net -- sh -c 'ip link set lo up && exec sleep infinity' \
+			</dev/null >/dev/null 2>&1 &
 		NETNS_PID=$!
 		wait_for 5 in_net ip -o link show lo up
 	fi
