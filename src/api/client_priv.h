@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client_priv - what client.c (requests) and client_read.c (answers) share. */
+#pragma once
+
+#include "isola/client.h"
+
+#include <stdint.h>
+
+enum body_kind {
+	BODY_NONE,    /* nothing (more) to read */
+	BODY_LENGTH,  /* @left bytes */
+	BODY_CHUNKED, /* @left bytes of the current chunk, then its line end */
+	BODY_CLOSE,   /* until the daemon closes */
+};
+
+/* A body on its way out: one piece of @src_fd, framed if chunked. */
+struct upload {
+	int src_fd;
+	bool chunked;
+	uint64_t left; /* of a regular file; the daemon was told so */
+	bool at_end;   /* nothing more comes from src_fd */
+	size_t begin, end;
+	char buf[64 * 1024];
+};
+
+struct client {
+	struct client_host host;
+	int fd; /* -1 = not connected */
+	int status;
+	enum body_kind body;
+	uint64_t left;
+	bool in_chunk;  /* the current chunk's line end is still to be read */
+	bool keep_open; /* another request may follow on this connection */
+	char content_type[64];
+	struct upload *upload;    /* NULL = none */
+	struct json_tokener *tok; /* of client_next_json() */
+	size_t begin, end;        /* bytes taken out of the socket, not yet read */
+	char buf[8192];           /* a head or a chunk's line must fit */
+};
+
+/* Sends what can be sent of the upload and waits until the socket can be read.
+ * 0, or -errno. (client.c) */
+int client_pump(struct client *c, struct err *err);
+
+/* Takes a parsed head's meaning out of @head (status line to empty line,
+ * @size bytes). -EPROTO when malformed. (client_read.c) */
+int client_parse_head(struct client *c, const char *head, size_t size, struct err *err);
