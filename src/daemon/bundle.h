@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bundle - an instance as the files its keeper reads (include/isola/keeper.h). */
+#pragma once
+
+#include "isola/instance.h"
+
+/* Writes config.json (OCI), keeper.json, hosts, hostname and resolv.conf into
+ * the run folder @run_dir_fd (tmpfs: plain writes, no fsync; the keeper is
+ * spawned only afterwards, so none needs to be atomic). The writable layer is
+ * <state dir>/upper and /work, which exist. Called before every start. */
+int bundle_write(struct instance *inst, int run_dir_fd, struct err *err);
+
+/* The OCI "process" of an exec with Docker's ExecConfig @exec_config (type-
+ * checked by exec.c): the container's own process with args, env added, cwd,
+ * terminal, user (annotated as for the container itself), and capabilities as
+ * the new user or Privileged want them. Owned by the caller. */
+int bundle_exec_process(struct instance *inst, json_object *exec_config, json_object **ret_process,
+			struct err *err);

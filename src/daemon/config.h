@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config - what isolad was told: defaults, then the config file, then flags.
+ *
+ * Every setting is one row of the table in config.c: the flag --some-name and
+ * the key "some-name" of the JSON file are the same row. */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config {
+	/* Strings are owned, never NULL unless said so. */
+	char *file;         /* config file */
+	char *state, *run;  /* absolute folders */
+	char *socket;       /* absolute path of the API socket */
+	char *group;        /* owner group of the socket; "" = root's */
+	char *cgroup;       /* parent of the instances' cgroups; "" = choose */
+	char *keeper;       /* path of isola-keeper; "" = look for it */
+	char *image_helper; /* path of isola-image; "" = look for it */
+	enum log_level log_level;
+
+	/* Host ids for user namespaces: range i is userns_first + i * 65536. */
+	int64_t userns_first, userns_ranges;
+
+	/* What a create request that says nothing gets. */
+	char *default_log_driver; /* "json-file" or "none" */
+	int64_t default_log_max_size;
+	int64_t default_log_max_file;
+	int64_t default_stop_timeout; /* seconds */
+	int64_t default_shm_size;     /* bytes */
+	int64_t default_pids_limit;   /* 0 = none */
+	bool default_init;
+	bool default_no_new_privileges;
+	char *default_userns; /* "private" or "host" */
+};
+
+enum config_action { CONFIG_RUN, CONFIG_EXIT };
+
+/* Defaults, the file, then @argv. Prints for --help and --version and then says
+ * CONFIG_EXIT. -EINVAL names the unknown or malformed flag or key. A missing
+ * file is an error only when --config named it. */
+int config_load(struct config *config, int argc, char **argv, enum config_action *ret_action,
+		struct err *err);
+
+/* Reads file and flags again into @fresh; for SIGHUP. */
+int config_reload(const struct config *config, int argc, char **argv, struct config *fresh,
+		  struct err *err);
+
+void config_fini(struct config *config);
