@@ -17,6 +17,7 @@ export ISOLA_SRC ISOLA_BUILD ISOLA_TMP ISOLA_TIME_SCALE
 T=$ISOLA_TMP                                   # short, as sockets live below it
 CGROUP=${ISOLA_CGROUP:-isola-test-$$}          # below the cgroup2 mount
 SOCK=$T/isola.sock
+export T CGROUP SOCK
 ISOLAD_PID=
 ISOLAD_LOG=$T/isolad.log
 NETNS_PID=                                     # holds isolad's network namespace
@@ -24,7 +25,7 @@ tap_n=0 tap_failed=0 tap_done=0
 
 # ---------------------------------------------------------------- results
 
-diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+diag() { printf '%s\n' "$@" | sed 's/^/# /'; } # LINE...
 
 ok() { # NAME
 	tap_n=$((tap_n + 1))
@@ -51,19 +52,19 @@ skip_all() { # REASON: leaves the script
 	exit 77
 }
 
-is() { # GOT WANT NAME
+is() { # GOT WANT NAME [DETAIL...]
 	if [ "$1" = "$2" ]; then ok "$3"; else
-		not_ok "$3" "got:    '$1'" $'\n'"wanted: '$2'"
+		not_ok "$3" "got:    '$1'" "wanted: '$2'" "${@:4}"
 	fi
 }
 
-isnt() { # GOT UNWANTED NAME
-	if [ "$1" != "$2" ]; then ok "$3"; else not_ok "$3" "got: '$1'"; fi
+isnt() { # GOT UNWANTED NAME [DETAIL...]
+	if [ "$1" != "$2" ]; then ok "$3"; else not_ok "$3" "got: '$1'" "${@:4}"; fi
 }
 
-like() { # GOT EXTENDED-REGEX NAME
+like() { # GOT EXTENDED-REGEX NAME [DETAIL...]
 	if [[ $1 =~ $2 ]]; then ok "$3"; else
-		not_ok "$3" "got:     '$1'" $'\n'"pattern: '$2'"
+		not_ok "$3" "got:     '$1'" "pattern: '$2'" "${@:4}"
 	fi
 }
 
@@ -72,13 +73,18 @@ check() { # NAME COMMAND...: ok if it succeeds; shows what it printed if not
 	shift
 	"$@" >"$T/.check" 2>&1 || rc=$?     # in this shell: it may set variables
 	if [ $rc = 0 ]; then ok "$name"; else
-		not_ok "$name" "exit status $rc of: $*" $'\n'"$(tr -d '\0' <"$T/.check")"
+		not_ok "$name" "exit status $rc of: $*" "$(tr -d '\0' <"$T/.check")"
 	fi
 }
 
 run_bounded() { # SECONDS COMMAND...: 124 if it took longer; time is scaled
 	local s=$1
 	shift
+	if [ "$(type -t "$1")" = function ]; then # timeout(1) needs a program
+		# shellcheck disable=SC2163
+		export -f "$1"
+		set -- bash -c '"$@"' bash "$@"
+	fi
 	timeout --kill-after=2 "$((s * ISOLA_TIME_SCALE))" "$@"
 }
 
@@ -174,7 +180,7 @@ start_isolad() {
 	if [ -z "$NETNS_PID" ]; then
 		unshare --net -- sh -c 'ip link set lo up && exec sleep infinity' \
 			</dev/null >/dev/null 2>&1 &
-		NETNS_PID=$!
+		export NETNS_PID=$!
 		wait_for 5 in_net ip -o link show lo up
 	fi
 	local flags
@@ -216,7 +222,7 @@ stop_isolad() {
 	done
 	wait "$pid" 2>/dev/null || rc=$?
 	if [ "$sig" = TERM ] && [ $rc != 0 ]; then
-		not_ok "isolad ends well" "exit status $rc" $'\n'"$(tail -n 40 "$ISOLAD_LOG")"
+		not_ok "isolad ends well" "exit status $rc" "$(tail -n 40 "$ISOLAD_LOG")"
 	fi
 	return $rc
 }
@@ -227,6 +233,8 @@ api() { # METHOD PATH [JSON]: prints the body, then the status on its own line
 	run_bounded 30 curl -s -X "$1" -w '\n%{http_code}\n' --unix-socket "$SOCK" \
 		${3:+-H 'Content-Type: application/json' -d "$3"} "http://isola$2"
 }
+
+export -f run_bounded in_net isolad_ping ctr api   # for functions that run_bounded runs
 
 # busybox_tar FILE: a root file system of busybox and what it needs, as a tar
 busybox_tar() {
