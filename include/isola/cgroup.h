@@ -49,6 +49,11 @@ int cgroup_attach(int cgroup_fd, pid_t pid);
  * hugepageLimits, rdma, unified. Devices: see devices below. */
 int cgroup_resources(int cgroup_fd, json_object *resources, bool apply, struct err *err);
 
+/* Only looks whether the object is well-formed: pure, touches no host. -EINVAL
+ * with the place ("resources.memory.limit: ..."). cgroup_resources() does it, too. */
+int cgroup_resources_check(json_object *resources, struct err *err);
+int cgroup_devices_check(json_object *devices, struct err *err);
+
 /* Compiles linux.resources.devices to a BPF_PROG_TYPE_CGROUP_DEVICE program and
  * attaches it, replacing ours in place. */
 int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err);

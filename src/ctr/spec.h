@@ -99,8 +99,9 @@ struct ctr_mount {
 	 * UNBINDABLE}, with MS_REC for the r forms. */
 	unsigned long propagation[CTR_PROPAGATIONS_MAX];
 	size_t n_propagation;
-	/* Options of the file system, superblock flags ("sync", "ro") included, as
-	 * fsconfig(2) wants them. Empty for binds. "ro" is in @attr_set too. */
+	/* Options of the file system, superblock flags ("sync") included, as
+	 * fsconfig(2) wants them. Empty for binds. "ro" is only in @attr_set: the
+	 * superblock may be shared. */
 	const struct ctr_mount_param *params;
 	size_t n_params;
 	/* The same without the superblock flags as mount(2) wants it ("a=b,c"), and
@@ -251,5 +252,6 @@ static inline bool ctr_spec_has_new(const struct ctr_spec *spec, enum ctr_ns ns)
 	return spec->ns[ns].mode == CTR_NS_NEW;
 }
 
-/* CLONE_NEW* of all new namespaces. */
+/* CLONE_NEW* of all new namespaces. CLONE_NEWTIME is among them; the offsets can
+ * only be written when it goes to unshare(2), before a child is in it. */
 int ctr_spec_clone_flags(const struct ctr_spec *spec);
