@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* create_flags - the flags of run and create, and the request they make. */
+#pragma once
+
+#include "cli.h"
+
+extern const struct flag flags_create[];
+
+/* Builds Docker's ContainerCreateRequest from flags and arguments (IMAGE
+ * [COMMAND ARG...]); owned. NULL with an error that names the flag. */
+json_object *create_body(struct args *args, struct err *err);
+
+/* The resource flags alone (run, create and update share them), added to the
+ * HostConfig object @host. */
+extern const struct flag flags_resources[];
+int create_resources(struct args *args, json_object *host, struct err *err);
+
+/* -v and --mount (mount_flags.c). */
+int mount_flags(struct args *args, json_object *host, struct err *err);

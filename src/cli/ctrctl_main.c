@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ctrctl - containers and images from the command line, with Docker's verbs,
+ * flags and exit codes, over isolad's socket. The verbs are the rows below. */
+#include "create_flags.h"
+#include "verbs.h"
+
+#include <stddef.h>
+
+#define FLAGS(...)                                                                                 \
+	(const struct flag *const[])                                                               \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+
+static const struct verb image_verbs[] = {
+	{ "ls", "list", "[NAME]", "list images", NULL, FLAGS(flags_images), 0, 1, false,
+	  verb_images },
+	{ "inspect", NULL, "IMAGE...", "show everything about images", NULL, FLAGS(flags_format), 1,
+	  -1, false, verb_image_inspect },
+	{ "load", NULL, "", "add images from an archive or OCI layout", NULL, FLAGS(flags_load), 0,
+	  0, false, verb_load },
+	{ "import", NULL, "FILE|- [NAME[:TAG]]", "make an image of a root file system archive",
+	  NULL, FLAGS(flags_import), 1, 2, false, verb_import },
+	{ "tag", NULL, "IMAGE NAME[:TAG]", "give an image one more name", NULL, FLAGS(flags_none),
+	  2, 2, false, verb_tag },
+	{ "rm", "remove", "IMAGE...", "remove images", NULL, FLAGS(flags_rmi), 1, -1, false,
+	  verb_rmi },
+	{ "prune", NULL, "", "remove images nobody needs", NULL,
+	  FLAGS(flags_prune, flags_prune_all), 0, 0, false, verb_image_prune },
+	{ .name = NULL },
+};
+
+/* The words behind "image" are dispatched again, so none is parsed here. */
+static int verb_image(struct cli *cli, struct args *args)
+{
+	return cli_dispatch(cli, "image", image_verbs, args->argc, args->argv);
+}
+
+static const struct verb verbs[] = {
+	{ "run", NULL, "IMAGE [COMMAND] [ARG...]", "create a container and run it",
+	  "  ctrctl run --rm busybox echo hello\n"
+	  "  ctrctl run -it --rm busybox sh\n"
+	  "  ctrctl run -d --name web --memory 64m --restart always busybox httpd -f\n",
+	  FLAGS(flags_run, flags_create, flags_resources), 1, -1, true, verb_run },
+	{ "create", NULL, "IMAGE [COMMAND] [ARG...]", "create a container, do not run it",
+	  "  id=$(ctrctl create -i busybox cat); echo hi | ctrctl start -ai $id\n",
+	  FLAGS(flags_create, flags_resources), 1, -1, true, verb_create },
+	{ "start", NULL, "CONTAINER...", "run created or stopped containers", NULL,
+	  FLAGS(flags_start), 1, -1, false, verb_start },
+	{ "stop", NULL, "CONTAINER...", "ask containers to end, then kill them", NULL,
+	  FLAGS(flags_stop), 1, -1, false, verb_stop },
+	{ "restart", NULL, "CONTAINER...", "stop and start containers", NULL, FLAGS(flags_stop), 1,
+	  -1, false, verb_restart },
+	{ "kill", NULL, "CONTAINER...", "send a signal", "  ctrctl kill -s HUP web\n",
+	  FLAGS(flags_kill), 1, -1, false, verb_kill },
+	{ "rm", NULL, "CONTAINER...", "remove containers", NULL, FLAGS(flags_rm), 1, -1, false,
+	  verb_rm },
+	{ "ps", "ls", "", "list containers",
+	  "  ctrctl ps -a --filter status=exited --format '{{.Names}} {{.Status}}'\n",
+	  FLAGS(flags_ps), 0, 0, false, verb_ps },
+	{ "inspect", NULL, "NAME...", "show everything about containers or images",
+	  "  ctrctl inspect -f '{{.State.Pid}}' web\n", FLAGS(flags_inspect), 1, -1, false,
+	  verb_inspect },
+	{ "logs", NULL, "CONTAINER", "show the output so far", "  ctrctl logs -f --since 10m web\n",
+	  FLAGS(flags_logs), 1, 1, false, verb_logs },
+	{ "exec", NULL, "CONTAINER COMMAND [ARG...]", "run one more process in a container",
+	  "  ctrctl exec -it web sh\n", FLAGS(flags_exec), 2, -1, true, verb_exec },
+	{ "attach", NULL, "CONTAINER", "connect to a running container", NULL, FLAGS(flags_attach),
+	  1, 1, false, verb_attach },
+	{ "wait", NULL, "CONTAINER...", "wait for the end, print exit codes", NULL,
+	  FLAGS(flags_none), 1, -1, false, verb_wait },
+	{ "pause", NULL, "CONTAINER...", "freeze all processes", NULL, FLAGS(flags_none), 1, -1,
+	  false, verb_pause },
+	{ "unpause", NULL, "CONTAINER...", "thaw them", NULL, FLAGS(flags_none), 1, -1, false,
+	  verb_unpause },
+	{ "top", NULL, "CONTAINER [PS OPTIONS]", "list a container's processes", NULL,
+	  FLAGS(flags_none), 1, -1, true, verb_top },
+	{ "stats", NULL, "[CONTAINER...]", "show use of resources", NULL, FLAGS(flags_stats), 0, -1,
+	  false, verb_stats },
+	{ "update", NULL, "CONTAINER...", "change limits of containers",
+	  "  ctrctl update --memory 128m --cpus 2 web\n", FLAGS(flags_resources), 1, -1, false,
+	  verb_update },
+	{ "rename", NULL, "CONTAINER NAME", "give a container another name", NULL,
+	  FLAGS(flags_none), 2, 2, false, verb_rename },
+	{ "prune", NULL, "", "remove all stopped containers", NULL, FLAGS(flags_prune), 0, 0, false,
+	  verb_prune },
+	{ "images", NULL, "[NAME]", "list images", NULL, FLAGS(flags_images), 0, 1, false,
+	  verb_images },
+	{ "image", NULL, "ls|inspect|load|import|tag|rm|prune", "all that concerns images", NULL,
+	  NULL, 0, -1, true, verb_image },
+	{ "load", NULL, "", "add images from an archive or OCI layout",
+	  "  ctrctl load -i busybox.tar\n  ctrctl load -i oci-layout-folder\n", FLAGS(flags_load),
+	  0, 0, false, verb_load },
+	{ "import", NULL, "FILE|- [NAME[:TAG]]", "make an image of a root file system archive",
+	  "  ctrctl import -c 'CMD [\"sh\"]' rootfs.tar.gz my/base\n", FLAGS(flags_import), 1, 2,
+	  false, verb_import },
+	{ "tag", NULL, "IMAGE NAME[:TAG]", "give an image one more name", NULL, FLAGS(flags_none),
+	  2, 2, false, verb_tag },
+	{ "rmi", NULL, "IMAGE...", "remove images", NULL, FLAGS(flags_rmi), 1, -1, false,
+	  verb_rmi },
+	{ "events", NULL, "", "show what happens, as it happens", NULL, FLAGS(flags_events), 0, 0,
+	  false, verb_events },
+	{ "info", NULL, "", "show the daemon and its host", NULL, FLAGS(flags_format), 0, 0, false,
+	  verb_info },
+	{ "version", NULL, "", "show versions of client and daemon", NULL, FLAGS(flags_format), 0,
+	  0, false, verb_version },
+	{ .name = NULL },
+};
+
+int main(int argc, char **argv)
+{
+	return cli_main("ctrctl",
+			"Runs OCI images as containers, through the daemon isolad.\n"
+			"Verbs, flags and exit codes are Docker's.",
+			verbs, argc, argv);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life - verbs that change an existing container and print its name. Runs in
+ * ctrctl. */
+#include "create_flags.h"
+#include "format.h"
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct flag flags_stop[] = {
+	{ "time", 't', FLAG_INT, "seconds", "wait this long before killing; -1 = for ever" },
+	{ "timeout", 0, FLAG_INT, "seconds", "same as --time" },
+	{ "signal", 's', FLAG_STR, "signal", "signal in place of the container's own" },
+	{ .name = NULL },
+};
+
+const struct flag flags_kill[] = {
+	{ "signal", 's', FLAG_STR, "signal", "signal to send (KILL)" },
+	{ .name = NULL },
+};
+
+const struct flag flags_rm[] = {
+	{ "force", 'f', FLAG_BOOL, NULL, "kill it first when it runs" },
+	{ "volumes", 'v', FLAG_BOOL, NULL, "remove its anonymous volumes too" },
+	{ .name = NULL },
+};
+
+const struct flag flags_prune[] = {
+	{ "force", 'f', FLAG_BOOL, NULL, "do not ask" },
+	{ "filter", 0, FLAG_LIST, "key=value", "only these (until=, label=)" },
+	{ .name = NULL },
+};
+
+const struct flag flags_prune_all[] = {
+	{ "all", 'a', FLAG_BOOL, NULL, "also images with a name that no container uses" },
+	{ .name = NULL },
+};
+
+static int post(struct cli *cli, const char *ref, const char *tail, struct err *err)
+{
+	return cli_container_call(cli, "POST", ref, tail, NULL, NULL, err);
+}
+
+/* "/stop?t=..&signal=.." */
+static int post_stop(struct cli *cli, struct args *args, const char *ref, const char *verb,
+		     struct err *err)
+{
+	cleanup_strbuf struct strbuf tail = STRBUF_INIT;
+	strbuf_puts(&tail, verb);
+	const char *t = args_str(args, "time", args_str(args, "timeout", NULL));
+	if (t)
+		client_target_query(&tail, "t", t);
+	const char *signal = args_str(args, "signal", NULL);
+	if (signal)
+		client_target_query(&tail, "signal", signal);
+	return post(cli, ref, tail.text, err);
+}
+
+static int stop_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	return post_stop(cli, args, ref, "/stop", err);
+}
+
+int verb_stop(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, stop_one, true);
+}
+
+static int restart_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	return post_stop(cli, args, ref, "/restart", err);
+}
+
+int verb_restart(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, restart_one, true);
+}
+
+static int kill_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	return post_stop(cli, args, ref, "/kill", err);
+}
+
+int verb_kill(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, kill_one, true);
+}
+
+static int rm_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	char tail[32];
+	(void)snprintf(tail, sizeof(tail), "?force=%d&v=%d", args_bool(args, "force"),
+		       args_bool(args, "volumes"));
+	return cli_container_call(cli, "DELETE", ref, tail, NULL, NULL, err);
+}
+
+int verb_rm(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, rm_one, true);
+}
+
+static int pause_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	(void)args;
+	return post(cli, ref, "/pause", err);
+}
+
+int verb_pause(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, pause_one, true);
+}
+
+static int unpause_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	(void)args;
+	return post(cli, ref, "/unpause", err);
+}
+
+int verb_unpause(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, unpause_one, true);
+}
+
+static int wait_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	(void)args;
+	cleanup_json json_object *result = NULL;
+	int rc = cli_container_call(cli, "POST", ref, "/wait", NULL, &result, err);
+	if (rc >= 0)
+		printf("%lld\n", (long long)json_i64_or(result, "StatusCode", 0));
+	return rc;
+}
+
+int verb_wait(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, wait_one, false);
+}
+
+int verb_rename(struct cli *cli, struct args *args)
+{
+	struct err err = ERR_INIT;
+	cleanup_strbuf struct strbuf tail = STRBUF_INIT;
+	strbuf_puts(&tail, "/rename");
+	client_target_query(&tail, "name", args->argv[1]);
+	return post(cli, args->argv[0], tail.text, &err) < 0 ? cli_fail(cli, 1, &err) : 0;
+}
+
+static int update_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
+{
+	cleanup_json json_object *body = json_object_new_object(), *result = NULL;
+	if (args->n_values == 0)
+		return err_set(err, EINVAL, "update needs at least one flag (see --help)");
+	int rc = create_resources(args, body, err);
+	if (rc == 0)
+		rc = cli_container_call(cli, "POST", ref, "/update", body, &result, err);
+	json_object *warnings = json_get(result, "Warnings");
+	for (size_t i = 0; i < json_len(warnings); i++)
+		(void)fprintf(stderr, "WARNING: %s\n", json_item_str(warnings, i));
+	return rc;
+}
+
+int verb_update(struct cli *cli, struct args *args)
+{
+	return cli_each(cli, args, update_one, true);
+}
+
+/* Asks on a terminal; elsewhere -f is needed. */
+static bool confirmed(struct cli *cli, struct args *args, const char *what)
+{
+	if (args_bool(args, "force"))
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		(void)fprintf(stderr, "%s: this removes %s; say -f where no one can be asked\n",
+			      cli->program, what);
+		return false;
+	}
+	char line[16] = "";
+	(void)fprintf(stderr, "This removes %s. Go on? [y/N] ", what);
+	return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
+static int prune_target(struct args *args, const char *path, struct strbuf *target, struct err *err)
+{
+	cleanup_json json_object *filters = cli_filters(args, err);
+	if (!filters)
+		return -EINVAL;
+	if (args_bool(args, "all")) {
+		json_object *no = json_object_new_array();
+		json_object_array_add(no, json_object_new_string("false"));
+		json_add(filters, "dangling", no);
+	}
+	strbuf_puts(target, path);
+	client_target_query(target, "filters",
+			    json_object_to_json_string_ext(filters, JSON_C_TO_STRING_PLAIN));
+	return 0;
+}
+
+/* @result: what POST .../prune answered; @list names its array. */
+static void print_pruned(json_object *result, const char *list)
+{
+	json_object *deleted = json_get(result, list);
+	for (size_t i = 0; i < json_len(deleted); i++) {
+		json_object *item = json_object_array_get_idx(deleted, i);
+		if (json_object_is_type(item, json_type_string))
+			puts(json_object_get_string(item));
+		else
+			puts(json_str_or(item, "Deleted", json_str_or(item, "Untagged", "")));
+	}
+	char size[32];
+	format_size(json_i64_or(result, "SpaceReclaimed", 0), size, sizeof(size));
+	printf("Total reclaimed space: %s\n", size);
+}
+
+static int prune(struct cli *cli, struct args *args, const char *path, const char *what,
+		 const char *list)
+{
+	struct err err = ERR_INIT;
+	cleanup_strbuf struct strbuf target = STRBUF_INIT;
+	cleanup_json json_object *result = NULL;
+	if (!confirmed(cli, args, what))
+		return 1;
+	if (prune_target(args, path, &target, &err) < 0 ||
+	    client_call(cli_client(cli), "POST", target.text, NULL, &result, &err) < 0)
+		return cli_fail(cli, 1, &err);
+	print_pruned(result, list);
+	return 0;
+}
+
+int verb_prune(struct cli *cli, struct args *args)
+{
+	return prune(cli, args, "/containers/prune", "all stopped containers", "ContainersDeleted");
+}
+
+int verb_image_prune(struct cli *cli, struct args *args)
+{
+	return prune(cli, args, "/images/prune",
+		     args_bool(args, "all") ? "all images no container uses"
+					    : "all images without a name",
+		     "ImagesDeleted");
+}

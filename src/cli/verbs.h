@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verbs - what each verb's row in ctrctl_main.c calls; all have the signature of
+ * struct verb.run. */
+#pragma once
+
+#include "cli.h"
+
+/* run.c */
+extern const struct flag flags_run[], flags_create_only[], flags_start[], flags_attach[],
+	flags_exec[];
+int verb_run(struct cli *cli, struct args *args);
+int verb_create(struct cli *cli, struct args *args);
+int verb_start(struct cli *cli, struct args *args);
+int verb_attach(struct cli *cli, struct args *args);
+/* exec.c */
+int verb_exec(struct cli *cli, struct args *args);
+
+/* life.c */
+extern const struct flag flags_stop[], flags_kill[], flags_rm[], flags_prune[], flags_prune_all[];
+int verb_stop(struct cli *cli, struct args *args);
+int verb_restart(struct cli *cli, struct args *args);
+int verb_kill(struct cli *cli, struct args *args);
+int verb_rm(struct cli *cli, struct args *args);
+int verb_pause(struct cli *cli, struct args *args);
+int verb_unpause(struct cli *cli, struct args *args);
+int verb_wait(struct cli *cli, struct args *args);
+int verb_rename(struct cli *cli, struct args *args);
+int verb_update(struct cli *cli, struct args *args);
+int verb_prune(struct cli *cli, struct args *args);
+
+/* show.c */
+extern const struct flag flags_ps[], flags_inspect[], flags_logs[], flags_events[], flags_format[];
+int verb_ps(struct cli *cli, struct args *args);
+int verb_inspect(struct cli *cli, struct args *args);
+int verb_logs(struct cli *cli, struct args *args);
+int verb_top(struct cli *cli, struct args *args);
+int verb_events(struct cli *cli, struct args *args);
+int verb_info(struct cli *cli, struct args *args);
+int verb_version(struct cli *cli, struct args *args);
+/* stats.c */
+extern const struct flag flags_stats[];
+int verb_stats(struct cli *cli, struct args *args);
+
+/* images.c */
+extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];
+int verb_images(struct cli *cli, struct args *args);
+int verb_image_inspect(struct cli *cli, struct args *args);
+int verb_load(struct cli *cli, struct args *args);
+int verb_import(struct cli *cli, struct args *args);
+int verb_tag(struct cli *cli, struct args *args);
+int verb_rmi(struct cli *cli, struct args *args);
+int verb_image_prune(struct cli *cli, struct args *args);
