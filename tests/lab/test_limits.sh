@@ -134,7 +134,7 @@ ctr rm -f big small >/dev/null 2>&1
 
 # ---------------------------------------------------------------------- pids
 
-if start bomb --pids-limit 20 -- sh -c 'b() { b | b & }; b; sleep 1000'; then
+if start bomb --pids-limit 20 -- sh -c '(b() { b | b & }; b) & exec sleep 1000'; then
 	is "$(knob bomb pids.max)" 20 "--pids-limit becomes pids.max"
 	wait_for 10 eval '[ "$(count bomb pids.events max)" -gt 0 ]'
 	between "$(count bomb pids.events max)" 1 1000000000 "a fork bomb runs into it"
@@ -152,28 +152,30 @@ ctr rm -f bomb >/dev/null 2>&1
 
 # The writable layer lies on /var/tmp, the lab's disk.
 disk=$(findmnt -no SOURCE -T "$T")
-timed_write() { # FLAG...: milliseconds for 3 MiB, past all caches
-	local t
+dd_3_mib() { # FLAG... -- DD-ARG...: sets $ms to what it took
+	local flags=() t
+	while [ "$1" != -- ]; do
+		flags+=("$1")
+		shift
+	done
+	shift
 	t=$(date +%s%N)
-	run ctr_run --rm "$@" busybox:lab dd if=/dev/zero of=/x bs=256k count=12 oflag=direct conv=fsync
-	echo $((($(date +%s%N) - t) / 1000000))
+	RUN_LIMIT=60 run ctr_run --rm "${flags[@]}" busybox:lab dd bs=256k count=12 "$@"
+	ms=$((($(date +%s%N) - t) / 1000000))
+	[ $rc = 0 ] || diag "dd: exit status $rc: $err"
 }
-timed_read() {
-	local t
-	t=$(date +%s%N)
-	run ctr_run --rm --device "$disk" "$@" busybox:lab dd "if=$disk" of=/dev/null bs=256k count=12 iflag=direct
-	echo $((($(date +%s%N) - t) / 1000000))
-}
+write=(if=/dev/zero of=/x oflag=direct conv=fsync) # past all caches
+read=("if=$disk" of=/dev/null iflag=direct)
 if [ ! -b "$disk" ]; then
 	skip "io limits" "the state folder is not on a disk"
 elif ! has_flag --device-write-bps; then
 	skip "--device-write-bps slows writing down" "ctrctl run has no --device-write-bps"
 else
-	free=$(timed_write)
-	[ $rc = 0 ] || diag "$err"
-	slow=$(timed_write --device-write-bps "$disk:1mb")
+	dd_3_mib -- "${write[@]}"
+	free=$ms
+	dd_3_mib --device-write-bps "$disk:1mb" -- "${write[@]}"
 	is "$rc" 0 "a write under --device-write-bps ends well" "$err"
-	between "$((slow - free))" 1500 60000 "3 MiB at 1 MiB/s take their time (ms more than without)"
+	between "$((ms - free))" 1500 60000 "3 MiB at 1 MiB/s take their time (ms more than without)"
 	if start writer --device-write-bps "$disk:1mb" -- sleep 1000; then
 		like "$(knob writer io.max)" "wbps=1048576" "--device-write-bps becomes io.max"
 	else
@@ -182,11 +184,11 @@ else
 	ctr rm -f writer >/dev/null 2>&1
 fi
 if [ -b "$disk" ] && has_flag --device-read-bps; then
-	free=$(timed_read)
-	[ $rc = 0 ] || diag "$err"
-	slow=$(timed_read --device-read-bps "$disk:1mb")
+	dd_3_mib --device "$disk" -- "${read[@]}"
+	free=$ms
+	dd_3_mib --device "$disk" --device-read-bps "$disk:1mb" -- "${read[@]}"
 	is "$rc" 0 "a read under --device-read-bps ends well" "$err"
-	between "$((slow - free))" 1500 60000 "3 MiB read at 1 MiB/s take their time (ms more)"
+	between "$((ms - free))" 1500 60000 "3 MiB read at 1 MiB/s take their time (ms more)"
 else
 	skip "--device-read-bps slows reading down" "no disk, or ctrctl run has no --device-read-bps"
 fi

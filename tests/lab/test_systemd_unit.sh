@@ -97,7 +97,6 @@ else
 fi
 is_active || give_up
 is "$(show NotifyAccess)" main "READY came from the daemon itself"
-isnt "$(show StatusText)" "" "it tells systemd how it is"
 isnt "$(main_pid)" 0 "systemd knows its process"
 
 busybox_tar "$T/root.tar"
