@@ -46,7 +46,7 @@ kill $mine
 wait $mine 2>/dev/null
 
 expect_leak process 'process [0-9]+ sleep 1000' kill_leaked
-expect_leak mount "mount $T/state/m" nsenter -m -t "$ISOLAD_PID" umount "$T/state/m"
+expect_leak mount "mount $T/state/m" umount "$T/state/m"
 if [ -n "$(cgroup2_root)" ]; then
 	expect_leak cgroup 'cgroup leaked' rmdir "$(cgroup2_root)/$CGROUP/leaked"
 else
