@@ -24,6 +24,11 @@ int cgroup_self(char **ret_path, struct err *err);
 /* Space-separated controllers usable in children of @path (cgroup.controllers). */
 int cgroup_controllers(const char *path, char **ret, struct err *err);
 
+/* The controllers that @resources (an OCI linux.resources object, checked) needs,
+ * as @want of cgroup_make(); "" when none. @ret of CGROUP_WANT_BYTES. */
+#define CGROUP_WANT_BYTES 128
+void cgroup_wanted(json_object *resources, char ret[CGROUP_WANT_BYTES]);
+
 /* Makes @path and its parents and enables in each parent's subtree_control
  * what the parent has of the controllers in @want ("cpu memory"), best effort;
  * what is missing shows when a limit is applied. Returns an O_RDONLY|O_DIRECTORY
@@ -46,7 +51,13 @@ int cgroup_attach(int cgroup_fd, pid_t pid);
 
 /* Checks (@apply false) or applies the OCI linux.resources object: memory, cpu
  * (v1 shares converted to weight as runc does), pids, blockIO, cpuset,
- * hugepageLimits, rdma, unified. Devices: see devices below. */
+ * hugepageLimits, rdma, unified. Devices: see devices below.
+ *
+ * The check wants the controllers in @cgroup_fd's cgroup.controllers; it may also
+ * be given the parent-to-be. Applying opens every file before it writes the
+ * first. "No limit" (-1, 0 where that means unset) needs no controller.
+ * -EOPNOTSUPP: this host cannot ("cannot enforce memory limit 67108864: ...");
+ * -EBUSY: checkBeforeUpdate found more in use; -EINVAL: malformed. */
 int cgroup_resources(int cgroup_fd, json_object *resources, bool apply, struct err *err);
 
 /* Only looks whether the object is well-formed: pure, touches no host. -EINVAL
@@ -55,7 +66,10 @@ int cgroup_resources_check(json_object *resources, struct err *err);
 int cgroup_devices_check(json_object *devices, struct err *err);
 
 /* Compiles linux.resources.devices to a BPF_PROG_TYPE_CGROUP_DEVICE program and
- * attaches it, replacing ours in place. */
+ * attaches it, replacing ours in place. Each kind of access (r, w, m) is decided
+ * by the last entry that names it; what no entry names is denied. The default
+ * devices of the runtime-spec, pseudo terminals, and making (not opening) any
+ * node are always allowed, as with runc. */
 int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err);
 
 /* memory.events "oom_kill" + "oom_group_kill"; 0 without a memory controller. */
