@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prune - removes all stopped containers that fit, one after the other, and
+ * says what that freed. Docker Engine API 1.47, "Delete stopped containers".
+ * isolad, loop thread. */
+#include "routes.h"
+
+#include "isola/json.h"
+#include "isola/log.h"
+#include "isola/num.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct prune {
+	json_object *ids; /* of candidates, taken when the request came */
+	size_t at;
+	json_object *deleted;
+	int64_t bytes, this_bytes;
+};
+
+static void free_prune(void *user)
+{
+	struct prune *p = user;
+	json_object_put(p->ids);
+	json_object_put(p->deleted);
+	free(p);
+}
+
+/* "key" or "key=value" against the container's labels. */
+static bool has_label(const struct instance *inst, const char *want)
+{
+	json_object *labels = json_get(inst->config, "Labels");
+	const char *equals = strchr(want, '=');
+	char key[256];
+	size_t n = equals ? (size_t)(equals - want) : strlen(want);
+	if (n >= sizeof(key))
+		return false;
+	memcpy(key, want, n);
+	key[n] = '\0';
+	const char *value = json_str_or(labels, key, NULL);
+	return value && (!equals || !strcmp(value, equals + 1));
+}
+
+/* A time, or an age as a Go duration ("24h"). */
+static int parse_until(const char *text, int64_t *ret_ns, struct err *err)
+{
+	int64_t age;
+	if (num_parse_time(text, ret_ns) == 0)
+		return 0;
+	if (num_parse_duration(text, &age) < 0)
+		return err_set(err, EINVAL, "invalid filter until: \"%s\" is no time or duration",
+			       text);
+	*ret_ns = num_now_ns() - age;
+	return 0;
+}
+
+/* 1, 0, or -EINVAL. All labels must be there, no "label!" may. */
+static int fits(const struct instance *inst, json_object *filters, struct err *err)
+{
+	int64_t until;
+	if (!filters)
+		return 1;
+	json_object_object_foreach (filters, key, values) {
+		for (size_t i = 0; i < json_len(values); i++) {
+			const char *v = json_item_str(values, i);
+			bool fit = false;
+			if (!strcmp(key, "label"))
+				fit = has_label(inst, v);
+			else if (!strcmp(key, "label!"))
+				fit = !has_label(inst, v);
+			else if (!strcmp(key, "until")) {
+				if (parse_until(v, &until, err) < 0)
+					return -EINVAL;
+				fit = inst->created_ns < until;
+			} else
+				return err_set(err, EINVAL, "invalid filter '%s'", key);
+			if (!fit)
+				return 0;
+		}
+	}
+	return 1;
+}
+
+static bool is_stopped(const struct instance *inst)
+{
+	return inst->state == INSTANCE_CREATED || inst->state == INSTANCE_EXITED ||
+	       inst->state == INSTANCE_DEAD;
+}
+
+static int choose(struct exchange *x, json_object *filters, json_object *ids, struct err *err)
+{
+	static const struct instance nobody = { 0 };
+	/* Also without any container a wrong filter is an error. */
+	int rc = fits(&nobody, filters, err);
+	list_for_each (node, registry_list(x->isolad)) {
+		struct instance *inst = container_of(node, struct instance, node);
+		if (rc < 0)
+			break;
+		if (!is_stopped(inst))
+			continue;
+		rc = fits(inst, filters, err);
+		if (rc > 0)
+			(void)json_object_array_add(ids, json_object_new_string(inst->id));
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static void prune_next(struct exchange *x);
+
+static void on_removed(void *arg, const struct err *err, json_object *result)
+{
+	struct exchange *x = arg;
+	struct prune *p = x->user;
+	(void)result;
+	const char *id = json_item_str(p->ids, p->at);
+	if (err) {
+		log_warn(id, "prune: %s", err->text);
+	} else {
+		(void)json_object_array_add(p->deleted, json_object_new_string(id));
+		p->bytes += p->this_bytes;
+	}
+	p->at++;
+	prune_next(x);
+	exchange_unref(x);
+}
+
+static void on_size(void *arg, const struct err *err, json_object *result)
+{
+	struct exchange *x = arg;
+	struct prune *p = x->user;
+	p->this_bytes = err ? 0 : json_i64_or(result, "SizeRw", 0);
+	struct instance *inst = registry_find(x->isolad, json_item_str(p->ids, p->at), NULL);
+	/* It may have been started meanwhile: removal without force refuses. */
+	if (inst && is_stopped(inst)) {
+		instance_remove(inst, false, false, on_removed, exchange_ref(x));
+	} else {
+		p->at++;
+		prune_next(x);
+	}
+	exchange_unref(x);
+}
+
+static void prune_next(struct exchange *x)
+{
+	struct prune *p = x->user;
+	for (; p->at < json_len(p->ids); p->at++) {
+		struct instance *inst =
+			registry_find(x->isolad, json_item_str(p->ids, p->at), NULL);
+		if (inst) {
+			view_size(inst, on_size, exchange_ref(x));
+			return;
+		}
+	}
+	json_object *o = json_object_new_object();
+	if (o) {
+		json_add(o, "ContainersDeleted", json_object_get(p->deleted));
+		json_add_i64(o, "SpaceReclaimed", p->bytes);
+	}
+	reply_json(x, 200, o);
+}
+
+void containers_prune(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *filters = NULL;
+	struct prune *p = calloc(1, sizeof(*p));
+	if (!p) {
+		reply_error(x, 500, "out of memory");
+		return;
+	}
+	x->user = p;
+	x->free_user = free_prune;
+	p->ids = json_object_new_array();
+	p->deleted = json_object_new_array();
+	if (request_filters(x, &filters, &err) < 0 || choose(x, filters, p->ids, &err) < 0)
+		reply_err(x, &err);
+	else
+		prune_next(x);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* routes - the handlers that the table in routes.c names, by noun. Each runs on
+ * the loop thread, answers its exchange exactly once, and keeps no pointer to
+ * an instance beyond its call: instances are looked up again by id. */
+#pragma once
+
+#include "exchange.h"
+
+/* routes_system.c */
+void system_ping(struct exchange *x);
+void system_get_version(struct exchange *x);
+void system_get_info(struct exchange *x);
+void system_get_openapi(struct exchange *x);
+
+/* routes_events.c */
+void events_stream(struct exchange *x);
+
+/* metrics.c */
+void metrics_get(struct exchange *x);
+
+/* routes_containers.c */
+void containers_list(struct exchange *x);
+void containers_create(struct exchange *x);
+void containers_inspect(struct exchange *x);
+void containers_top(struct exchange *x);
+void containers_update(struct exchange *x);
+void containers_rename(struct exchange *x);
+void containers_remove(struct exchange *x);
+
+/* prune.c */
+void containers_prune(struct exchange *x);
+
+/* routes_life.c */
+void containers_start(struct exchange *x);
+void containers_stop(struct exchange *x);
+void containers_restart(struct exchange *x);
+void containers_kill(struct exchange *x);
+void containers_pause(struct exchange *x);
+void containers_unpause(struct exchange *x);
+void containers_resize(struct exchange *x);
+void containers_wait(struct exchange *x);
+
+/* routes_streams.c */
+void containers_attach(struct exchange *x);
+void containers_logs(struct exchange *x);
+
+/* routes_stats.c */
+void containers_stats(struct exchange *x);
+
+/* routes_exec.c */
+void containers_exec(struct exchange *x);
+void execs_start(struct exchange *x);
+void execs_resize(struct exchange *x);
+void execs_inspect(struct exchange *x);
+
+/* routes_images.c */
+void images_list(struct exchange *x);
+void images_inspect(struct exchange *x);
+void images_tag(struct exchange *x);
+void images_remove(struct exchange *x);
+void images_prune(struct exchange *x);
+
+/* upload.c */
+void images_load(struct exchange *x);
+void images_create(struct exchange *x);
+
+/* routes_networks.c */
+void networks_list(struct exchange *x);
+void networks_inspect(struct exchange *x);
+void volumes_list(struct exchange *x);
+void volumes_inspect(struct exchange *x);
+
+/* ---- shared by handlers ---- */
+
+/* The container that the path names; answers 404 or 400 and gives NULL when
+ * there is none. */
+struct instance *route_instance(struct exchange *x);

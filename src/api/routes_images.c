@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* routes_images - list, inspect, tag, remove images. Docker Engine API 1.47,
+ * "Images". isolad, loop thread. */
+#include "routes.h"
+
+#include "isola/json.h"
+#include "isola/strbuf.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* API versions in which an image's JSON changed. */
+#define NO_NONE_SINCE_MINOR         43
+#define NO_VIRTUAL_SIZE_SINCE_MINOR 44
+
+static void add_none(json_object *image, const char *key, const char *none)
+{
+	json_object *a = json_object_new_array();
+	if (!a)
+		return;
+	(void)json_object_array_add(a, json_object_new_string(none));
+	json_add(image, key, a);
+}
+
+/* What clients of older versions look for. */
+static void age_image(json_object *image, unsigned int minor, bool in_list)
+{
+	if (minor < NO_VIRTUAL_SIZE_SINCE_MINOR)
+		json_add_i64(image, "VirtualSize", json_i64_or(image, "Size", 0));
+	if (in_list && minor < NO_NONE_SINCE_MINOR && !json_len(json_get(image, "RepoTags")) &&
+	    !json_len(json_get(image, "RepoDigests"))) {
+		add_none(image, "RepoTags", "<none>:<none>");
+		add_none(image, "RepoDigests", "<none>@<none>");
+	}
+}
+
+void images_list(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *filters = NULL;
+	json_object *list = NULL;
+	if (request_filters(x, &filters, &err) == 0)
+		list = image_list(x->isolad, request_bool(x, "all", false), filters, &err);
+	if (!list) {
+		reply_err(x, &err);
+		return;
+	}
+	for (size_t i = 0; i < json_len(list); i++)
+		age_image(json_object_array_get_idx(list, i), x->api_minor, true);
+	reply_json(x, 200, list);
+}
+
+void images_inspect(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	json_object *o = image_inspect(x->isolad, x->param[0], &err);
+	if (!o) {
+		reply_err(x, &err);
+		return;
+	}
+	age_image(o, x->api_minor, false);
+	reply_json(x, 200, o);
+}
+
+void images_tag(struct exchange *x)
+{
+	const char *repo = query_get(&x->query, "repo"), *tag = query_get(&x->query, "tag");
+	cleanup_strbuf struct strbuf ref = STRBUF_INIT;
+	if (!repo || !*repo) {
+		reply_error(x, 400, "tag: the parameter repo is missing");
+		return;
+	}
+	strbuf_puts(&ref, repo);
+	if (tag && *tag)
+		strbuf_printf(&ref, ":%s", tag);
+	if (strbuf_ok(&ref))
+		image_tag(x->isolad, x->param[0], ref.text, done_created_empty, exchange_ref(x));
+	else
+		reply_error(x, 500, "out of memory");
+}
+
+void images_remove(struct exchange *x)
+{
+	image_remove(x->isolad, x->param[0], request_bool(x, "force", false), done_ok_json,
+		     exchange_ref(x));
+}
+
+void images_prune(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *filters = NULL;
+	if (request_filters(x, &filters, &err) < 0)
+		reply_err(x, &err);
+	else
+		image_prune(x->isolad, filters, done_ok_json, exchange_ref(x));
+}

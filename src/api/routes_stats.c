@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* routes_stats - what a container uses: once, once after a second (so that the
+ * sample has a predecessor), or every second. Docker Engine API 1.47, "Get
+ * container stats based on resource usage". isolad, loop thread. */
+#include "conn.h"
+#include "routes.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STATS_PERIOD_MS      1000
+#define ONE_SHOT_SINCE_MINOR 41
+
+struct stats {
+	char id[ID_SIZE];
+	bool stream;
+	json_object *prev; /* the last sample, or NULL */
+	struct exchange_timer *timer;
+};
+
+static void free_stats(void *user)
+{
+	struct stats *s = user;
+	json_object_put(s->prev);
+	free(s);
+}
+
+static void stop(struct exchange *x)
+{
+	struct stats *s = x->user;
+	x->on_gone = NULL;
+	exchange_timer_stop(&s->timer);
+}
+
+/* A new sample, remembered as the next one's predecessor; NULL with @err. */
+static json_object *sample(struct exchange *x, struct err *err)
+{
+	struct stats *s = x->user;
+	struct instance *inst = registry_find(x->isolad, s->id, err);
+	json_object *o = inst ? stats_sample(inst, s->prev, err) : NULL;
+	if (!o)
+		return NULL;
+	json_object_put(s->prev);
+	s->prev = json_object_get(o);
+	return o;
+}
+
+static void on_tick(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	struct stats *s = x->user;
+	/* A reader that lags misses samples instead of piling them up. */
+	if (s->stream && conn_queued(x->conn) > 0)
+		return;
+	cleanup_json json_object *o = sample(x, &err);
+	if (o && s->stream) {
+		reply_chunk_json(x, o);
+		return;
+	}
+	stop(x);
+	if (s->stream)
+		reply_end(x);
+	else if (o)
+		reply_json(x, 200, take_ptr(o));
+	else
+		reply_err(x, &err);
+}
+
+static void start(struct exchange *x, struct stats *s)
+{
+	s->timer =
+		exchange_timer_start(x, STATS_PERIOD_MS, s->stream ? STATS_PERIOD_MS : 0, on_tick);
+	if (s->timer)
+		x->on_gone = stop;
+	else if (x->conn && !s->stream)
+		reply_error(x, 500, "out of memory");
+	else
+		reply_end(x);
+}
+
+void containers_stats(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	struct instance *inst = route_instance(x);
+	if (!inst)
+		return;
+	struct stats *s = calloc(1, sizeof(*s));
+	if (!s) {
+		reply_error(x, 500, "out of memory");
+		return;
+	}
+	memcpy(s->id, inst->id, sizeof(s->id));
+	s->stream = request_bool(x, "stream", true);
+	x->user = s;
+	x->free_user = free_stats;
+	cleanup_json json_object *o = sample(x, &err);
+	bool one_shot = x->api_minor >= ONE_SHOT_SINCE_MINOR && request_bool(x, "one-shot", false);
+	if (!o) {
+		reply_err(x, &err);
+	} else if (s->stream) {
+		reply_begin(x, 200, "application/json");
+		reply_chunk_json(x, o);
+		start(x, s);
+	} else if (one_shot || !instance_is_running(inst)) {
+		reply_json(x, 200, take_ptr(o));
+	} else {
+		start(x, s);
+	}
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream - heads of streams whose sockets then go to another process, so that
+ * they outlive isolad (Docker Engine API, "Attach to a container": hijacking
+ * and the stream format). isolad, loop thread. */
+#include "conn.h"
+#include "exchange.h"
+#include "router.h"
+#include "server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MUX_SINCE_MINOR 42 /* API version that tells the two kinds apart */
+
+static const char *stream_type(const struct exchange *x, bool mux)
+{
+	return mux && x->api_minor >= MUX_SINCE_MINOR ? "application/vnd.docker.multiplexed-stream"
+						      : "application/vnd.docker.raw-stream";
+}
+
+/* A head is small and nothing is queued before it, so it fits the socket's
+ * buffer, unless the client has left hundreds of answers unread. */
+static int write_head(struct exchange *x, const char *head)
+{
+	uv_buf_t part = { .base = (char *)(uintptr_t)head, .len = strlen(head) };
+	int rc = conn_write(x->conn, &part, 1);
+	if (rc == 0 && conn_queued(x->conn) > 0) {
+		conn_close(x->conn);
+		rc = -EPIPE;
+	}
+	return rc;
+}
+
+int stream_hijack(struct exchange *x, bool mux, struct stream_request *ret, char **ret_head)
+{
+	char head[256];
+	if (!x->conn || x->replied)
+		return -EPIPE;
+	x->replied = true;
+	x->conn->server->requests[x->wants_upgrade ? 0 : 2]++;
+	if (x->wants_upgrade)
+		(void)snprintf(head, sizeof(head),
+			       "HTTP/1.1 101 UPGRADED\r\nContent-Type: %s\r\n"
+			       "Connection: Upgrade\r\nUpgrade: tcp\r\nApi-Version: %s\r\n\r\n",
+			       stream_type(x, mux), API_VERSION);
+	else
+		(void)snprintf(head, sizeof(head),
+			       "HTTP/1.1 200 OK\r\nContent-Type: "
+			       "application/vnd.docker.raw-stream\r\nApi-Version: %s\r\n\r\n",
+			       API_VERSION);
+	int rc = write_head(x, head);
+	if (rc < 0)
+		return rc;
+	size_t size = 0;
+	int fd = conn_take_socket(x->conn, ret_head, &size);
+	if (fd < 0)
+		return fd;
+	ret->fd = fd;
+	ret->head = *ret_head;
+	ret->head_size = size;
+	ret->mux = mux;
+	return 0;
+}
+
+int stream_take_chunked(struct exchange *x, bool mux, bool *ret_chunked)
+{
+	char head[320];
+	if (!x->conn || x->replied)
+		return -EPIPE;
+	x->replied = true;
+	x->conn->server->requests[2]++;
+	*ret_chunked = x->http_minor > 0;
+	(void)snprintf(head, sizeof(head),
+		       "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nApi-Version: %s\r\nOstype: linux\r\n"
+		       "%sConnection: close\r\n\r\n",
+		       stream_type(x, mux), API_VERSION,
+		       *ret_chunked ? "Transfer-Encoding: chunked\r\n" : "");
+	int rc = write_head(x, head);
+	return rc < 0 ? rc : conn_take_socket(x->conn, NULL, NULL);
+}
