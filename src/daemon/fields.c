@@ -2,6 +2,7 @@
 /* fields - see fields.h. Pure; any thread. */
 #include "fields.h"
 
+#include "isola/fd.h"
 #include "isola/json.h"
 
 #include <errno.h>
@@ -52,6 +53,7 @@ static const char *const kind_names[] = {
 	[FIELD_OBJ] = "an object",
 	[FIELD_OBJS] = "an array of objects",
 	[FIELD_INTS] = "an array of whole numbers",
+	[FIELD_ARRAY] = "an array",
 };
 
 static bool is_clean_string(json_object *v)
@@ -119,6 +121,8 @@ static bool is_kind(json_object *v, enum field_kind kind)
 		return is_array_of(v, is_object);
 	case FIELD_INTS:
 		return is_array_of(v, is_int);
+	case FIELD_ARRAY:
+		return json_object_is_type(v, json_type_array);
 	}
 	return false;
 }
@@ -169,12 +173,18 @@ static int check_row(const struct field *row, const char *prefix, json_object *v
 		return err_set(err, EINVAL, "%s must be %s",
 			       field_label(prefix, row, label, sizeof(label)),
 			       kind_names[row->kind]);
-	if (json_is_zero(v))
+	if (row->only_null ? !v : json_is_zero(v))
 		return add_default(out, row) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 	if (row->refuse)
 		return err_set(err, EOPNOTSUPP, "%s is not supported%s%s",
 			       field_label(prefix, row, label, sizeof(label)),
-			       *row->refuse == ':' ? "" : " ", row->refuse);
+			       strchr(":", *row->refuse) ? "" : " ", row->refuse);
+	if (row->min != row->max &&
+	    (json_object_get_int64(v) < row->min || json_object_get_int64(v) > row->max))
+		return err_set(err, EINVAL, "%s: %lld is not between %lld and %lld",
+			       field_label(prefix, row, label, sizeof(label)),
+			       (long long)json_object_get_int64(v), (long long)row->min,
+			       (long long)row->max);
 	json_object *value = NULL;
 	if (row->check) {
 		int rc = row->check(arg, row, v, &value, err);
@@ -185,6 +195,8 @@ static int check_row(const struct field *row, const char *prefix, json_object *v
 	} else {
 		value = json_object_get(v);
 	}
+	if (!value)
+		return add_default(out, row) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 	json_add(out, row->name, value);
 	return 0;
 }
@@ -229,6 +241,6 @@ int fields_check(const struct field *rows, size_t n, const char *prefix, json_ob
 		rc = check_row(&rows[i], prefix, json_get(in, rows[i].name), arg, out, err);
 	if (rc < 0)
 		return rc;
-	*ret = take_json(&out);
+	*ret = take_ptr(out);
 	return 0;
 }

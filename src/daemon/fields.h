@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum field_kind {
 	FIELD_BOOL,
@@ -23,8 +24,9 @@ enum field_kind {
 	FIELD_MAP,     /* object whose values are strings */
 	FIELD_SET,     /* object whose values are {} or null */
 	FIELD_OBJ,
-	FIELD_OBJS, /* array of objects */
-	FIELD_INTS, /* array of integers */
+	FIELD_OBJS,  /* array of objects */
+	FIELD_INTS,  /* array of integers */
+	FIELD_ARRAY, /* of anything: the check looks */
 };
 
 /* What stands in the result for a zero value. */
@@ -51,8 +53,11 @@ struct field {
 	const char *flag; /* what people type for it ("--memory"), or NULL */
 	enum field_kind kind;
 	enum field_default zero;
+	bool only_null;     /* false, 0, "" and [] say something: only null is zero */
 	const char *refuse; /* why a non-zero value is not supported, or NULL */
-	field_fn *check;    /* NULL = taken as it is */
+	int64_t min, max;   /* of a FIELD_INT; both 0 = any */
+	const char *tag;    /* for the check */
+	field_fn *check;    /* NULL = taken as it is; may leave @ret NULL: the default */
 };
 
 /* Checks @in (borrowed; NULL = empty) against @rows; @prefix ("HostConfig.")

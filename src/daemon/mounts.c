@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mounts - see mounts.h. Pure text work in isolad; paths are only cleaned here,
+ * the keeper opens them. Docker's rules: API docs of HostConfig.Binds, Mounts,
+ * Tmpfs. */
+#include "mounts.h"
+
+#include "fields.h"
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/lsm.h"
+#include "isola/path.h"
+#include "isola/strbuf.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TMPFS_DEFAULTS "nosuid,nodev,noexec"
+
+static void point_fini(struct mount_point *p)
+{
+	free(p->source);
+	free(p->target);
+	free(p->mode);
+	free(p->tmpfs);
+}
+
+void mounts_fini(struct mounts *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		point_fini(&m->items[i]);
+	free(m->items);
+	*m = (struct mounts){ NULL, 0 };
+}
+
+const struct mount_point *mounts_find(const struct mounts *m, const char *target)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (!strcmp(m->items[i].target, target))
+			return &m->items[i];
+	}
+	return NULL;
+}
+
+/* Zeroed room for one more; it counts only once the caller raises m->n. */
+static struct mount_point *next_point(struct mounts *m)
+{
+	struct mount_point *items = realloc(m->items, (m->n + 1) * sizeof(*items));
+	if (!items)
+		return NULL;
+	m->items = items;
+	items[m->n] = (struct mount_point){ .propagation = "rprivate", .recursive = true };
+	return &items[m->n];
+}
+
+static int clean(const char *path, char **ret, const char *what, struct err *err)
+{
+	char buf[PATH_MAX];
+	int rc = path_clean(path, buf, sizeof(buf));
+	if (rc == -EINVAL)
+		return err_set(err, EINVAL, "the %s '%.128s' must be an absolute path", what, path);
+	if (rc < 0)
+		return err_set(err, EINVAL, "the %s is too long", what);
+	*ret = strdup(buf);
+	return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int clean_target(const char *path, char **ret, struct err *err)
+{
+	char *target = NULL;
+	int rc = clean(path, &target, "mount target", err);
+	if (rc < 0)
+		return rc;
+	if (!target[1]) {
+		free(target);
+		return err_set(err, EINVAL, "the mount target can't be '/'");
+	}
+	*ret = target;
+	return 0;
+}
+
+/* ---- propagation and the options of -v ---- */
+
+static const char *const propagations[] = { "private", "rprivate", "slave",
+					    "rslave",  "shared",   "rshared" };
+
+static const char *find_propagation(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(propagations) / sizeof(propagations[0]); i++) {
+		if (strlen(propagations[i]) == len && !memcmp(propagations[i], name, len))
+			return propagations[i];
+	}
+	return NULL;
+}
+
+/* Options of -v that change nothing here: nocopy is about named volumes (a bind
+ * never copies), the rest are hints for file sharing into macOS. */
+static bool is_without_effect(const char *option, size_t len)
+{
+	static const char *const names[] = { "rw", "nocopy", "consistent", "cached", "delegated" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strlen(names[i]) == len && !memcmp(names[i], option, len))
+			return true;
+	}
+	return false;
+}
+
+static int apply_bind_option(struct mount_point *p, const char *option, size_t len, struct err *err)
+{
+	const char *propagation = find_propagation(option, len);
+	if (propagation) {
+		p->propagation = propagation;
+		return 0;
+	}
+	if (len == 2 && !memcmp(option, "ro", 2)) {
+		p->read_only = true;
+		return 0;
+	}
+	/* Without SELinux there are no labels, so nothing is left undone. */
+	if (len == 1 && (*option == 'z' || *option == 'Z') && !lsm_has_selinux())
+		return 0;
+	if (len == 1 && (*option == 'z' || *option == 'Z'))
+		return err_set(err, EOPNOTSUPP,
+			       "option '%c' (SELinux relabelling) is not supported yet: label the "
+			       "folder on the host with chcon",
+			       *option);
+	if (is_without_effect(option, len))
+		return 0;
+	return err_set(err, EINVAL, "unknown mount option '%.*s'", (int)(len > 64 ? 64 : len),
+		       option);
+}
+
+static int apply_bind_options(struct mount_point *p, const char *options, struct err *err)
+{
+	while (*options) {
+		size_t len = strcspn(options, ",");
+		int rc = apply_bind_option(p, options, len, err);
+		if (rc < 0)
+			return rc;
+		options += len;
+		options += *options == ',';
+	}
+	return 0;
+}
+
+/* ---- Binds ---- */
+
+/* "source:target[:options]". A colon cannot be quoted, as in Docker. */
+static int parse_bind(const char *text, struct mount_point *p, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	if (!colon)
+		return err_set(err, EOPNOTSUPP,
+			       "an anonymous volume is not supported yet: name a host folder "
+			       "(/host:%.64s) or use --tmpfs",
+			       text);
+	const char *target = colon + 1, *rest = strchr(target, ':');
+	if (rest && strchr(rest + 1, ':'))
+		return err_set(err, EINVAL,
+			       "invalid volume specification: expected source:target[:options]");
+	cleanup_free char *source_text = strndup(text, (size_t)(colon - text));
+	cleanup_free char *target_text =
+		rest ? strndup(target, (size_t)(rest - target)) : strdup(target);
+	p->mode = strdup(rest ? rest + 1 : "");
+	if (!source_text || !target_text || !p->mode)
+		return err_set(err, ENOMEM, "out of memory");
+	int rc = clean_target(target_text, &p->target, err);
+	if (rc < 0)
+		return rc;
+	if (!*source_text)
+		return err_set(err, EINVAL, "invalid volume specification: the source is empty");
+	if (*source_text != '/')
+		return err_set(err, EOPNOTSUPP,
+			       "named volumes are not supported yet ('%.64s' is no absolute path)",
+			       source_text);
+	rc = clean(source_text, &p->source, "source", err);
+	if (rc < 0)
+		return rc;
+	p->kind = MOUNT_BIND;
+	p->make_source = true;
+	p->listed = true;
+	return apply_bind_options(p, p->mode, err);
+}
+
+static int add_binds(struct mounts *m, json_object *binds, struct err *err)
+{
+	for (size_t i = 0; i < json_len(binds); i++) {
+		struct mount_point *p = next_point(m);
+		if (!p)
+			return err_set(err, ENOMEM, "out of memory");
+		const char *text = json_item_str(binds, i);
+		int rc = parse_bind(text, p, err);
+		if (rc < 0) {
+			point_fini(p);
+			(void)err_prefix(err, "HostConfig.Binds (-v) '%.128s'", text);
+			return rc;
+		}
+		m->n++;
+	}
+	return 0;
+}
+
+/* ---- Tmpfs ---- */
+
+/* What tmpfs(5) and mount(8) know; a trailing "=" asks for a value. */
+static const char *const tmpfs_options[] = {
+	"defaults",   "ro",       "rw",         "suid",        "nosuid",
+	"dev",        "nodev",    "exec",       "noexec",      "sync",
+	"async",      "dirsync",  "atime",      "noatime",     "diratime",
+	"nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+	"size=",      "mode=",    "uid=",       "gid=",        "nr_inodes=",
+	"nr_blocks=", "mpol=",    "huge=",
+};
+
+static bool is_tmpfs_option(const char *option, size_t len)
+{
+	for (size_t i = 0; i < sizeof(tmpfs_options) / sizeof(tmpfs_options[0]); i++) {
+		size_t n = strlen(tmpfs_options[i]);
+		bool valued = tmpfs_options[i][n - 1] == '=';
+		if ((valued ? len > n : len == n) && !memcmp(tmpfs_options[i], option, n))
+			return true;
+	}
+	return false;
+}
+
+/* @p->mode becomes p->tmpfs, Docker's defaults first. */
+static int finish_tmpfs(struct mount_point *p, struct err *err)
+{
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	strbuf_puts(&b, TMPFS_DEFAULTS);
+	for (const char *o = p->mode; *o;) {
+		size_t len = strcspn(o, ",");
+		if (len && !is_tmpfs_option(o, len))
+			return err_set(err, EINVAL, "unknown tmpfs option '%.*s'",
+				       (int)(len > 64 ? 64 : len), o);
+		if (len == 2 && !memcmp(o, "ro", 2))
+			p->read_only = true;
+		if (len && !(len == 8 && !memcmp(o, "defaults", 8))) {
+			strbuf_putc(&b, ',');
+			strbuf_add(&b, o, len);
+		}
+		o += len;
+		o += *o == ',';
+	}
+	p->kind = MOUNT_TMPFS;
+	p->tmpfs = strbuf_take(&b);
+	return p->tmpfs ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int add_tmpfs(struct mounts *m, json_object *tmpfs, struct err *err)
+{
+	if (!tmpfs)
+		return 0;
+	json_object_object_foreach (tmpfs, target, options) {
+		struct mount_point *p = next_point(m);
+		if (!p)
+			return err_set(err, ENOMEM, "out of memory");
+		p->mode = strdup(options ? json_object_get_string(options) : "");
+		int rc = p->mode ? clean_target(target, &p->target, err)
+				 : err_set(err, ENOMEM, "out of memory");
+		if (rc >= 0)
+			rc = finish_tmpfs(p, err);
+		if (rc < 0) {
+			point_fini(p);
+			(void)err_prefix(err, "HostConfig.Tmpfs (--tmpfs) '%.128s'", target);
+			return rc;
+		}
+		m->n++;
+	}
+	return 0;
+}
+
+/* ---- Mounts ---- */
+
+static int check_propagation(void *arg, const struct field *row, json_object *v, json_object **ret,
+			     struct err *err)
+{
+	(void)row;
+	struct mount_point *p = arg;
+	const char *name = json_object_get_string(v);
+	const char *propagation = find_propagation(name, strlen(name));
+	if (!propagation)
+		return err_set(err, EINVAL, "unknown propagation '%.32s'", name);
+	p->propagation = propagation;
+	*ret = json_object_get(v);
+	return 0;
+}
+
+static const struct field bind_rows[] = {
+	{ "Propagation", "bind-propagation", FIELD_STR, .check = check_propagation },
+	{ "NonRecursive", "bind-recursive=disabled", FIELD_BOOL },
+	{ "CreateMountpoint", NULL, FIELD_BOOL },
+	{ "ReadOnlyNonRecursive", "bind-recursive=writable", FIELD_BOOL },
+	{ "ReadOnlyForceRecursive", "bind-recursive=readonly", FIELD_BOOL },
+};
+
+/* [["noexec"], ["uid", "1000"]] -> ["noexec", "uid=1000"]; what the options are
+ * worth is judged with all others in finish_tmpfs(). */
+static int check_tmpfs_options(void *arg, const struct field *row, json_object *v,
+			       json_object **ret, struct err *err)
+{
+	(void)arg;
+	(void)row;
+	cleanup_json json_object *out = json_object_new_array();
+	for (size_t i = 0; i < json_len(v); i++) {
+		json_object *pair = json_object_array_get_idx(v, i);
+		size_t n = json_len(pair);
+		const char *key = n ? json_item_str(pair, 0) : "";
+		const char *value = n == 2 ? json_item_str(pair, 1) : "";
+		if (n < 1 || n > 2 || !*key || strchr(key, ',') || strchr(value, ','))
+			return err_set(err, EINVAL, "[%zu] must be [name] or [name, value]", i);
+		cleanup_strbuf struct strbuf b = STRBUF_INIT;
+		strbuf_printf(&b, "%s%s%s", key, n == 2 ? "=" : "", value);
+		if (!strbuf_ok(&b) ||
+		    json_object_array_add(out, json_object_new_string(b.text)) < 0)
+			return err_set(err, ENOMEM, "out of memory");
+	}
+	*ret = take_ptr(out);
+	return 0;
+}
+
+static const struct field tmpfs_rows[] = {
+	{ "SizeBytes", "tmpfs-size", FIELD_INT, .min = 0, .max = INT64_MAX },
+	{ "Mode", "tmpfs-mode", FIELD_INT, .min = 0, .max = 07777 },
+	{ "Options", NULL, FIELD_ARRAY, .check = check_tmpfs_options },
+};
+
+static int check_consistency(void *arg, const struct field *row, json_object *v, json_object **ret,
+			     struct err *err)
+{
+	(void)arg;
+	(void)row;
+	const char *name = json_object_get_string(v);
+	if (strcmp(name, "default") && !is_without_effect(name, strlen(name)))
+		return err_set(err, EINVAL, "unknown consistency '%.32s'", name);
+	*ret = json_object_get(v);
+	return 0;
+}
+
+static const struct field mount_rows[] = {
+	{ "Type", "type", FIELD_STR },
+	{ "Source", "source", FIELD_STR },
+	{ "Target", "target", FIELD_STR },
+	{ "ReadOnly", "readonly", FIELD_BOOL },
+	{ "Consistency", "consistency", FIELD_STR, .check = check_consistency },
+	{ "BindOptions", NULL, FIELD_OBJ },
+	{ "TmpfsOptions", NULL, FIELD_OBJ },
+	{ "VolumeOptions", NULL, FIELD_OBJ, .refuse = "yet: there are no volumes" },
+	{ "ImageOptions", NULL, FIELD_OBJ, .refuse = "yet: images can't be mounted" },
+	{ "ClusterOptions", NULL, FIELD_OBJ, .refuse = "on a single host" },
+};
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+static int parse_bind_mount(json_object *mount, struct mount_point *p, struct err *err)
+{
+	cleanup_json json_object *options = NULL;
+	int rc = fields_check(bind_rows, COUNT(bind_rows), "BindOptions.",
+			      json_get(mount, "BindOptions"), p, &options, err);
+	if (rc < 0)
+		return rc;
+	if (!json_is_zero(json_get(mount, "TmpfsOptions")))
+		return err_set(err, EINVAL, "TmpfsOptions don't go with Type bind");
+	const char *source = json_str_or(mount, "Source", "");
+	if (!*source)
+		return err_set(err, EINVAL, "Source is missing");
+	p->kind = MOUNT_BIND;
+	p->read_only = json_bool_or(mount, "ReadOnly", false);
+	p->recursive = !json_bool_or(options, "NonRecursive", false);
+	p->make_source = json_bool_or(options, "CreateMountpoint", false);
+	p->shallow_read_only = json_bool_or(options, "ReadOnlyNonRecursive", false);
+	if (p->shallow_read_only && json_bool_or(options, "ReadOnlyForceRecursive", false))
+		return err_set(
+			err, EINVAL,
+			"ReadOnlyForceRecursive and ReadOnlyNonRecursive exclude each other");
+	return clean(source, &p->source, "source", err);
+}
+
+static int parse_tmpfs_mount(json_object *mount, struct mount_point *p, struct err *err)
+{
+	cleanup_json json_object *options = NULL;
+	int rc = fields_check(tmpfs_rows, COUNT(tmpfs_rows), "TmpfsOptions.",
+			      json_get(mount, "TmpfsOptions"), p, &options, err);
+	if (rc < 0)
+		return rc;
+	if (*json_str_or(mount, "Source", ""))
+		return err_set(err, EINVAL, "Source must not be given for Type tmpfs");
+	if (!json_is_zero(json_get(mount, "BindOptions")))
+		return err_set(err, EINVAL, "BindOptions don't go with Type tmpfs");
+	int64_t size = json_i64_or(options, "SizeBytes", 0), mode = json_i64_or(options, "Mode", 0);
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	strbuf_puts(&b, json_bool_or(mount, "ReadOnly", false) ? "ro" : "");
+	if (size)
+		strbuf_printf(&b, "%ssize=%lld", b.len ? "," : "", (long long)size);
+	if (mode)
+		strbuf_printf(&b, "%smode=%llo", b.len ? "," : "", (unsigned long long)mode);
+	json_object *more = json_get(options, "Options");
+	for (size_t i = 0; i < json_len(more); i++)
+		strbuf_printf(&b, "%s%s", b.len ? "," : "", json_item_str(more, i));
+	free(p->mode);
+	p->mode = strbuf_take(&b);
+	return p->mode ? finish_tmpfs(p, err) : err_set(err, ENOMEM, "out of memory");
+}
+
+static int parse_mount(json_object *raw, struct mount_point *p, struct err *err)
+{
+	cleanup_json json_object *mount = NULL;
+	int rc = fields_check(mount_rows, COUNT(mount_rows), "", raw, p, &mount, err);
+	if (rc < 0)
+		return rc;
+	p->mode = strdup("");
+	p->listed = true;
+	if (!p->mode)
+		return err_set(err, ENOMEM, "out of memory");
+	rc = clean_target(json_str_or(mount, "Target", ""), &p->target, err);
+	if (rc < 0)
+		return rc;
+	const char *type = json_str_or(mount, "Type", "");
+	if (!strcmp(type, "bind"))
+		return parse_bind_mount(mount, p, err);
+	if (!strcmp(type, "tmpfs"))
+		return parse_tmpfs_mount(mount, p, err);
+	if (!strcmp(type, "volume") || !strcmp(type, "image") || !strcmp(type, "cluster") ||
+	    !strcmp(type, "npipe"))
+		return err_set(err, EOPNOTSUPP,
+			       "Type %s is not supported yet: only bind and tmpfs are", type);
+	return err_set(err, EINVAL, "unknown Type '%.32s'", type);
+}
+
+static int add_mounts(struct mounts *m, json_object *mounts, struct err *err)
+{
+	for (size_t i = 0; i < json_len(mounts); i++) {
+		struct mount_point *p = next_point(m);
+		if (!p)
+			return err_set(err, ENOMEM, "out of memory");
+		int rc = parse_mount(json_object_array_get_idx(mounts, i), p, err);
+		if (rc < 0) {
+			point_fini(p);
+			(void)err_prefix(err, "HostConfig.Mounts[%zu] (--mount)", i);
+			return rc;
+		}
+		m->n++;
+	}
+	return 0;
+}
+
+/* ---- all ---- */
+
+static int compare_targets(const void *a, const void *b)
+{
+	return strcmp(((const struct mount_point *)a)->target,
+		      ((const struct mount_point *)b)->target);
+}
+
+int mounts_parse(json_object *host_config, struct mounts *ret, struct err *err)
+{
+	cleanup_mounts struct mounts m = { NULL, 0 };
+	int rc = add_binds(&m, json_get(host_config, "Binds"), err);
+	if (rc >= 0)
+		rc = add_mounts(&m, json_get(host_config, "Mounts"), err);
+	if (rc >= 0)
+		rc = add_tmpfs(&m, json_get(host_config, "Tmpfs"), err);
+	if (rc < 0)
+		return rc;
+	/* By text a parent sorts before what is below it ("/a" < "/a/b"). */
+	if (m.n > 1)
+		qsort(m.items, m.n, sizeof(m.items[0]), compare_targets);
+	for (size_t i = 1; i < m.n; i++) {
+		if (!strcmp(m.items[i - 1].target, m.items[i].target))
+			return err_set(err, EINVAL, "Duplicate mount point: %.128s",
+				       m.items[i].target);
+	}
+	*ret = m;
+	m = (struct mounts){ NULL, 0 };
+	return 0;
+}
