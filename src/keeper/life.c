@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life - see life.h: start, run, end. How it begins is create.c's. */
+#include "life.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/num.h"
+
+#include "control.h"
+#include "create.h"
+#include "exec.h"
+#include "stream.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+/* How long a container waits for its "start" without anybody being there. */
+#define START_WAIT_MS 60000
+/* A client that was sent all, but does not read it, keeps us this long. */
+#define LINGER_MS 600000
+
+static const char *const state_names[] = {
+	[STATE_CREATED] = "created",
+	[STATE_RUNNING] = "running",
+	[STATE_PAUSED] = "paused",
+	[STATE_EXITED] = "exited",
+};
+
+const char *state_name(enum state state)
+{
+	return state_names[state];
+}
+
+/* ---- the end ---- */
+
+static bool has_streams(const struct keeper *k)
+{
+	return (k->io.loop && k->io.n_streams > 0) || execs_have_streams(k);
+}
+
+static void warn_err(struct keeper *k, const struct err *err)
+{
+	control_warn(k, err->text);
+}
+
+static void write_exit(struct keeper *k)
+{
+	struct err err = ERR_INIT;
+	if (exitrec_write(&k->rec, k->run_dir_fd, &err) < 0)
+		warn_err(k, &err);
+}
+
+static void end_output(struct keeper *k)
+{
+	int code = 0;
+	execs_end(k);
+	if (k->io.loop)
+		payio_end(&k->io);
+	uint64_t dropped = k->log ? jlog_dropped(k->log, &code) : 0;
+	if (dropped > 0) {
+		struct err err;
+		(void)err_rc(&err, -code, "%llu lines of output are missing in the log",
+			     (unsigned long long)dropped);
+		warn_err(k, &err);
+	}
+	k->io.log = NULL;
+	jlog_close(k->log);
+	k->log = NULL;
+}
+
+static void remove_container(struct keeper *k)
+{
+	struct err err = ERR_INIT;
+	if (!k->ctr)
+		return;
+	loop_unwatch(&k->loop, &k->init);
+	if (ctr_delete(k->ctr, k->ctr_spec, &err) < 0)
+		warn_err(k, &err);
+	(void)waitpid(k->ctr->pid, NULL, WNOHANG | __WALL);
+}
+
+/* Everything behind the payload's end, in the order of life.h. */
+static void finish(struct keeper *k)
+{
+	loop_timer_stop(&k->start_timer);
+	end_output(k);
+	k->rec.oom = oom_check(&k->oom) > 0;
+	oom_fini(&k->oom);
+	k->state = STATE_EXITED;
+	write_exit(k);
+	json_object *event = exitrec_json(&k->rec);
+	if (event)
+		json_add_str(event, "event", "exit");
+	control_event(k, event);
+	if (k->io.loop)
+		streams_finish(&k->io);
+	remove_container(k);
+	control_close(k);
+	if (has_streams(k))
+		loop_timer(&k->loop, &k->linger_timer, LINGER_MS);
+	else
+		loop_stop(&k->loop);
+}
+
+void keeper_stream_ended(struct keeper *k, const char *stream_id, const char *why)
+{
+	json_object *o = control_event_new("stream_end");
+	if (o) {
+		json_add_str(o, "stream", stream_id);
+		json_add_str(o, "why", why);
+	}
+	control_event(k, o);
+	/* From the loop: there is a caller on the stack. */
+	if (k->linger_timer.node.next && !has_streams(k))
+		loop_timer(&k->loop, &k->linger_timer, 0);
+}
+
+static void on_linger_end(struct timer *timer)
+{
+	loop_stop(&container_of(timer, struct keeper, linger_timer)->loop);
+}
+
+/* ---- failure ---- */
+
+/* There is no payload and will be none: it can be read in exit.json at once, but
+ * we stay to answer the start, as long as somebody is there to ask. */
+static void fail(struct keeper *k, const struct err *err, int exit_code)
+{
+	k->failure = *err;
+	if (k->failure.code == 0)
+		k->failure.code = EIO;
+	exitrec_set_error(&k->rec, exit_code, err->text);
+	k->rec.finished_ns = num_now_ns();
+	k->state = STATE_EXITED;
+	write_exit(k);
+	keeper_conns_changed(k);
+}
+
+void keeper_fail_answered(struct keeper *k)
+{
+	/* From the loop: a connection is on the stack. */
+	loop_timer(&k->loop, &k->start_timer, 0);
+}
+
+static void on_start_timer(struct timer *timer)
+{
+	struct keeper *k = container_of(timer, struct keeper, start_timer);
+	if (!k->failure.code) {
+		struct err err;
+		(void)err_set(&err, ETIMEDOUT, "no start was asked for within %d seconds",
+			      START_WAIT_MS / 1000);
+		fail(k, &err, 128);
+	}
+	finish(k);
+}
+
+void keeper_conns_changed(struct keeper *k)
+{
+	bool alone = list_is_empty(&k->conns);
+	if (k->failure.code)
+		loop_timer(&k->loop, &k->start_timer, alone ? 0 : START_WAIT_MS);
+	else if (k->state == STATE_CREATED && alone)
+		loop_timer(&k->loop, &k->start_timer, START_WAIT_MS);
+	else
+		loop_timer_stop(&k->start_timer);
+}
+
+/* ---- start and run ---- */
+
+int keeper_start(struct keeper *k, struct err *err)
+{
+	if (k->failure.code)
+		return err_copy(err, &k->failure);
+	if (k->state != STATE_CREATED)
+		return err_set(err, EALREADY, "the container was started already");
+	/* Before: no line of its log is older than its start. */
+	k->rec.started_ns = num_now_ns();
+	int rc = ctr_start(k->ctr, k->ctr_spec, err);
+	if (rc < 0) {
+		k->rec.started_ns = 0;
+		fail(k, err, exitrec_code_of_errno(-rc, 128));
+		return rc;
+	}
+	k->state = STATE_RUNNING;
+	loop_timer_stop(&k->start_timer);
+	return 0;
+}
+
+static void on_init_end(struct source *src, uint32_t events)
+{
+	struct keeper *k = container_of(src, struct keeper, init);
+	int status = 0;
+	(void)events;
+	pid_t pid = waitpid(k->ctr->pid, &status, WNOHANG | __WALL);
+	if (pid == 0)
+		return;
+	loop_unwatch(&k->loop, src);
+	k->rec.finished_ns = num_now_ns();
+	if (k->failure.code)
+		return; /* a start that failed; its end is on its way */
+	if (pid < 0)    /* somebody else has reaped it: must not happen */
+		exitrec_set_error(&k->rec, 255, "the exit status was lost");
+	else
+		exitrec_set_status(&k->rec, status);
+	if (k->state == STATE_CREATED) {
+		struct err err;
+		(void)err_set(&err, ECHILD, "the container's init ended before the start (%s %d)",
+			      k->rec.signal ? "signal" : "exit code",
+			      k->rec.signal ? k->rec.signal : k->rec.exit_code);
+		fail(k, &err, 128);
+		return;
+	}
+	finish(k);
+}
+
+static void on_oom(struct oom *oom)
+{
+	control_event(container_of(oom, struct keeper, oom), control_event_new("oom"));
+}
+
+static void on_stream_end(struct payio *io, const char *stream_id, const char *why)
+{
+	keeper_stream_ended(container_of(io, struct keeper, io), stream_id, why);
+}
+
+/* Nothing happens: what the last burst needed goes back to the kernel. */
+static void on_quiet(struct loop *loop)
+{
+	struct keeper *k = container_of(loop, struct keeper, loop);
+	if (k->log)
+		jlog_trim(k->log);
+	(void)malloc_trim(0);
+}
+
+static void watch_container(struct keeper *k)
+{
+	k->init = (struct source){ .fd = k->ctr->pidfd, .on_event = on_init_end };
+	k->io.on_stream_end = on_stream_end;
+	k->rec.pid = k->ctr->pid;
+	oom_init(&k->oom, &k->loop, k->ctr->cgroup, on_oom);
+	int rc = loop_watch(&k->loop, &k->init, EPOLLIN);
+	if (rc < 0) {
+		struct err err;
+		(void)err_rc(&err, rc, "cannot watch the container's init");
+		fail(k, &err, 128);
+	}
+}
+
+static void keeper_fini(struct keeper *k)
+{
+	control_close(k);
+	execs_free(k);
+	payio_fini(&k->io);
+	jlog_close(k->log);
+	ctr_free(k->ctr);
+	ctr_spec_free(k->ctr_spec);
+	keepspec_fini(&k->spec);
+	exitrec_fini(&k->rec);
+	fd_close(&k->cache_fd);
+	fd_close(&k->run_dir_fd);
+	loop_fini(&k->loop);
+}
+
+int keeper_run(const char *run_dir, int control_fd)
+{
+	struct keeper k = { .run_dir = run_dir, .run_dir_fd = -1, .cache_fd = -1 };
+	struct err err = ERR_INIT;
+	list_init(&k.execs);
+	list_init(&k.conns);
+	k.start_timer.on_time = on_start_timer;
+	k.linger_timer.on_time = on_linger_end;
+	if (loop_init(&k.loop, &err) < 0 || create_open(&k, &err) < 0) {
+		fd_close(&control_fd);
+		keeper_fini(&k);
+		return 1;
+	}
+	k.loop.on_quiet = on_quiet;
+	if (create_container(&k, &err) < 0)
+		fail(&k, &err, 128);
+	else
+		watch_container(&k);
+	if (control_fd >= 0)
+		control_add(&k, control_fd);
+	keeper_conns_changed(&k);
+	(void)loop_run(&k.loop);
+	keeper_fini(&k);
+	return 0;
+}

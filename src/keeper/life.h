@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life - one container's life under its keeper, from keeper.json to exit.json.
+ *
+ *             create ok              start ok
+ *   (begin) -----------> CREATED ----------------> RUNNING <--> PAUSED
+ *      |                   |  | start failed          | init ended
+ *      | create failed     |  | init died             v
+ *      +-------------------+--+-------------------> EXITED --> cleaned up, gone
+ *                            no start in time
+ *
+ * The order at the end matters to others (isola/keeper.h):
+ *   1. rest of the output read, log closed    a log reader that sees exit.json
+ *   2. exit.json                              finds the log complete
+ *   3. "exit" to every connection
+ *   4. attached streams end                   a client that sees the end of its
+ *   5. cgroup removed, poststop hooks         stream finds the exit code known
+ *   6. keeper.sock and connections closed     isolad may use the names again
+ *   7. what slow clients have not read yet is still delivered, then exit */
+#pragma once
+
+#include "isola/ctr.h"
+#include "isola/err.h"
+
+#include "exitrec.h"
+#include "jlog.h"
+#include "keepspec.h"
+#include "loop.h"
+#include "oom.h"
+#include "payio.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+enum state { STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_EXITED };
+
+const char *state_name(enum state state);
+
+struct keeper {
+	struct loop loop;
+	int run_dir_fd;
+	const char *run_dir;
+	struct keepspec spec;
+	struct ctr_spec *ctr_spec;
+	int cache_fd; /* compiled seccomp filters, or -1 */
+	struct ctr *ctr;
+	struct source init; /* its pidfd */
+	struct payio io;
+	struct jlog *log;
+	struct oom oom;
+	enum state state;
+	struct exitrec rec;
+	struct err failure;        /* why there is no payload; .code 0 = there is, or was */
+	bool answered_failure;     /* somebody asked for the start and knows */
+	struct timer start_timer;  /* for a start that never comes */
+	struct timer linger_timer; /* for clients that never read */
+	struct list execs;         /* exec.c */
+	struct source listener;    /* keeper.sock; control.c */
+	struct timer listen_timer; /* accepting goes on */
+	struct list conns;
+};
+
+/* Runs one container to its end; @run_dir as in isola/keeper.h, @control_fd
+ * taken. Returns the exit status of the process: 0, also when the container
+ * failed (exit.json tells), 1 when not even that could be written. */
+int keeper_run(const char *run_dir, int control_fd);
+
+/* ---- for ops.c, exec.c and control.c ---- */
+
+/* Opens the gate. */
+int keeper_start(struct keeper *k, struct err *err);
+
+/* The start was refused for k->failure, and that has been answered: the end. */
+void keeper_fail_answered(struct keeper *k);
+
+/* A connection came or went. */
+void keeper_conns_changed(struct keeper *k);
+
+/* A stream of any payload is gone. */
+void keeper_stream_ended(struct keeper *k, const char *stream_id, const char *why);

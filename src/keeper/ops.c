@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ops - see ops.h. */
+#include "ops.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include "exec.h"
+#include "stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* @fd may be taken by setting it to -1. */
+typedef int op_fn(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		  struct err *err);
+
+static int need_running(const struct keeper *k, struct err *err)
+{
+	if (k->state == STATE_RUNNING || k->state == STATE_PAUSED)
+		return 0;
+	return err_set(err, ESRCH, "the container is not running");
+}
+
+static int op_start(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		    struct err *err)
+{
+	(void)r;
+	(void)fd;
+	int rc = keeper_start(k, err);
+	if (rc < 0) {
+		if (k->failure.code)
+			json_add_i64(answer, "exit_code", k->rec.exit_code);
+		return rc;
+	}
+	json_add_i64(answer, "pid", k->rec.pid);
+	json_add_i64(answer, "started_ns", k->rec.started_ns);
+	return 0;
+}
+
+static int op_attach(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		     struct err *err)
+{
+	(void)answer;
+	if (k->failure.code)
+		return err_copy(err, &k->failure);
+	if (k->state == STATE_EXITED)
+		return need_running(k, err);
+	if (execs_find_stream(k, r->stream.id))
+		return err_set(err, EEXIST, "stream %s exists already", r->stream.id);
+	int rc = stream_new(&k->io, &r->stream, *fd, err);
+	if (rc == 0)
+		(void)take_fd(fd);
+	return rc;
+}
+
+static int op_exec(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		   struct err *err)
+{
+	pid_t pid = 0;
+	int exit_code = 0;
+	int rc = exec_start(k, r, take_fd(fd), &pid, &exit_code, err);
+	if (rc < 0)
+		json_add_i64(answer, "exit_code", exit_code);
+	else
+		json_add_i64(answer, "pid", pid);
+	return rc;
+}
+
+static int find_exec(struct keeper *k, const char *id, struct exec **ret, struct err *err)
+{
+	struct exec *e = exec_find(k, id);
+	if (!e)
+		return err_set(err, ENOENT, "no exec %s is running", id);
+	*ret = e;
+	return 0;
+}
+
+static int op_resize(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		     struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	struct exec *e = NULL;
+	int rc = r->exec ? find_exec(k, r->exec, &e, err) : 0;
+	/* Before the start too: the size is there when the payload looks. */
+	if (rc == 0 && !e && k->state == STATE_EXITED)
+		rc = need_running(k, err);
+	if (rc < 0)
+		return rc;
+	rc = payio_resize(e ? exec_io(e) : &k->io, r->rows, r->columns);
+	return rc < 0 ? err_rc(err, rc, "cannot resize the terminal") : 0;
+}
+
+static int op_kill(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		   struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	int rc = need_running(k, err);
+	return rc < 0 ? rc : ctr_kill(k->ctr, r->signal, r->all, err);
+}
+
+static int op_exec_kill(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+			struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	struct exec *e = NULL;
+	int rc = find_exec(k, r->exec, &e, err);
+	if (rc < 0)
+		return rc;
+	rc = exec_signal(e, r->signal);
+	return rc < 0 ? err_rc(err, rc, "cannot signal exec %s", r->exec) : 0;
+}
+
+static int op_freeze(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		     struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	int rc = need_running(k, err);
+	if (rc == 0 && r->frozen == (k->state == STATE_PAUSED))
+		rc = err_set(err, EALREADY, "the container is %s",
+			     r->frozen ? "paused already" : "not paused");
+	if (rc == 0)
+		rc = ctr_freeze(k->ctr, r->frozen, err);
+	if (rc == 0)
+		k->state = r->frozen ? STATE_PAUSED : STATE_RUNNING;
+	return rc;
+}
+
+static int op_update(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		     struct err *err)
+{
+	static const char *const known[] = { "max_size", "max_files", NULL };
+	(void)fd;
+	(void)answer;
+	struct jlog_limits limits = k->spec.log_limits;
+	int rc = k->failure.code || k->state == STATE_EXITED ? need_running(k, err) : 0;
+	if (rc == 0 && r->log)
+		rc = keepspec_only(r->log, known, "log", err);
+	if (rc == 0 && r->log)
+		rc = keepspec_log_limits(r->log, &limits, err);
+	if (rc == 0 && r->resources)
+		rc = ctr_update(k->ctr, r->resources, err);
+	if (rc < 0 || !r->log)
+		return rc;
+	k->spec.log_limits = limits;
+	if (k->log)
+		jlog_limit(k->log, &limits);
+	return 0;
+}
+
+static int op_detach(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		     struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	struct stream *s = execs_find_stream(k, r->stream.id);
+	if (!s)
+		return err_set(err, ENOENT, "no stream %s is attached", r->stream.id);
+	stream_detach(s);
+	return 0;
+}
+
+static op_fn *const functions[OP_COUNT] = {
+	[OP_START] = op_start,   [OP_ATTACH] = op_attach, [OP_EXEC] = op_exec,
+	[OP_RESIZE] = op_resize, [OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
+	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update, [OP_DETACH] = op_detach,
+};
+
+int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,
+	    struct err *err)
+{
+	cleanup_fd int own = fd;
+	return functions[request->op](k, request, &own, answer, err);
+}

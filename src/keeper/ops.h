@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ops - what isolad may ask for. */
+#pragma once
+
+#include "life.h"
+#include "request.h"
+
+#include <json-c/json.h>
+
+/* Does @request. @fd: the descriptor that came with it, or -1; taken. @answer
+ * gets members of its own on success, "exit_code" on some failures. */
+int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,
+	    struct err *err);
