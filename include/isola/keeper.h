@@ -4,65 +4,97 @@
  * isolad executes `isola-keeper run <run-dir>` with descriptor 3 = one end of
  * a wire_pair(); <run-dir> is /run/isola/<id>, mode 0700, and holds
  *
- *   config.json   the OCI bundle (written by isolad before the spawn)
+ *   config.json   the OCI bundle (written by isolad before the spawn; stays)
  *   keeper.json   how to keep it, KEEPER_SPEC below (written by isolad)
  *   keeper.sock   SOCK_SEQPACKET, made by the keeper at start: a later isolad
- *                 connects here and adopts
+ *                 connects here and adopts (through /proc/self/fd/<dir>/ when
+ *                 the path is longer than sun_path); only uid 0 is served
  *   keeper.pid    {"pid","start_ticks"} of the keeper, written by the keeper
  *   exit.json     KEEPER_EXIT, written atomically when the payload ended
  *
- * The keeper creates the container at once (that work overlaps with the
- * messages) and waits for "start". It outlives isolad: end of stream on a
- * connection only closes that connection. When the payload has ended it drains
- * the output, writes exit.json, tells every connection, removes the cgroup,
- * finishes attached streams and exits. If the creation fails it answers "start"
- * with the error, writes exit.json with "error", and exits; nothing is left.
- * If no "start" comes within 60 s and fd 3 is closed it undoes all and exits.
+ * The keeper creates the container at once (messages wait meanwhile), says
+ * hello, and waits for "start". It outlives isolad: end of stream on a
+ * connection only closes that connection. When the payload has ended, in this
+ * order: its output is read to the end and the log closed; exit.json is written;
+ * "exit" goes to every connection; attached streams end; the cgroup is removed
+ * and poststop hooks run; keeper.sock is unlinked and every connection closed.
+ * So END OF STREAM ON THE LINK MEANS: ALL IS CLEANED UP, the run folder, cgroup
+ * and layers may be used again. Not before, not even after "exit". The process
+ * itself may stay a little longer (up to 10 minutes without progress) if a slow
+ * client has not read all of its output yet; it touches nothing else then.
  *
- * keeper.json (KEEPER_SPEC):
+ * If the creation fails, or init dies before its start, exit.json with "error"
+ * is written at once, nothing is left, hello says "exited", and the keeper stays
+ * to answer "start" with that error; then "exit", and the link is closed. The
+ * same when the start itself fails. If nobody is connected it exits at once.
+ * If no "start" comes and nobody is connected for 60 s it undoes all and exits.
+ *
+ * Should the keeper die (kill -9): an init that waits for its start ends by
+ * itself. A payload that runs goes on, but its exit code, its output and its
+ * streams are lost, so isolad, which sees the link's end without exit.json,
+ * kills the cgroup and cleans up in the keeper's place: cgroup_destroy(), and
+ * an exit.json of its own, which also ends the followers of the log.
+ *
+ * keeper.json (KEEPER_SPEC); an unknown field is an error:
  *   { "version": 1, "id": "<64 hex>", "kind": "container",
  *     "cgroup": "/isola/<id>",
  *     "overlay": { "lower": ["/abs/top", ...], "upper": "/abs", "work": "/abs",
  *                  "volatile": bool },             absent: the bundle's root.path
  *     "log": { "driver": "json-file" | "none", "path": "/abs/<id>-json.log",
- *              "max_size": 10485760, "max_files": 3 },
+ *              "max_size": 10485760 (<= 0: no rotation), "max_files": 3 (1-1000),
+ *              "attrs": { "k": "v" } | absent (into each record, for --details) },
  *     "stdin": bool (keep a stdin pipe open), "stdin_once": bool,
- *     "tty": bool, "console_size": [h, w] | absent, "reaper": bool,
- *     "seccomp_cache": "/abs/dir" }
+ *     "tty": bool (must be process.terminal), "console_size": [h, w] | absent,
+ *     "reaper": bool, "seccomp_cache": "/abs/dir" | absent }
  *
  * Requests (isolad -> keeper), each { "op", "seq": int, ... }, answered in
- * order by { "seq", "ok": true, ... } or { "seq", "code": errno, "error": text }:
+ * order by { "seq", "ok": true, ... } or { "seq", "code": errno, "error": text }.
+ * Unknown ops are EOPNOTSUPP, unknown fields EINVAL; a message without "seq" or
+ * that is no JSON object ends the connection. Booleans default to false.
  *   start    {}                                  -> { "pid", "started_ns" }
+ *            On failure also "exit_code": 127, 126, or 128.
  *   attach   { "stream": id, "stdin","stdout","stderr": bool, "mux": bool,
- *              "detach_keys": "ctrl-p,ctrl-q"|"", "head": hex }   + 1 fd
+ *              "detach_keys": "ctrl-p,ctrl-q" (when absent) | "" (never),
+ *              "head": hex (at most 32 KiB of bytes) }   + 1 fd
  *            The fd is a connected stream socket on which the HTTP answer's head
  *            has been written already; the keeper now owns it. "mux": frame the
  *            output with Docker's 8-byte headers. "head": bytes that came behind
  *            the HTTP request, to be read as stdin first. Attach may precede
- *            start, so no output is lost.
+ *            start, so no output is lost. Without a terminal and with
+ *            stdin_once the client's end of input closes the payload's stdin,
+ *            and its output goes on; else, as in Docker, it ends the stream.
+ *            Detach keys work on terminals only. A failed attach closes the fd.
  *   exec     { "exec": id, "process": OCI process, "privileged": bool,
- *              + the fields of attach when a stream is wanted }   + 0 or 1 fd
- *                                                -> { "pid" }
+ *              "h", "w" (terminal's size), + the fields of attach when a stream
+ *              is wanted }   + 0 or 1 fd         -> { "pid" }
+ *            Stdio that no stream wants is /dev/null. On failure the answer has
+ *            "exit_code" (127, 126, 128), the client reads the error's text, and
+ *            exec_exit is sent as well. EBUSY when paused.
  *   resize   { "exec": id | absent, "h", "w" }
  *   kill     { "signal": n, "all": bool }         (all: every process)
  *   exec_kill{ "exec": id, "signal": n }
- *   freeze   { "frozen": bool }
- *   update   { "resources": OCI linux.resources } or { "log": ... }
+ *   freeze   { "frozen": bool }                   EALREADY when it is
+ *   update   { "resources": OCI linux.resources | absent,
+ *              "log": { "max_size", "max_files" } | absent }
  *   detach   { "stream": id }                     close that stream
  *
  * Events (keeper -> every connection), each { "event", ... }:
- *   hello      { "version", "pid" (payload, 0 before create), "state":
- *                "creating"|"created"|"running"|"paused"|"exited",
- *                "started_ns", "execs": [{ "exec","pid" }] }   first on each connection
- *   oom        {}
- *   exec_exit  { "exec", "exit_code", "error"? }
+ *   hello      { "version", "pid" (payload's init, 0 if there is none), "state":
+ *                "created"|"running"|"paused"|"exited", "started_ns",
+ *                "execs": [{ "exec","pid" }],
+ *                "ended_execs": [{ "exec","exit_code" }] (the latest 64) }
+ *              first on each connection
+ *   oom        {}                                 a process was killed for memory
+ *   exec_exit  { "exec", "exit_code", "error"? }  before its stream ends
  *   stream_end { "stream", "why": "eof"|"detached"|"closed" }
+ *   warn       { "text" }                         for the operator's log
  *   exit       KEEPER_EXIT
+ * A connection that leaves 256 messages unread is closed.
  *
  * exit.json (KEEPER_EXIT):
  *   { "exit_code": 0-255 (128+signal when signalled), "signal": 0|n, "oom": bool,
- *     "pid", "started_ns", "finished_ns", "error": text | absent,
- *     "execs": [{ "exec", "exit_code" }] }
+ *     "pid", "started_ns" (0: never), "finished_ns", "error": text | absent,
+ *     "execs": [{ "exec", "exit_code" }] (the latest 64) }
  *
  * Logs: `isola-keeper logs` is its own process for each reader, so a reader
  * also outlives isolad and can never slow a payload:
@@ -71,7 +103,7 @@
  *       [--stdout] [--stderr] [--mux] [--chunked]
  * writes to the socket N, raw or as HTTP chunks (--chunked; the response head was
  * written by isolad), until the end, or with --follow until exit.json is there
- * and all is sent. */
+ * (or the run folder gone) and all is sent. */
 #pragma once
 
 #define KEEPER_VERSION    1
