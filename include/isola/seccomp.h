@@ -40,19 +40,21 @@ struct seccomp_filter {
  * -EINVAL names the property ("syscalls[3].action: unknown action ..."), as do
  * -EOPNOTSUPP for what this kernel lacks. Names of system calls that libseccomp
  * does not know are left out, as runc does. Any thread. */
-int seccomp_load(json_object *profile, int cache_fd, struct seccomp_filter *ret, struct err *err);
-void seccomp_fini(struct seccomp_filter *filter);
+int seccomp_filter_load(json_object *profile, int cache_fd, struct seccomp_filter *ret,
+			struct err *err);
+void seccomp_filter_fini(struct seccomp_filter *filter);
 
 /* Installs @filter for the calling thread: one system call, no allocation, so
  * that a clone's child may use it. Needs no_new_privs or CAP_SYS_ADMIN.
  * Returns -errno, or 0; with filter->notify the listener (close-on-exec). */
-int seccomp_install(const struct seccomp_filter *filter);
+int seccomp_filter_install(const struct seccomp_filter *filter);
 
 /* Whether this kernel knows an action or flag, by its OCI name
  * ("SCMP_ACT_LOG", "SECCOMP_FILTER_FLAG_TSYNC"). */
 bool seccomp_has_action(const char *name);
 bool seccomp_has_flag(const char *name);
 
-/* The OCI names of all we take, NULL-terminated: for the features document. */
-extern const char *const seccomp_action_names[],
-	*const seccomp_operator_names[], *const seccomp_arch_names[], *const seccomp_flag_names[];
+/* The OCI names of all we take, for the features document: fills @ret with at
+ * most @max borrowed names and returns how many. */
+enum seccomp_kind { SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHES, SECCOMP_FLAGS };
+size_t seccomp_words(enum seccomp_kind kind, const char **ret, size_t max);

@@ -236,7 +236,7 @@ struct ctr_spec {
 	json_object *resources;           /* for cgroup_resources(); or NULL */
 	json_object *resources_devices;   /* for cgroup_devices(); or NULL */
 	unsigned long rootfs_propagation; /* MS_* and maybe MS_REC; 0 = not given */
-	json_object *seccomp;             /* for seccomp_load(); or NULL */
+	json_object *seccomp;             /* for seccomp_filter_load(); or NULL */
 	const struct ctr_sysctl *sysctls;
 	size_t n_sysctls;
 	char **masked_paths, **readonly_paths; /* absolute; never NULL */
