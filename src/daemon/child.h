@@ -20,10 +20,13 @@ struct programs {
 };
 
 struct config;
+
+void programs_init(struct programs *p);
 /* Looks at the configured path, beside isolad, then in libexecdir. A missing
  * program is reported when it is needed. */
 int programs_open(struct programs *p, const struct config *config, struct err *err);
 void programs_close(struct programs *p);
+const char *program_name(enum program program);
 
 struct child;
 /* @status: as waitpid(2) gives it; -1 when the process is no child of ours. The
@@ -46,5 +49,10 @@ int child_adopt(struct isolad *d, pid_t pid, int pidfd, child_exit_fn *on_exit, 
 
 pid_t child_pid(const struct child *child);
 int child_kill(struct child *child, int signo);
+/* Tells somebody else of its end. */
+void child_hand_over(struct child *child, child_exit_fn *on_exit, void *arg);
 /* Nobody is told of its end any more; it is still reaped. NULL is fine. */
 void child_forget(struct child *child);
+/* Forgets all, unreaped, at the end of isolad, which they outlive. Every struct
+ * child is invalid afterwards. */
+void children_close(struct isolad *d);

@@ -45,8 +45,8 @@ enum config_action { CONFIG_RUN, CONFIG_EXIT };
 int config_load(struct config *config, int argc, char **argv, enum config_action *ret_action,
 		struct err *err);
 
-/* Reads file and flags again into @fresh; for SIGHUP. */
-int config_reload(const struct config *config, int argc, char **argv, struct config *fresh,
-		  struct err *err);
+/* Reads file and flags again (SIGHUP) and takes over what can change while isolad
+ * runs; warns of the rest. On failure nothing has changed. */
+int config_reload(struct config *config, int argc, char **argv, struct err *err);
 
 void config_fini(struct config *config);

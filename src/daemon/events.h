@@ -7,14 +7,18 @@
 
 #define EVENTS_RING 256
 
+/* The ring holds text: a tenth of what the same in json-c's tables takes. */
 struct events {
-	json_object *ring[EVENTS_RING]; /* the oldest at next - count */
+	char *ring[EVENTS_RING]; /* owned; the oldest is at next - count */
 	unsigned int next, count;
 	struct list subscriptions;
 };
 
 void events_init(struct events *events);
+/* Subscriptions must be gone. */
 void events_fini(struct events *events);
 
-/* 1 when @event passes @filters (checked before), else 0. */
-int events_match(json_object *event, json_object *filters);
+/* Whether @event passes @filters, which events_check() let through. */
+bool events_match(json_object *event, json_object *filters);
+/* -EINVAL names the unknown or malformed filter. NULL is fine. */
+int events_check(json_object *filters, struct err *err);

@@ -13,7 +13,10 @@
 #include "place.h"
 #include "registry.h"
 #include "roots.h"
+#include "timer.h"
 #include "uidrange.h"
+
+#include <sys/resource.h>
 
 struct images;
 
@@ -30,17 +33,29 @@ struct isolad {
 	struct events events;
 	struct later later;
 	struct notify notify;
-	struct list execs;     /* struct exec of all instances, exec.c */
-	struct images *images; /* images.c */
+	int null_fd;             /* /dev/null */
+	struct recover *recover; /* while it lasts */
+	struct list wrecks;      /* struct wreck, wreck.c */
+	struct list children;    /* struct child, child.c */
+	struct list execs;       /* struct exec of all instances, exec.c */
+	struct images *images;   /* images.c */
 	struct api_server *api;
+	int listen_fd; /* systemd's, until it is served; else -1 */
 	uv_signal_t on_term, on_int, on_hup;
+	struct rlimit nofile; /* as we found it: children get it back */
 	int64_t started_ns;
-	bool stopping;
+	struct timer *stop_timer;
+	struct err failure;
+	bool has_loop, stopping, stop_late;
 };
 
-/* Everything up to serving: folders, locks, helpers, images, adoption, socket. */
-int isolad_init(struct isolad *d, int argc, char **argv, struct err *err);
+/* Everything up to serving: folders, locks, helpers, images, adoption, socket.
+ * @config is taken. On failure isolad_fini() is still to be called. */
+int isolad_init(struct isolad *d, int argc, char **argv, const struct config *config,
+		struct err *err);
 /* Serves until SIGTERM or SIGINT. */
 int isolad_run(struct isolad *d, struct err *err);
+/* Begins the end; isolad_run() returns soon after. */
+void isolad_stop(struct isolad *d);
 /* Half-built is fine. Payloads and keepers live on. */
 void isolad_fini(struct isolad *d);

@@ -7,9 +7,10 @@
 
 struct registry {
 	struct list instances; /* struct instance.node, oldest first; owned */
-	struct list *by_id, *by_name;
 	unsigned int n;
 };
+
+void registry_init(struct registry *registry);
 
 /* An instance with a fresh id and everything else empty; not registered.
  * NULL with ENOMEM. instance_free() undoes it, and gives back userns_base. */
@@ -28,4 +29,6 @@ int registry_add(struct isolad *d, struct instance *inst, struct err *err);
 void registry_remove(struct instance *inst);
 /* -EEXIST, -EINVAL (grammar, the same name). */
 int registry_rename(struct instance *inst, const char *name, struct err *err);
+/* Sets inst->name, which is NULL, to a free made-up one. */
+int registry_make_name(struct instance *inst, struct err *err);
 struct instance *registry_by_id(struct isolad *d, const char *id); /* full id or NULL */

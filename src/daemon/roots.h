@@ -21,6 +21,7 @@ struct roots {
 	int state_lock_fd, run_lock_fd;
 };
 
+void roots_init(struct roots *roots);
 /* Makes what is missing. -EBUSY when another isolad holds one of them. */
 int roots_open(struct roots *roots, const struct config *config, struct err *err);
 void roots_close(struct roots *roots);

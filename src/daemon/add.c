@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* add - instance_create(): what create.c found good gets a name, folders, a record
+ * and a place in the registry. The name is taken from the first moment; ops that
+ * come before the record is written wait behind it. isolad, loop thread. */
+#include "isola/json.h"
+
+#include "create.h"
+#include "isolad.h"
+#include "life.h"
+#include "persist.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void free_later(void *arg)
+{
+	instance_free(arg);
+}
+
+static void on_created(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	struct instance *inst = op->inst;
+	op->pinned = false;
+	json_object *result = op->body;
+	op->body = NULL;
+	if (!err) {
+		op_finish(op, NULL, result);
+		return;
+	}
+	json_object_put(result);
+	registry_remove(inst);
+	op_finish(op, err, NULL);
+	op_fail_all(inst, err);
+	later_call(inst->isolad, free_later, inst);
+}
+
+static void add_run(struct op *op)
+{
+	op->pinned = true;
+	persist_create(op->inst, on_created, op);
+}
+
+static const struct op_type add_type = { .name = "create", .event = "create", .run = add_run };
+
+static int add(struct isolad *d, const char *name, json_object *body, json_object *result,
+	       struct instance **ret, struct err *err)
+{
+	json_object *warnings = json_object_new_array();
+	json_add(result, "Warnings", warnings);
+	struct instance *inst = NULL;
+	int rc = create_check(d, name, body, &inst, warnings, err);
+	if (rc < 0)
+		return rc;
+	rc = inst->name ? 0 : registry_make_name(inst, err);
+	if (rc == 0)
+		rc = registry_add(d, inst, err);
+	if (rc < 0) {
+		instance_free(inst);
+		return rc;
+	}
+	json_add_str(result, "Id", inst->id);
+	*ret = inst;
+	return 0;
+}
+
+void instance_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done,
+		     void *arg)
+{
+	struct err e = ERR_INIT;
+	struct instance *inst = NULL;
+	json_object *result = json_object_new_object();
+	int rc = result ? add(d, name, body, result, &inst, &e)
+			: err_set(&e, ENOMEM, "out of memory");
+	struct op *op = rc < 0 ? NULL : op_new(inst, &add_type, done, arg);
+	if (!op) {
+		if (rc < 0)
+			later_done(d, done, arg, &e, NULL);
+		json_object_put(result);
+		return;
+	}
+	op->body = result;
+	op_queue(op);
+}

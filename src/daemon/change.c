@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* change - rename, update and resize. isolad, loop thread. */
+#include "isola/json.h"
+
+#include "create.h"
+#include "isolad.h"
+#include "life.h"
+#include "persist.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_saved(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	op->pinned = false;
+	json_object *result = op->body;
+	op->body = NULL;
+	op_finish(op, err, result);
+}
+
+/* Answers when it is on the disk; op->body is the result. */
+static void save_and_finish(struct op *op)
+{
+	op->pinned = true;
+	persist_save(op->inst, on_saved, op);
+}
+
+/* ---- rename ---- */
+
+static void rename_run(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	char *old = strdup(inst->name);
+	int rc = old ? state_next(inst, EVENT_RENAME, &e) : err_set(&e, ENOMEM, "out of memory");
+	if (rc >= 0)
+		rc = registry_rename(inst, op->name, &e);
+	if (rc < 0) {
+		free(old);
+		op_finish(op, &e, NULL);
+		return;
+	}
+	json_object *attrs = json_object_new_object();
+	char with_slash[300];
+	(void)snprintf(with_slash, sizeof(with_slash), "/%s", old);
+	json_add_str(attrs, "oldName", with_slash);
+	free(old);
+	events_emit_instance(inst, "rename", attrs);
+	save_and_finish(op);
+}
+
+static const struct op_type rename_type = { .name = "rename", .run = rename_run };
+
+void instance_rename(struct instance *inst, const char *name, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, &rename_type, done, arg);
+	if (!op)
+		return;
+	op->name = strdup(name);
+	if (!op->name)
+		abort(); /* see later.h */
+	op_queue(op);
+}
+
+/* ---- update ---- */
+
+/* op->body: the new HostConfig, to become the instance's. */
+static void update_take(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	json_object *old = inst->host_config;
+	inst->host_config = op->body;
+	op->body = NULL;
+	if (instance_apply_host_config(inst, &e) < 0) {
+		json_object_put(inst->host_config);
+		inst->host_config = old;
+		op_finish(op, &e, NULL);
+		return;
+	}
+	json_object_put(old);
+	op->body = json_object_new_object();
+	json_add(op->body, "Warnings", json_object_new_array());
+	events_emit_instance(inst, "update", NULL);
+	save_and_finish(op);
+}
+
+static void on_updated(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	(void)reply;
+	op->pinned = false;
+	if (!err) {
+		update_take(op);
+		return;
+	}
+	struct err e = *err;
+	/* The keeper's ENOENT is a file's, not the container's. */
+	if (e.code == ENOENT)
+		e.code = EIO;
+	(void)err_prefix(&e, "cannot update container %s", op->inst->id);
+	op_finish(op, &e, NULL);
+}
+
+static void update_run(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	json_object *host_config = NULL, *resources = NULL;
+	int rc = state_next(inst, EVENT_UPDATE, &e);
+	if (rc >= 0)
+		rc = update_check(inst, op->body, &host_config, &resources, &e);
+	if (rc < 0) {
+		op_finish(op, &e, NULL);
+		return;
+	}
+	json_object_put(op->body);
+	op->body = host_config;
+	if (resources && instance_is_running(inst) && inst->link) {
+		json_object *msg = json_object_new_object();
+		json_add(msg, "resources", resources);
+		op->pinned = true;
+		link_call(inst->link, "update", msg, -1, on_updated, op);
+		return;
+	}
+	json_object_put(resources);
+	update_take(op);
+}
+
+static const struct op_type update_type = { .name = "update", .run = update_run };
+
+void instance_update(struct instance *inst, json_object *body, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, &update_type, done, arg);
+	if (!op)
+		return;
+	op->body = json_object_get(body);
+	op_queue(op);
+}
+
+/* ---- resize ---- */
+
+void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg)
+{
+	struct err e = ERR_INIT;
+	if (state_next(inst, EVENT_RESIZE, &e) >= 0 && !inst->link)
+		(void)err_set(&e, EBUSY, "container %s: its keeper has gone away", inst->id);
+	if (e.code) {
+		later_done(inst->isolad, done, arg, &e, NULL);
+		return;
+	}
+	json_object *msg = json_object_new_object();
+	json_add_i64(msg, "h", h);
+	json_add_i64(msg, "w", w);
+	link_call_done(inst->link, "resize", msg, done, arg);
+	char height[16], width[16];
+	(void)snprintf(height, sizeof(height), "%d", h);
+	(void)snprintf(width, sizeof(width), "%d", w);
+	json_object *attrs = json_object_new_object();
+	json_add_str(attrs, "height", height);
+	json_add_str(attrs, "width", width);
+	events_emit_instance(inst, "resize", attrs);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life - what an instance goes through, file by file:
+ *
+ *   add.c     instance_create(): checked, named, on disk, in the registry
+ *   start.c   a keeper is spawned and told to start
+ *   run.c     one run: the keeper's events, the payload's end, the keeper's end
+ *   stop.c    stop, kill, restart
+ *   pause.c   pause, unpause
+ *   change.c  rename, update, resize
+ *   remove.c  remove; wreck.c clears away what is left
+ *   recover.c all of it again when isolad starts
+ *
+ * A "run" lasts from the spawn of a keeper to the keeper's end; the payload's
+ * life lies within. Loop thread. */
+#pragma once
+
+#include "child.h"
+#include "link.h"
+#include "op.h"
+#include "state.h"
+
+struct life {
+	struct list asides;           /* struct op: beside those in inst->ops */
+	struct child *keeper;         /* NULL between runs */
+	int run_dir_fd;               /* -1 between runs */
+	bool ended;                   /* this run's end has been recorded */
+	bool sweeping;                /* a job removes what a dead keeper left */
+	bool adopting;                /* recover.c waits for this keeper's hello */
+	enum instance_state recorded; /* the record's, until then */
+	char *fail_text;              /* why the creation failed, from the keeper's exit event */
+	struct timer *back_off;
+	struct timer *grace; /* the keeper ought to have ended by itself */
+	unsigned int next_stream;
+	struct save *save; /* persist.c */
+	bool persist_stopped;
+};
+
+static inline struct life *life_of(const struct instance *inst)
+{
+	return inst->priv;
+}
+
+/* Frees what hangs on the instance; keeper and payload live on. */
+void life_fini(struct instance *inst);
+
+/* ---- start.c ---- */
+
+/* Begins a run on behalf of @op, which is finished when the payload runs or did
+ * not start. @event: EVENT_START or EVENT_START_AGAIN. */
+void start_begin(struct op *op, enum instance_event event);
+/* What the op that began it does when it is woken. */
+void start_wake(struct op *op, enum op_wake why);
+/* The restart policy's own start. */
+void start_again(struct instance *inst);
+
+/* ---- run.c ---- */
+
+extern const struct link_handler run_link_handler;
+
+/* The callback of the keeper's struct child; @arg: the instance. */
+void run_on_keeper_exit(void *arg, int status);
+
+/* No keeper, nothing being swept: a new run may begin. */
+bool run_is_over(const struct instance *inst);
+
+/* Records the payload's end (KEEPER_EXIT), once a run, and decides what is next. */
+void run_ended(struct instance *inst, json_object *exit);
+/* The same when nobody could report it. */
+void run_ended_unknown(struct instance *inst, const char *why);
+
+/* No keeper to ask: kills what is left in the cgroup, in the thread pool, and then
+ * records the end as unknown, with @why, unless it is recorded already. */
+void run_sweep(struct instance *inst, const char *why);
+
+/* The start failed with @err: records exit code and text, goes back or to the
+ * policy. @err becomes what the requester is told. */
+void run_start_failed(struct instance *inst, struct err *err);
+
+/* Waits for the pause and starts again. */
+void run_back_off(struct instance *inst);
+
+/* Gives a keeper whose payload has ended @ms, then kills it. */
+void run_hurry_keeper(struct instance *inst, unsigned int ms);
+
+void set_text(char **at, const char *text);
+
+/* ---- stop.c ---- */
+
+/* SIGKILL for the payload, and for the keeper when that does not help in time: the
+ * op is woken with OP_WAKE_ENDED in any case. Uses op->timer. */
+void kill_hard(struct op *op);
+/* Sends the signal to the payload; @all: to every process of the instance. */
+void send_signal(struct instance *inst, int signo, bool all);
+/* Stops waiting for the next start: RESTARTING -> EXITED. */
+void give_up_restart(struct instance *inst);
+
+/* ---- remove.c ---- */
+
+/* --rm: from the payload's end, or a failed start. */
+void remove_automatically(struct instance *inst);
+
+/* ---- wreck.c ---- */
+
+/* A state folder with this before its id is being removed. */
+#define WRECK_PREFIX ".removing-"
+
+struct wreck_args {
+	struct isolad *isolad;
+	const char *id;
+	struct child *keeper; /* its end is awaited first; taken; may be NULL */
+	uint32_t userns_base; /* given back at the end; 0 = none */
+	bool kill_cgroup;     /* nobody may have removed it */
+};
+
+/* Removes run folder, state folder and, if asked for or if the keeper does not
+ * end well, the cgroup of an instance, in the thread pool. @done (may be NULL)
+ * with the first error; a failure nobody asked about is logged. */
+void wreck_clear(const struct wreck_args *args, void (*done)(void *arg, const struct err *err),
+		 void *arg);
+/* At the end of isolad: no longer waits for keepers. Jobs under way go on. */
+void wrecks_drop(struct isolad *d);

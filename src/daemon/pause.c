@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pause - pause and unpause: the keeper freezes the cgroup. isolad, loop thread. */
+#include "isola/json.h"
+
+#include "isolad.h"
+#include "life.h"
+#include "persist.h"
+
+#include <errno.h>
+
+static void on_frozen(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	struct instance *inst = op->inst;
+	(void)reply;
+	op->pinned = false;
+	struct err e = ERR_INIT;
+	if (err)
+		e = *err;
+	else
+		/* It may have ended meanwhile. */
+		(void)state_apply(inst, (enum instance_event)op->stage, &e);
+	if (!e.code && !inst->auto_remove)
+		persist_save(inst, NULL, NULL);
+	op_finish(op, e.code ? &e : NULL, NULL);
+}
+
+static void freeze(struct op *op, enum instance_event question, enum instance_event answer)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	if (state_next(inst, question, &e) >= 0 && !inst->link)
+		(void)err_set(&e, EBUSY, "container %s: its keeper has gone away", inst->id);
+	if (e.code) {
+		op_finish(op, &e, NULL);
+		return;
+	}
+	op->stage = (int)answer;
+	op->pinned = true;
+	json_object *msg = json_object_new_object();
+	json_add_bool(msg, "frozen", answer == EVENT_PAUSED);
+	link_call(inst->link, "freeze", msg, -1, on_frozen, op);
+}
+
+static void pause_run(struct op *op)
+{
+	freeze(op, EVENT_PAUSE, EVENT_PAUSED);
+}
+
+static void unpause_run(struct op *op)
+{
+	freeze(op, EVENT_UNPAUSE, EVENT_UNPAUSED);
+}
+
+static const struct op_type pause_type = { .name = "pause", .event = "pause", .run = pause_run };
+static const struct op_type unpause_type = { .name = "unpause",
+					     .event = "unpause",
+					     .run = unpause_run };
+
+void instance_pause(struct instance *inst, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, &pause_type, done, arg);
+	if (op)
+		op_queue(op);
+}
+
+void instance_unpause(struct instance *inst, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, &unpause_type, done, arg);
+	if (op)
+		op_queue(op);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* registry - see registry.h and include/isola/daemon.h. isolad, loop thread. */
+#include "registry.h"
+
+#include "isolad.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct list *registry_list(struct isolad *d)
+{
+	return &d->registry.instances;
+}
+
+void registry_init(struct registry *registry)
+{
+	list_init(&registry->instances);
+	registry->n = 0;
+}
+
+static struct instance *by_name(struct isolad *d, const char *name)
+{
+	list_for_each (node, &d->registry.instances) {
+		struct instance *inst = container_of(node, struct instance, node);
+		if (!strcmp(inst->name, name))
+			return inst;
+	}
+	return NULL;
+}
+
+struct instance *registry_by_id(struct isolad *d, const char *id)
+{
+	list_for_each (node, &d->registry.instances) {
+		struct instance *inst = container_of(node, struct instance, node);
+		if (!memcmp(inst->id, id, ID_SIZE))
+			return inst;
+	}
+	return NULL;
+}
+
+/* The instance whose id begins with @ref; -EINVAL when there are several. */
+static int by_prefix(struct isolad *d, const char *ref, struct instance **ret)
+{
+	size_t n = strlen(ref);
+	struct instance *found = NULL;
+	list_for_each (node, &d->registry.instances) {
+		struct instance *inst = container_of(node, struct instance, node);
+		if (strncmp(inst->id, ref, n))
+			continue;
+		if (found)
+			return -EINVAL;
+		found = inst;
+	}
+	*ret = found;
+	return found ? 0 : -ENOENT;
+}
+
+struct instance *registry_find(struct isolad *d, const char *ref, struct err *err)
+{
+	const char *name = *ref == '/' ? ref + 1 : ref;
+	struct instance *inst = NULL;
+	int rc = -ENOENT;
+	/* A full id wins over a name, a name over a prefix. */
+	if (id_is_prefix(ref) && strlen(ref) == ID_SIZE - 1 && (inst = registry_by_id(d, ref)))
+		return inst;
+	inst = by_name(d, name);
+	if (inst)
+		return inst;
+	if (id_is_prefix(ref))
+		rc = by_prefix(d, ref, &inst);
+	if (rc == 0)
+		return inst;
+	if (rc == -EINVAL)
+		(void)err_set(err, EINVAL,
+			      "Multiple IDs found with provided prefix: %s: give more digits", ref);
+	else
+		(void)err_set(err, ENOENT, "No such container: %.300s", ref);
+	return NULL;
+}
+
+int registry_name_check(struct isolad *d, const char *name, struct err *err)
+{
+	struct instance *other = by_name(d, name);
+	if (!other)
+		return 0;
+	return err_set(err, EEXIST,
+		       "Conflict. The container name \"/%s\" is already in use by container "
+		       "\"%s\". You have to remove (or rename) that container to be able to "
+		       "reuse that name.",
+		       name, other->id);
+}
+
+int registry_add(struct isolad *d, struct instance *inst, struct err *err)
+{
+	int rc = registry_name_check(d, inst->name, err);
+	if (rc < 0)
+		return rc;
+	list_add_tail(&d->registry.instances, &inst->node);
+	d->registry.n++;
+	return 0;
+}
+
+void registry_remove(struct instance *inst)
+{
+	list_del(&inst->node);
+	inst->isolad->registry.n--;
+}
+
+int registry_rename(struct instance *inst, const char *name, struct err *err)
+{
+	if (*name == '/')
+		name++;
+	if (!*name)
+		return err_set(err, EINVAL, "Neither old nor new names may be empty");
+	if (!id_is_name(name))
+		return err_set(err, EINVAL,
+			       "Invalid container name (%.64s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
+			       "are allowed",
+			       name);
+	if (!strcmp(inst->name, name))
+		return err_set(err, EINVAL,
+			       "Renaming a container with the same name as its current name");
+	int rc = registry_name_check(inst->isolad, name, err);
+	if (rc < 0)
+		return err_prefix(err, "Error when allocating new name");
+	char *copy = strdup(name);
+	if (!copy)
+		return err_set(err, ENOMEM, "out of memory");
+	free(inst->name);
+	inst->name = copy;
+	return 0;
+}
+
+int registry_make_name(struct instance *inst, struct err *err)
+{
+	for (unsigned int attempt = 0; attempt < 10000; attempt++) {
+		char name[128];
+		id_make_name(attempt, name, sizeof(name));
+		if (by_name(inst->isolad, name))
+			continue;
+		inst->name = strdup(name);
+		return inst->name ? 0 : err_set(err, ENOMEM, "out of memory");
+	}
+	return err_set(err, EEXIST, "no free name found: give one with --name");
+}

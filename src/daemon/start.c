@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* start - from "start" to a running payload. The keeper is spawned first and
+ * makes the container while the messages are still on their way. isolad, loop
+ * thread.
+ *
+ *   wait until the last run is over -> run folder, bundle -> spawn -> attach
+ *   streams -> "start" -> answer: RUNNING, or back with the reason */
+#include "isola/cgroup.h"
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/keeper.h"
+#include "isola/num.h"
+#include "isola/wire.h"
+
+#include "bundle.h"
+#include "isolad.h"
+#include "life.h"
+#include "persist.h"
+#include "stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A keeper whose payload has ended may still feed slow readers. */
+#define KEEPER_GRACE_MS 10000
+
+static int open_run_dir(struct instance *inst, struct err *err)
+{
+	int run_fd = inst->isolad->roots.run_fd;
+	if (mkdirat(run_fd, inst->id, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, "cannot make the run folder");
+	int fd = openat(run_fd, inst->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(err, "cannot open the run folder");
+	/* The last run's end must not be taken for this one's. */
+	(void)unlinkat(fd, "exit.json", 0);
+	(void)unlinkat(fd, "keeper.pid", 0);
+	(void)unlinkat(fd, "keeper.sock", 0);
+	return fd;
+}
+
+static int spawn_keeper(struct instance *inst, int ret_socks[2], struct err *err)
+{
+	struct life *life = life_of(inst);
+	cleanup_free char *run_dir = instance_run_dir(inst);
+	int rc = run_dir ? wire_pair(ret_socks, err) : err_set(err, ENOMEM, "out of memory");
+	if (rc < 0)
+		return rc;
+	const char *const argv[] = { "isola-keeper", "run", run_dir, NULL };
+	struct child_args args = { .program = PROGRAM_KEEPER,
+				   .argv = argv,
+				   .stdin_fd = -1,
+				   .stdout_fd = -1,
+				   .fd3 = ret_socks[1] };
+	rc = child_spawn(inst->isolad, &args, run_on_keeper_exit, inst, &life->keeper, err);
+	fd_close(&ret_socks[1]);
+	if (rc < 0)
+		fd_close(&ret_socks[0]);
+	else
+		inst->keeper_pid = child_pid(life->keeper);
+	return rc;
+}
+
+static void on_started(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	struct instance *inst = op->inst;
+	op->pinned = false;
+	if (inst->isolad->stopping) {
+		op_finish(op, err, NULL);
+		return;
+	}
+	if (err) {
+		struct err e = *err;
+		run_start_failed(inst, &e);
+		op_finish(op, &e, NULL);
+		return;
+	}
+	inst->pid = (pid_t)json_i64_or(reply, "pid", 0);
+	inst->started_ns = json_i64_or(reply, "started_ns", num_now_ns());
+	inst->finished_ns = 0;
+	inst->exit_code = 0;
+	inst->oom_killed = false;
+	set_text(&inst->error, NULL);
+	(void)state_apply(inst, EVENT_STARTED, NULL);
+	events_emit_instance(inst, "start", NULL);
+	/* The run folder tells of a --rm instance that it runs. */
+	if (!inst->auto_remove)
+		persist_save(inst, NULL, NULL);
+	op_finish(op, NULL, NULL);
+}
+
+static int begin_run(struct op *op, struct err *err)
+{
+	struct instance *inst = op->inst;
+	struct life *life = life_of(inst);
+	int socks[2] = { -1, -1 };
+	life->ended = false;
+	set_text(&life->fail_text, NULL);
+	cleanup_fd int dir = open_run_dir(inst, err);
+	if (dir < 0)
+		return dir;
+	int rc = bundle_write(inst, dir, err);
+	if (rc == 0)
+		rc = spawn_keeper(inst, socks, err);
+	if (rc < 0)
+		return rc;
+	life->run_dir_fd = take_fd(&dir);
+	rc = link_new(inst->isolad, socks[0], &run_link_handler, inst, &inst->link, err);
+	if (rc < 0) {
+		/* Without its control socket it undoes everything. */
+		(void)child_kill(life->keeper, SIGKILL);
+		return rc;
+	}
+	streams_send_pending(inst);
+	op->pinned = true;
+	link_call(inst->link, "start", NULL, -1, on_started, op);
+	return 0;
+}
+
+static void start_step(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	if (op->spawned)
+		return;
+	if (!run_is_over(inst)) {
+		run_hurry_keeper(inst, KEEPER_GRACE_MS);
+		return;
+	}
+	op->spawned = true;
+	if (begin_run(op, &e) < 0) {
+		run_start_failed(inst, &e);
+		op_finish(op, &e, NULL);
+	}
+}
+
+void start_wake(struct op *op, enum op_wake why)
+{
+	struct life *life = life_of(op->inst);
+	if (why == OP_WAKE_OVER)
+		start_step(op);
+	/* The link breaks, and the start fails. */
+	if (why == OP_WAKE_HURRY && op->spawned && life->keeper)
+		(void)child_kill(life->keeper, SIGKILL);
+}
+
+void start_begin(struct op *op, enum instance_event event)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	if (state_apply(inst, event, &e) < 0) {
+		op_finish(op, &e, NULL);
+		return;
+	}
+	if (event == EVENT_START) {
+		inst->manually_stopped = false;
+		inst->restart_count = 0;
+		inst->restart_backoff_ms = 0;
+	}
+	start_step(op);
+}
+
+static void start_run(struct op *op)
+{
+	start_begin(op, op->internal ? EVENT_START_AGAIN : EVENT_START);
+}
+
+static const struct op_type start_type = { .name = "start",
+					   .run = start_run,
+					   .wake = start_wake };
+
+void instance_start(struct instance *inst, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, &start_type, done, arg);
+	if (op)
+		op_queue(op);
+}
+
+void start_again(struct instance *inst)
+{
+	struct op *op = op_new(inst, &start_type, NULL, NULL);
+	if (!op)
+		return;
+	op->internal = true;
+	op_queue(op);
+}
