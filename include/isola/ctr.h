@@ -53,6 +53,8 @@ struct ctr_root {
 	bool volatile_upper; /* overlay "volatile": no sync on unmount */
 };
 
+struct ctr;
+
 struct ctr_create_args {
 	const char *id;
 	const struct ctr_spec *spec;
@@ -63,13 +65,21 @@ struct ctr_create_args {
 	 * of the spec, or, when that is absent, "/isola-oci/<id>". */
 	const char *cgroup;
 	int stdio[3];     /* given to the payload; -1 = /dev/null. Unused with a terminal */
-	int preserve_fds; /* 3 .. 3+n-1 reach the payload (LISTEN_FDS) */
+	int preserve_fds; /* 3 .. 3+n-1 reach the payload */
+	int listen_fds;   /* > 0: told to the payload as LISTEN_FDS, with LISTEN_PID */
 	int cache_fd;     /* private folder for compiled seccomp filters, or -1 */
-	/* Connected or listening SOCK_SEQPACKET|STREAM Unix socket at which init
-	 * waits before exec; -1 = an internal pair, opened by ctr_start(). */
+	/* Listening SOCK_SEQPACKET Unix socket at which init waits before the exec,
+	 * for a caller that ends before the start: call ctr_let_go(), and later
+	 * ctr_gate_open() on a connection to it. -1 = ctr_start() opens the gate,
+	 * and init dies with its parent until then. */
 	int gate_fd;
 	bool no_new_keyring, no_pivot;
 	bool reaper; /* run the payload under a tiny init of ours (--init) */
+	/* Called once the pid is known, while init is still at work: the moment
+	 * to write it down. @ctr is borrowed, complete but for console_fd. An
+	 * error undoes all. NULL = none. */
+	int (*on_cloned)(const struct ctr *ctr, void *arg, struct err *err);
+	void *on_cloned_arg;
 };
 
 /* A container as its parent sees it. */
@@ -88,24 +98,32 @@ struct ctr {
  * everything it made is gone again. @ret is owned. */
 int ctr_create(const struct ctr_create_args *args, struct ctr **ret, struct err *err);
 
-/* Opens the gate; returns once the payload's exec happened. On failure err->code
- * tells the shell's code: ENOENT 127, EACCES/ENOEXEC/EISDIR 126. */
+/* Opens the gate; returns once the payload's exec happened, and the poststart
+ * hooks ran. On failure err->code tells the shell's code: ENOENT 127,
+ * EACCES/ENOEXEC/EISDIR 126, and init is dead (ctr_delete() still to be called). */
 int ctr_start(struct ctr *ctr, const struct ctr_spec *spec, struct err *err);
 
-/* The same for a gate reached through a socket another process holds
- * (isola-oci start). @sock: connected to the gate; taken. */
-int ctr_gate_open(int sock, struct err *err);
+/* With args.gate_fd: from now on init lives on when we end. The last step of a
+ * create, after all about the container is on disk. */
+int ctr_let_go(struct ctr *ctr, struct err *err);
+
+/* ctr_start() for a gate of another process (isola-oci start). @sock: connected
+ * to the gate; taken. @ctr: id and pid are enough. @bundle_path: for hooks. */
+int ctr_gate_open(int sock, const struct ctr *ctr, const struct ctr_spec *spec,
+		  const char *bundle_path, struct err *err);
 
 /* Joins a running container and starts one more process there. */
 struct ctr_exec_args {
-	pid_t pid; /* of init */
-	int pidfd; /* of init; -1 = opened from @pid */
-	const char *cgroup;
+	const char *id;     /* of the container; names the session keyring. NULL = a new one */
+	pid_t pid;          /* of init */
+	int pidfd;          /* of init; -1 = opened from @pid */
+	const char *cgroup; /* of the container, or one below it; NULL = the caller's */
 	const struct ctr_spec *spec; /* of the container: user namespace, seccomp */
 	const struct ctr_process *process;
 	int stdio[3];
 	int preserve_fds;
 	int cache_fd;
+	bool no_new_keyring;
 	bool privileged; /* caller asked for all capabilities (docker exec --privileged) */
 };
 
