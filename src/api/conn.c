@@ -333,7 +333,7 @@ void conn_overdue(struct conn *conn)
 void conn_refuse(struct conn *conn)
 {
 	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\n"
-				   "Content-Type: application/json\r\nContent-Length: 41\r\n"
+				   "Content-Type: application/json\r\nContent-Length: 42\r\n"
 				   "Connection: close\r\n\r\n"
 				   "{\"message\":\"too many connections at once\"}";
 	uv_buf_t part = { .base = (char *)(uintptr_t)text, .len = sizeof(text) - 1 };

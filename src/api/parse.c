@@ -47,6 +47,19 @@ static void reply_refusal(struct exchange *x)
 
 /* ---- callbacks ---- */
 
+/* Debian builds the parser without its strict checks, so these are ours: no
+ * control characters, and no blanks where none belong (RFC 9112, 3.2 and 5.1:
+ * "Content-Length : 5" must not pass as some other field). */
+static bool is_clean(const char *at, size_t size, bool blanks)
+{
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)at[i];
+		if (c == 0x7f || (c <= ' ' && !(blanks && (c == ' ' || c == '\t'))))
+			return false;
+	}
+	return true;
+}
+
 static int on_message_begin(http_parser *parser)
 {
 	struct conn *conn = parser->data;
@@ -62,6 +75,8 @@ static int on_url(http_parser *parser, const char *at, size_t size)
 		refuse(x, 414, "the request's URL is longer than %d bytes", API_URL_BYTES);
 		return -1;
 	}
+	if (!is_clean(at, size, false))
+		return -1;
 	strbuf_add(&x->url, at, size);
 	return strbuf_ok(&x->url) ? 0 : -1;
 }
@@ -87,6 +102,8 @@ static enum exchange_header header_of(const struct exchange *x)
 static int on_header_field(http_parser *parser, const char *at, size_t size)
 {
 	struct exchange *x = ((struct conn *)parser->data)->exchange;
+	if (!is_clean(at, size, false))
+		return -1;
 	if (x->in_value)
 		x->field_len = 0;
 	x->in_value = false;
@@ -100,6 +117,8 @@ static int on_header_value(http_parser *parser, const char *at, size_t size)
 {
 	struct exchange *x = ((struct conn *)parser->data)->exchange;
 	bool begins = !x->in_value;
+	if (!is_clean(at, size, true))
+		return -1;
 	if (begins) {
 		x->header = header_of(x);
 		x->n_hosts += x->header == HEADER_HOST;
@@ -313,8 +332,12 @@ static void take_head(struct conn *conn)
 	if (parser->http_major != 1)
 		refuse(x, 505, "HTTP/%u.%u is not supported, only HTTP/1.1", parser->http_major,
 		       parser->http_minor);
+	else if (parser->uses_transfer_encoding && !(parser->flags & F_CHUNKED))
+		refuse(x, 501, "the only transfer coding is chunked");
 	else if (x->http_minor == 1 ? x->n_hosts != 1 : x->n_hosts > 1)
 		refuse(x, 400, "the request must have one Host header field");
+	if (x->refuse_status)
+		conn->close_after = true;
 	else
 		choose_route(x);
 	bool streamed = x->route && x->route->body == BODY_STREAM && !x->refuse_status;
@@ -369,7 +392,10 @@ static void take_error(struct conn *conn, enum http_errno code)
 	if (code == HPE_HEADER_OVERFLOW)
 		refuse(x, 431, "the request's head is longer than %d bytes", API_HEAD_BYTES);
 	else
-		refuse(x, 400, "malformed HTTP request: %s", http_errno_description(code));
+		refuse(x, 400, "malformed HTTP request: %s",
+		       code >= HPE_CB_url && code <= HPE_CB_header_value
+			       ? "invalid character in head"
+			       : http_errno_description(code));
 	reply_refusal(x);
 }
 

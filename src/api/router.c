@@ -72,22 +72,23 @@ static bool segment_is(const struct path *path, size_t i, const char *text, size
 static bool pattern_fits(const char *pattern, const struct path *path, size_t *ret_first,
 			 size_t *ret_n)
 {
-	size_t want = count_segments(pattern), i = 0, spare = 0;
+	size_t want = count_segments(pattern), first = 0, n = 0, i = 0;
 	bool stretches = strstr(pattern, "*}") != NULL;
 	if (path->n < want || (path->n > want && !stretches))
 		return false;
-	spare = path->n - want;
 	for (const char *p = pattern + 1; *p; i++) {
 		size_t len = strcspn(p, "/");
 		if (*p == '{') {
-			*ret_first = i;
-			*ret_n = 1 + spare;
-			i += spare;
+			first = i;
+			n = 1 + path->n - want;
+			i += n - 1;
 		} else if (!segment_is(path, i, p, len)) {
 			return false;
 		}
 		p += len + (p[len] == '/');
 	}
+	*ret_first = first;
+	*ret_n = n;
 	return true;
 }
 
