@@ -112,6 +112,8 @@ json_object *view_summary(struct instance *inst); /* an element of /containers/j
  * string arrays (or of {"v":true} maps, the old form). -EINVAL for an unknown or
  * malformed filter, naming it; 1 match, 0 no match. */
 int view_matches(struct instance *inst, json_object *filters, struct err *err);
+/* The same errors without an instance: asked once, also when the list is empty. */
+int view_filters_check(struct isolad *d, json_object *filters, struct err *err);
 /* {"SizeRw","SizeRootFs"}; walks the disk in a worker thread. */
 void view_size(struct instance *inst, op_done_fn *done, void *arg);
 /* One Docker stats sample; @prev (may be NULL) fills precpu_stats. */

@@ -34,3 +34,7 @@ char *num_format_time(int64_t ns, char *buf, size_t size);
 /* RFC 3339 (any fraction, Z or +hh:mm), or seconds since the epoch with a
  * fraction ("1700000000.5"): what Docker's since/until take. */
 int num_parse_time(const char *text, int64_t *ret_ns);
+
+/* A span of time as people say it, without "ago": "Less than a second", "5
+ * minutes", "About an hour", "3 weeks"; Docker's words and steps. */
+void num_format_span(int64_t seconds, char *buf, size_t size);

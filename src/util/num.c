@@ -256,3 +256,35 @@ int num_parse_time(const char *text, int64_t *ret_ns)
 	*ret_ns = ns;
 	return 0;
 }
+
+/* From @below on the next row counts; @unit seconds make one. */
+static const struct {
+	int64_t below, unit;
+	const char *one, *many;
+} spans[] = {
+	{ 60, 1, "1 second", "seconds" },
+	{ 3600, 60, "About a minute", "minutes" },
+	{ 48 * 3600, 3600, "About an hour", "hours" },
+	{ 14 * 86400, 86400, NULL, "days" },
+	{ 60 * 86400, 7 * 86400, NULL, "weeks" },
+	{ 730 * 86400, 30 * 86400, NULL, "months" },
+	{ INT64_MAX, 365 * 86400, NULL, "years" },
+};
+
+void num_format_span(int64_t seconds, char *buf, size_t size)
+{
+	if (seconds < 1) {
+		(void)snprintf(buf, size, "Less than a second");
+		return;
+	}
+	/* From the hours on, a half counts as a whole. */
+	int64_t s = seconds < 3600 ? seconds : seconds + 1800;
+	size_t i = 0;
+	while (s >= spans[i].below)
+		i++;
+	int64_t n = (i == 1 ? seconds : s) / spans[i].unit;
+	if (n == 1 && spans[i].one)
+		(void)snprintf(buf, size, "%s", spans[i].one);
+	else
+		(void)snprintf(buf, size, "%lld %s", (long long)n, spans[i].many);
+}

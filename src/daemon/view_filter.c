@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_filter - the filters of /containers/json (docker ps --filter). One row a
+ * filter: how its values are checked, and what they match. isolad, loop thread. */
+#include "filter.h"
+#include "isolad.h"
+#include "mounts.h"
+
+#include "isola/json.h"
+#include "isola/num.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PATTERN_MAX 256
+
+/* One value against one instance: 1, 0, or -errno for a bad value. @inst NULL:
+ * only the value is to be checked. */
+typedef int match_fn(struct isolad *d, struct instance *inst, const char *value, struct err *err);
+
+static int bad_value(const char *name, const char *value, struct err *err)
+{
+	return err_set(err, EINVAL, "invalid filter '%s=%.64s'", name, value);
+}
+
+/* Docker's names and ids are regular expressions, unanchored. */
+static int match_pattern(const char *pattern, const char *name, const char *a, const char *b,
+			 struct err *err)
+{
+	regex_t re;
+	if (strlen(pattern) > PATTERN_MAX || regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+		return bad_value(name, pattern, err);
+	int hit =
+		(a && regexec(&re, a, 0, NULL, 0) == 0) || (b && regexec(&re, b, 0, NULL, 0) == 0);
+	regfree(&re);
+	return hit;
+}
+
+static int match_id(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	return match_pattern(value, "id", inst ? inst->id : NULL, NULL, err);
+}
+
+static int match_name(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	char slashed[260] = "";
+	if (inst)
+		(void)snprintf(slashed, sizeof(slashed), "/%s", inst->name);
+	return match_pattern(value, "name", inst ? slashed : NULL, inst ? inst->name : NULL, err);
+}
+
+static int match_label(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	(void)err;
+	return inst && filter_label(value, json_get(inst->config, "Labels"));
+}
+
+static int match_status(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	static const char *const names[] = { "created", "restarting", "running", "removing",
+					     "paused",  "exited",     "dead" };
+	size_t i = 0;
+	while (i < sizeof(names) / sizeof(names[0]) && strcmp(names[i], value) != 0)
+		i++;
+	if (i == sizeof(names) / sizeof(names[0]))
+		return bad_value("status", value, err);
+	return inst && !strcmp(instance_state_name(inst), value);
+}
+
+static int match_exited(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	int64_t code;
+	if (num_parse_i64(value, &code) < 0)
+		return bad_value("exited", value, err);
+	return inst && inst->finished_ns && !instance_is_running(inst) && inst->exit_code == code;
+}
+
+/* The image itself, or one that the container's image was built upon: then its
+ * topmost layer (a chain id) is among the container's. */
+static int match_ancestor(struct isolad *d, struct instance *inst, const char *value,
+			  struct err *err)
+{
+	(void)err;
+	json_object *image = inst ? image_find(d, value, NULL) : NULL;
+	if (!image)
+		return 0;
+	if (!strcmp(json_str_or(image, "id", ""), json_str_or(inst->image, "id", "-")))
+		return 1;
+	json_object *theirs = json_get(image, "layers"), *ours = json_get(inst->image, "layers");
+	size_t n = json_len(theirs);
+	for (size_t i = 0; n && i < json_len(ours); i++) {
+		if (!strcmp(json_item_str(ours, i), json_item_str(theirs, n - 1)))
+			return 1;
+	}
+	return 0;
+}
+
+static int match_before(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	struct instance *other = registry_find(d, value, err);
+	if (!other)
+		return -err->code;
+	return inst && inst->created_ns < other->created_ns;
+}
+
+static int match_since(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	struct instance *other = registry_find(d, value, err);
+	if (!other)
+		return -err->code;
+	return inst && inst->created_ns > other->created_ns;
+}
+
+static int match_network(struct isolad *d, struct instance *inst, const char *value,
+			 struct err *err)
+{
+	(void)d;
+	(void)err;
+	return inst && !strcmp(json_str_or(inst->host_config, "NetworkMode", ""), value);
+}
+
+static int match_volume(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	(void)err;
+	cleanup_mounts struct mounts m = { NULL, 0 };
+	if (!inst || mounts_parse(inst->host_config, &m, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < m.n; i++) {
+		const struct mount_point *p = &m.items[i];
+		if (p->listed &&
+		    (!strcmp(p->target, value) || (p->source && !strcmp(p->source, value))))
+			return 1;
+	}
+	return 0;
+}
+
+/* There is no swarm, so nothing is a task. */
+static int match_is_task(struct isolad *d, struct instance *inst, const char *value,
+			 struct err *err)
+{
+	(void)d;
+	bool yes = !strcmp(value, "true") || !strcmp(value, "1");
+	if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
+		return bad_value("is-task", value, err);
+	return inst && !yes;
+}
+
+/* Without health checks, "none" is what all have. */
+static int match_health(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	static const char *const names[] = { "none", "starting", "healthy", "unhealthy" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(names[i], value))
+			return inst && i == 0;
+	}
+	return bad_value("health", value, err);
+}
+
+struct ports {
+	int64_t low, high;
+	char proto[8];
+};
+
+static int parse_ports(const char *text, struct ports *ret)
+{
+	char buf[32], *proto, *dash;
+	if (strlen(text) >= sizeof(buf))
+		return -EINVAL;
+	strcpy(buf, text);
+	proto = strchr(buf, '/');
+	if (proto)
+		*proto++ = '\0';
+	dash = strchr(buf, '-');
+	if (dash)
+		*dash++ = '\0';
+	if (num_parse_range(buf, 1, 65535, &ret->low) < 0 ||
+	    num_parse_range(dash ? dash : buf, ret->low, 65535, &ret->high) < 0)
+		return -EINVAL;
+	(void)snprintf(ret->proto, sizeof(ret->proto), "%s", proto ? proto : "tcp");
+	return 0;
+}
+
+static int match_expose(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+{
+	(void)d;
+	struct ports want, have;
+	if (parse_ports(value, &want) < 0)
+		return bad_value("expose", value, err);
+	json_object *exposed = inst ? json_get(inst->config, "ExposedPorts") : NULL;
+	if (!exposed)
+		return 0;
+	json_object_object_foreach (exposed, key, unused) {
+		(void)unused;
+		if (parse_ports(key, &have) == 0 && !strcmp(have.proto, want.proto) &&
+		    have.low <= want.high && want.low <= have.high)
+			return 1;
+	}
+	return 0;
+}
+
+/* With network none and host nothing is published. */
+static int match_publish(struct isolad *d, struct instance *inst, const char *value,
+			 struct err *err)
+{
+	(void)d;
+	(void)inst;
+	struct ports want;
+	return parse_ports(value, &want) < 0 ? bad_value("publish", value, err) : 0;
+}
+
+static int match_isolation(struct isolad *d, struct instance *inst, const char *value,
+			   struct err *err)
+{
+	(void)d;
+	bool vm = !strcmp(value, "vm");
+	if (!vm && strcmp(value, "default") != 0 && strcmp(value, "container") != 0)
+		return bad_value("isolation", value, err);
+	return inst && (inst->kind == INSTANCE_VM) == vm;
+}
+
+static const struct {
+	const char *name;
+	match_fn *match;
+	bool all; /* every value must match, not any */
+} rows[] = {
+	{ "ancestor", match_ancestor },
+	{ "before", match_before },
+	{ "exited", match_exited },
+	{ "expose", match_expose },
+	{ "health", match_health },
+	{ "id", match_id },
+	{ "is-task", match_is_task },
+	{ "isolation", match_isolation },
+	{ "label", match_label, .all = true },
+	{ "name", match_name },
+	{ "network", match_network },
+	{ "publish", match_publish },
+	{ "since", match_since },
+	{ "status", match_status },
+	{ "volume", match_volume },
+};
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static int match_row(size_t row, struct isolad *d, struct instance *inst, json_object *filters,
+		     struct err *err)
+{
+	const char *value;
+	size_t i = 0, hits = 0;
+	for (; filter_value(filters, rows[row].name, i, &value) > 0; i++) {
+		int rc = rows[row].match(d, inst, value, err);
+		if (rc < 0)
+			return rc;
+		hits += rc > 0;
+	}
+	return i == 0 || (rows[row].all ? hits == i : hits > 0);
+}
+
+static int check_keys(json_object *filters, struct err *err)
+{
+	const char *names[N_ROWS];
+	for (size_t i = 0; i < N_ROWS; i++)
+		names[i] = rows[i].name;
+	return filter_check(filters, names, N_ROWS, err);
+}
+
+static int match_all(struct isolad *d, struct instance *inst, json_object *filters, struct err *err)
+{
+	struct err own = ERR_INIT;
+	err = err ? err : &own;
+	int rc = filters ? check_keys(filters, err) : 0, hit = 1;
+	/* All rows, so that a bad value is an error whatever else is asked. */
+	for (size_t i = 0; filters && i < N_ROWS && rc >= 0; i++) {
+		rc = match_row(i, d, inst, filters, err);
+		hit = hit && rc > 0;
+	}
+	return rc < 0 ? rc : hit;
+}
+
+int view_matches(struct instance *inst, json_object *filters, struct err *err)
+{
+	return match_all(inst->isolad, inst, filters, err);
+}
+
+int view_filters_check(struct isolad *d, json_object *filters, struct err *err)
+{
+	int rc = match_all(d, NULL, filters, err);
+	return rc < 0 ? rc : 0;
+}
