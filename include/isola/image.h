@@ -6,39 +6,59 @@
  *   images/             an OCI image layout (image-spec, image-layout.md): oci-layout,
  *                       index.json, blobs/sha256/...; index.json is the only truth
  *                       about names: annotation "org.opencontainers.image.ref.name"
- *                       holds the full reference ("docker.io/library/busybox:latest")
+ *                       holds the full reference ("docker.io/library/busybox:latest").
+ *                       Every image has a descriptor for each name, or a bare one
+ *                       without the annotation; its "digest" is a record's "manifest"
  *   layers/<chain>/fs   one unpacked layer each; <chain> = hex of the OCI chain id
- *                       (image-spec config.md), so shared layers exist once
+ *                       (image-spec config.md), so shared layers exist once.
+ *                       Complete, or not there
  *   records/<hex>.json  IMAGE_RECORD, one per image, <hex> = config digest
- *   tmp/                work in progress; emptied at isolad's start
+ *   tmp/                a folder for each running job
  *
  * Only isola-image parses image bytes. isolad reads index.json and the records,
  * both written by isola-image, with bounds as if they were foreign.
  *
  * IMAGE_RECORD: { "version": 1, "id": "sha256:<config digest>",
- *   "manifest": "sha256:...", "created_ns", "size" (unpacked bytes),
- *   "architecture", "os", "variant"?, "author"?, "comment"?,
- *   "layers": ["<chain hex>", ...] (bottom first), "diff_ids": ["sha256:..."],
- *   "history": [{ "created_ns","created_by","comment","empty_layer" }],
+ *   "manifest": "sha256:...", "manifest_type", "manifest_size",
+ *   "created_ns" (0 = not told), "size" (unpacked bytes of the files),
+ *   "architecture"?, "os", "variant"?, "author"?, "comment"?,
+ *   "layers": ["<chain hex>", ...] (what to stack, bottom first; without those that
+ *             an opaque mark on a root folder hides: overlayfs would show them),
+ *   "diff_ids": ["sha256:...", ...] (all), "blobs": ["sha256:...", ...] (all it needs),
+ *   "history": [{ "created_ns","created_by"?,"comment"?,"author"?,"empty_layer"? }],
  *   "config": { "User","Env","Entrypoint","Cmd","WorkingDir","Labels",
  *               "ExposedPorts","Volumes","StopSignal","Healthcheck","Shell" } }
- * with "config" cut down to these keys and type-checked.
+ * with "config" cut down to these keys (those the image has) and type-checked.
  *
- * isola-image's command line (each job holds an exclusive flock on
- * <state>/images/.lock while it changes names):
+ * The root folder of a container's own layer hides those below: give it mode and
+ * owner of layers/<topmost>/fs.
+ *
+ * isola-image's command line:
  *   isola-image load   --state DIR                   archive on stdin
- *   isola-image import --state DIR --ref REF [--message M] [--change INSTR]...
- *                      [--platform os/arch]          rootfs tar on stdin
- *   isola-image tag    --state DIR ID REF
+ *   isola-image import --state DIR [--ref REF] [--message M] [--change INSTR]...
+ *                      [--platform os/arch[/variant]]   rootfs tar on stdin
+ *   isola-image tag    --state DIR ID REF            ID = all 64 digits
  *   isola-image untag  --state DIR REF
  *   isola-image delete --state DIR ID                all names, blobs, layers that
  *                      nobody else uses
- *   isola-image check  --state DIR                   remove leftovers (start-up)
+ *   isola-image check  --state DIR                   removes leftovers (start-up);
+ *                      running jobs are left alone
+ * For all: --max-bytes SIZE (of an archive, or a layer unpacked; default 64g),
+ * --max-entries N (of a layer; 4000000), also ISOLA_IMAGE_MAX_BYTES and
+ * ISOLA_IMAGE_MAX_ENTRIES in the environment; --require-landlock.
+ * SIGTERM cancels a job, which then cleans up behind itself; what a SIGKILL leaves
+ * is for check.
+ *
  * Progress on stdout, one JSON object a line in Docker's stream form:
  *   {"status":"Loading layer","id":"<12 hex>","progressDetail":{"current","total"}}
- *   {"stream":"Loaded image: busybox:latest\n"}
+ *   {"stream":"Loaded image: busybox:latest\n"}     load, for each name
+ *   {"stream":"Loaded image ID: sha256:...\n"}      load, an image without a name
+ *   {"status":"sha256:..."}                         import
  *   {"errorDetail":{"message"},"error"}           last line when it failed
  *   {"aux":{"ID":"sha256:...","Refs":["..."]}}     last line when it worked
+ * "Refs" are full names: load: those given (with "Images": [{"ID","Refs"}] for
+ * each image); tag, untag: those it has now; delete: those it had. check:
+ * {"aux":{"Removed":{"Records","Names","Blobs","Layers","Jobs"}}}.
  * Exit code 0, or 1 after an error line. Nothing half-made stays. */
 #pragma once
 

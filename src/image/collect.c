@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* collect - what images leave behind: blobs and layers no record needs, work of
+ * killed jobs. The records say what is needed. */
+#include "image/image.h"
+
+#include "isola/fd.h"
+#include "isola/id.h"
+#include "isola/json.h"
+#include "image/layer.h"
+#include "image/names.h"
+#include "image/progress.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+/* Sets of text: the keys of JSON objects, which are hash tables. */
+static void set_add(json_object *set, const char *text)
+{
+	json_add_bool(set, text, true);
+}
+
+static bool set_has(json_object *set, const char *text)
+{
+	return json_get(set, text) != NULL;
+}
+
+/* Everything that some record needs. */
+struct needed {
+	json_object *blobs, *layers, *manifests; /* owned sets */
+};
+
+static void needed_fini(struct needed *n)
+{
+	json_object_put(n->blobs);
+	json_object_put(n->layers);
+	json_object_put(n->manifests);
+}
+
+static int note_record(json_object *record, void *arg, struct err *err)
+{
+	struct needed *n = arg;
+	json_object *blobs = NULL, *layers = NULL;
+	int rc = json_get_strv(record, "blobs", &blobs, err);
+	if (rc >= 0)
+		rc = json_get_strv(record, "layers", &layers, err);
+	if (rc < 0)
+		return err_prefix(err, "image record %s", json_str_or(record, "id", ""));
+	for (size_t i = 0; i < json_len(blobs); i++)
+		set_add(n->blobs, json_item_str(blobs, i));
+	for (size_t i = 0; i < json_len(layers); i++)
+		set_add(n->layers, json_item_str(layers, i));
+	set_add(n->manifests, json_str_or(record, "manifest", ""));
+	return 0;
+}
+
+static int read_needed(const struct store *s, struct needed *ret, struct err *err)
+{
+	*ret = (struct needed){ json_object_new_object(), json_object_new_object(),
+				json_object_new_object() };
+	return record_each(s, note_record, ret, err);
+}
+
+/* Calls @each for the names in folder @dir_fd, except "." and "..". */
+typedef int name_fn(const char *name, void *arg, struct err *err);
+
+static int each_name(int dir_fd, name_fn *each, void *arg, struct err *err)
+{
+	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		fd_close(&copy);
+		return err_sys(err, "cannot read a folder of the store");
+	}
+	int rc = 0;
+	struct dirent *e;
+	while (rc >= 0 && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			rc = each(e->d_name, arg, err);
+	(void)closedir(d);
+	return rc < 0 ? rc : 0;
+}
+
+struct sweep {
+	const struct job *job;
+	struct needed needed;
+	unsigned int blobs, layers, jobs;
+};
+
+static int sweep_blob(const char *name, void *arg, struct err *err)
+{
+	struct sweep *sw = arg;
+	char digest[NAME_MAX + 8];
+	(void)snprintf(digest, sizeof(digest), "sha256:%s", name);
+	if (set_has(sw->needed.blobs, digest))
+		return 0;
+	sw->blobs++;
+	return fd_remove_tree(sw->job->store->blobs_fd, name, err);
+}
+
+static int sweep_layer(const char *name, void *arg, struct err *err)
+{
+	struct sweep *sw = arg;
+	if (set_has(sw->needed.layers, name))
+		return 0;
+	int rc = layer_remove(sw->job, name, err);
+	sw->layers += rc > 0;
+	return rc;
+}
+
+/* Removes blobs and layers that no record needs. Holds store_lock(). */
+static int sweep(struct sweep *sw, struct err *err)
+{
+	int rc = read_needed(sw->job->store, &sw->needed, err);
+	if (rc == 0)
+		rc = each_name(sw->job->store->blobs_fd, sweep_blob, sw, err);
+	if (rc == 0)
+		rc = each_name(sw->job->store->layers_fd, sweep_layer, sw, err);
+	needed_fini(&sw->needed);
+	return rc;
+}
+
+int image_forget(const struct job *job, const char *id, struct err *err)
+{
+	struct sweep sw = { .job = job };
+	int rc = record_remove(job->store, id, err);
+	return rc < 0 ? rc : sweep(&sw, err);
+}
+
+/* ---- delete ---- */
+
+int job_delete(const struct store *s, const char *id, json_object **ret_aux, struct err *err)
+{
+	cleanup_job struct job job = JOB_INIT;
+	cleanup_json json_object *record = NULL, *index = NULL;
+	int rc = job_open(s, &job, err);
+	cleanup_fd int lock = rc < 0 ? rc : store_lock(s, err);
+	if (lock < 0)
+		return lock;
+	rc = record_read(s, id, &record, err);
+	if (rc == 0)
+		return err_set(err, ENOENT, "No such image: %s", id);
+	if (rc > 0)
+		rc = names_read(s, &index, err);
+	if (rc < 0)
+		return rc;
+	const char *manifest = json_str_or(record, "manifest", "");
+	json_object *refs = names_of(index, manifest), *aux = json_object_new_object();
+	json_add_str(aux, "ID", id);
+	json_add(aux, "Refs", refs);
+	/* Names first: what has a name is complete. */
+	names_drop(index, manifest);
+	rc = names_write(s, index, err);
+	if (rc == 0)
+		rc = image_forget(&job, id, err);
+	if (rc < 0)
+		json_object_put(aux);
+	else
+		*ret_aux = aux;
+	return rc;
+}
+
+/* ---- check ---- */
+
+static int sweep_temp(const char *name, void *arg, struct err *err)
+{
+	const int *dir = arg;
+	size_t n = strlen(name);
+	if (name[0] != '.' || n < 4 || strcmp(name + n - 4, ".tmp") != 0)
+		return 0;
+	return fd_remove_tree(*dir, name, err);
+}
+
+/* A job's folder that nobody holds. */
+static int sweep_job(const char *name, void *arg, struct err *err)
+{
+	struct sweep *sw = arg;
+	int tmp = sw->job->store->tmp_fd;
+	if (!strcmp(name, sw->job->name))
+		return 0;
+	cleanup_fd int dir = openat(tmp, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return 0;
+	sw->jobs++;
+	return fd_remove_tree(tmp, name, err);
+}
+
+struct unnamed {
+	const struct store *store;
+	json_object *known; /* set of manifests in the index */
+	unsigned int n;
+};
+
+static int drop_unnamed(json_object *record, void *arg, struct err *err)
+{
+	struct unnamed *u = arg;
+	if (set_has(u->known, json_str_or(record, "manifest", "")))
+		return 0;
+	u->n++;
+	return record_remove(u->store, json_str_or(record, "id", ""), err);
+}
+
+/* Makes records and index.json agree: a record without a descriptor is of an
+ * unfinished load or delete, a descriptor without a record names nothing. */
+static int agree(const struct store *s, unsigned int *ret_records, unsigned int *ret_names,
+		 struct err *err)
+{
+	cleanup_json json_object *index = NULL, *known = json_object_new_object();
+	struct unnamed u = { .store = s, .known = known };
+	int rc = names_read(s, &index, err);
+	if (rc < 0)
+		return rc;
+	json_object *list = json_get(index, "manifests");
+	for (size_t i = 0; i < json_len(list); i++)
+		set_add(known, json_str_or(json_object_array_get_idx(list, i), "digest", ""));
+	rc = record_each(s, drop_unnamed, &u, err);
+	struct needed needed = { 0 };
+	if (rc == 0)
+		rc = read_needed(s, &needed, err);
+	unsigned int names = 0;
+	for (size_t i = rc == 0 ? json_len(list) : 0; i-- > 0;) {
+		json_object *d = json_object_array_get_idx(list, i);
+		if (set_has(needed.manifests, json_str_or(d, "digest", "")))
+			continue;
+		names++;
+		(void)json_object_array_del_idx(list, i, 1);
+	}
+	needed_fini(&needed);
+	if (rc == 0 && (names > 0 || faccessat(s->images_fd, "index.json", F_OK, 0) < 0))
+		rc = names_write(s, index, err);
+	*ret_records = u.n;
+	*ret_names = names;
+	return rc;
+}
+
+int job_check(const struct store *s, json_object **ret_aux, struct err *err)
+{
+	cleanup_job struct job job = JOB_INIT;
+	struct sweep sw = { .job = &job };
+	unsigned int records = 0, names = 0;
+	int rc = job_open(s, &job, err);
+	cleanup_fd int lock = rc < 0 ? rc : store_lock(s, err);
+	if (lock < 0)
+		return lock;
+	const int dirs[] = { s->images_fd, s->records_fd, s->blobs_fd };
+	for (size_t i = 0; rc == 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		rc = each_name(dirs[i], sweep_temp, (void *)&dirs[i], err);
+	if (rc == 0)
+		rc = agree(s, &records, &names, err);
+	if (rc == 0)
+		rc = each_name(s->tmp_fd, sweep_job, &sw, err);
+	if (rc == 0)
+		rc = sweep(&sw, err);
+	if (rc < 0)
+		return rc;
+	json_object *aux = json_object_new_object();
+	const struct {
+		const char *key;
+		unsigned int n;
+	} rows[] = { { "Records", records },
+		     { "Names", names },
+		     { "Blobs", sw.blobs },
+		     { "Layers", sw.layers },
+		     { "Jobs", sw.jobs } };
+	json_object *removed = json_object_new_object();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		json_add_i64(removed, rows[i].key, rows[i].n);
+	json_add(aux, "Removed", removed);
+	*ret_aux = aux;
+	return 0;
+}

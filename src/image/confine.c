@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* confine - see confine.h. Walls of isola-image, each closed before the first
+ * foreign byte is read:
+ *
+ *   the state folder is "/"      other files have no name (and on it devices
+ *                                cannot be opened, nothing runs)
+ *   no network                   an empty network namespace, no socket()
+ *   capabilities                 those for writing files of any owner
+ *   Landlock                     the same folder again; a layer process: one
+ *                                layer's folder
+ *   seccomp                      the calls below, else the process dies
+ *   limits                       memory, file size, open files, no core
+ *
+ * A layer process, which parses the tar, has besides no CAP_SYS_ADMIN: that is
+ * kept only for the attribute trusted.overlay.opaque, which its parent sets.
+ * CAP_MKNOD makes what an image has; opening it is what nodev forbids. */
+#include "image/confine.h"
+
+#include "isola/jail.h"
+#include "isola/log.h"
+#include "image/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CAP(name) (1ULL << CAP_##name)
+
+/* For entries of any owner and mode, set-id bits, nodes and file capabilities. */
+#define CAPS_FILES                                                                                 \
+	(CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(MKNOD) | CAP(SETFCAP))
+
+/* An image of JSON at its limits needs some hundred MiB, zstd up to 128. */
+#define MEMORY_BYTES_MAX (1024ULL * 1024 * 1024)
+/* Locks and folders of 500 layers, with room. */
+#define FILES_MAX 2048
+
+static const struct jail_calls calls[] = {
+	{ .names = "read pread64 readv write pwrite64 writev lseek close ftruncate fallocate",
+	  .why = "archives, blobs, files of layers" },
+	{ .names = "openat openat2 mkdirat unlinkat renameat renameat2 linkat symlinkat mknodat",
+	  .why = "entries of layers, temporary and final names in the store" },
+	{ .names = "fchown fchownat fchmod fchmodat utimensat fsetxattr fgetxattr",
+	  .why = "owners, modes, times, attributes of entries" },
+	{ .names = "open mkdir unlink rename link symlink mknod rmdir",
+	  .why = "what an older C library calls instead" },
+	{ .names = "fstat newfstatat statx fstatfs faccessat faccessat2 getdents64 umask",
+	  .why = "looking at the store" },
+	{ .names = "fsync fdatasync syncfs flock", .why = "durable, one writer at a time" },
+	{ .names = "pipe2 poll ppoll fcntl dup", .why = "the layer process, standard streams" },
+	{ .names = "clone",
+	  .why = "fork of the layer process; no namespaces",
+	  .arg = 0,
+	  .forbidden = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+		       CLONE_NEWUTS | CLONE_NEWCGROUP },
+	{ .names = "wait4 waitid getpid getppid gettid prctl set_robust_list rseq",
+	  .why = "its start and end" },
+	{ .names = "capget capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+	  .why = "it gives up more rights" },
+	{ .names = "mmap mprotect",
+	  .why = "memory, not for code",
+	  .arg = 2,
+	  .forbidden = PROT_EXEC },
+	{ .names = "munmap mremap brk madvise", .why = "memory" },
+	{ .names = "rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall",
+	  .why = "being cancelled" },
+	{ .names =
+		  "clock_gettime gettimeofday clock_nanosleep nanosleep getrandom futex sysinfo uname",
+	  .why = "times of progress, random names, the C library's locks and qsort, machine" },
+	{ .names = "exit exit_group", .why = "the end" },
+#ifdef __SANITIZE_ADDRESS__
+	{ .names = "sigaltstack sched_yield ioctl readlink sched_getaffinity getrlimit prlimit64 "
+		   "tgkill getuid geteuid",
+	  .why = "reports of the sanitizers" },
+#endif
+};
+
+static int limit(uint64_t bytes_max, struct err *err)
+{
+	const struct jail_limit rows[] = {
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_FSIZE, bytes_max },
+		{ RLIMIT_NOFILE, FILES_MAX },
+		{ RLIMIT_MEMLOCK, 0 },
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow is larger than any machine */
+		{ RLIMIT_AS, MEMORY_BYTES_MAX },
+#endif
+	};
+	return jail_limits(rows, sizeof(rows) / sizeof(rows[0]), err);
+}
+
+static int landlock(bool required, struct err *err)
+{
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, "cannot open the state folder");
+	const struct jail_path path = { root, true };
+	int rc = jail_landlock(&path, 1, err);
+	(void)close(root);
+	if (rc == -EOPNOTSUPP && !required) {
+		log_warn(NULL, "%s: the other walls stand", err->text);
+		rc = 0;
+	}
+	return rc;
+}
+
+/* Lets libraries open now what they open at their first use. */
+static int warm_up(struct err *err)
+{
+	char digest[DIGEST_SIZE];
+	return digest_of("", 0, digest, err);
+}
+
+int confine_job(const struct confine_options *options, struct err *err)
+{
+	if (geteuid() != 0)
+		return err_set(err, EPERM,
+			       "isola-image must run as root: it makes files of any "
+			       "owner");
+	(void)syscall(SYS_close_range, 3, ~0U, 0);
+	(void)umask(077);
+	int rc = warm_up(err);
+	if (rc == 0)
+		rc = limit(options->bytes_max, err);
+	if (rc == 0)
+		rc = jail_root(options->state, options->foreign, err);
+	if (rc == 0)
+		rc = jail_caps(CAPS_FILES | CAP(SYS_ADMIN), err);
+	if (rc == 0)
+		rc = landlock(options->require_landlock, err);
+	if (rc == 0)
+		rc = jail_seccomp(calls, sizeof(calls) / sizeof(calls[0]), err);
+	return rc < 0 ? err_prefix(err, "cannot confine isola-image") : 0;
+}
+
+int confine_layer(int root_fd, struct err *err)
+{
+	const struct jail_path path = { root_fd, true };
+	int rc = jail_caps(CAPS_FILES, err);
+	if (rc == 0)
+		rc = jail_landlock(&path, 1, err);
+	return rc == -EOPNOTSUPP ? 0 : rc;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layer - layers/<chain>/fs: from a blob to a folder, once.
+ *
+ *   claim --- there already --------------------------> use it (shared lock)
+ *     |
+ *     +------ absent (exclusive lock) --> unpack into the job's folder
+ *                --> [sync of the store] --> publish (rename) --> use it
+ *
+ * A layer's fs is complete or not there at all: it is renamed into place only
+ * after its content is on disk. Its tar is read by a process of its own, that
+ * has no other folder and fewer rights; what it is fed is hashed before by us. */
+#pragma once
+
+#include "image/store.h"
+#include "image/digest.h"
+#include "image/unpack.h"
+
+#include <stdint.h>
+
+struct layer {
+	char chain[DIGEST_SIZE], diff_id[DIGEST_SIZE];
+	int lock_fd;  /* layers/<chain>, locked */
+	int fs_fd;    /* O_PATH of the folder, wherever it is now */
+	bool present; /* in layers/ already */
+	bool opaque;  /* hides all layers below */
+	uint64_t bytes;
+	unsigned int number; /* of the folder in the job's, when unpacked there */
+};
+
+#define LAYER_INIT                                                                                 \
+	{                                                                                          \
+		.lock_fd = -1, .fs_fd = -1                                                         \
+	}
+
+/* Lets go of it; what was not published is forgotten. */
+void layer_fini(const struct store *s, struct layer *l);
+
+/* Waits until nobody else makes this layer; sets present, and bytes, opaque and
+ * fs_fd when it is. @l->chain must be set. */
+int layer_claim(const struct store *s, struct layer *l, struct err *err);
+
+struct layer_input {
+	int fd;           /* the blob, at its start; borrowed */
+	const char *what; /* for errors and progress */
+	const char *id;   /* "sha256:..." shown in progress, or NULL = none */
+	uint64_t size;    /* of the blob */
+	/* The blob's bytes are the diff id's: compared already, and no
+	 * decompression is to be done. */
+	bool verified;
+	const int *lower_fds; /* of the layers below, topmost first */
+	size_t n_lower;
+	uint64_t bytes_max, entries_max;
+};
+
+/* Unpacks into folder @l->number of the job. With a diff id in @l the content
+ * must have it; else @l's is set. */
+int layer_unpack(const struct job *job, const struct layer_input *input, struct layer *l,
+		 struct err *err);
+
+/* Writes layers/<chain>/layer.json (diff id, bytes) for a claimed and unpacked
+ * layer: before the store_sync(). */
+int layer_write_facts(const struct layer *l, struct err *err);
+
+/* Moves the folder to layers/<chain>/fs. store_sync() must lie in between, for
+ * all layers of an image at once. */
+int layer_publish(const struct job *job, struct layer *l, struct err *err);
+
+/* Removes a layer that no image needs; 1, or 0 when a job holds it. */
+int layer_remove(const struct job *job, const char *chain_hex, struct err *err);

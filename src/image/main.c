@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* isola-image - one job on the image store: load, import, tag, untag, delete,
+ * check. isolad starts it, archives come on standard input, progress goes to
+ * standard output (isola/image.h). Everything of the command line is judged,
+ * then the process confines itself, then the first foreign byte is read. */
+#include "isola/image.h"
+
+#include "isola/fd.h"
+#include "isola/id.h"
+#include "isola/json.h"
+#include "isola/log.h"
+#include "isola/num.h"
+#include "isola/path.h"
+#include "image/cancel.h"
+#include "image/confine.h"
+#include "image/image.h"
+#include "image/progress.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BYTES_MAX_DEFAULT   (64ULL << 30)
+#define ENTRIES_MAX_DEFAULT 4000000
+#define CHANGES_MAX         256
+
+struct options {
+	const char *state;
+	struct limits limits;
+	struct import_options import;
+	char *changes[CHANGES_MAX];
+	bool require_landlock;
+	char *const *args;
+	int n_args;
+};
+
+typedef int job_fn(const struct store *s, const struct options *o, json_object **ret_aux,
+		   struct err *err);
+
+static int run_load(const struct store *s, const struct options *o, json_object **ret_aux,
+		    struct err *err)
+{
+	return job_load(s, &o->limits, ret_aux, err);
+}
+
+static int run_import(const struct store *s, const struct options *o, json_object **ret_aux,
+		      struct err *err)
+{
+	return job_import(s, &o->limits, &o->import, ret_aux, err);
+}
+
+/* "sha256:<hex>" or the digits alone. */
+static int full_id(const char *text, char ret[DIGEST_SIZE], struct err *err)
+{
+	char id[DIGEST_SIZE + 8];
+	(void)snprintf(id, sizeof(id), "%s%.72s", strncmp(text, "sha256:", 7) ? "sha256:" : "",
+		       text);
+	if (!id_is_digest(id))
+		return err_set(err, EINVAL, "\"%.100s\" is no image id (sha256:<64 hex digits>)",
+			       text);
+	strcpy(ret, id);
+	return 0;
+}
+
+static int run_tag(const struct store *s, const struct options *o, json_object **ret_aux,
+		   struct err *err)
+{
+	char id[DIGEST_SIZE];
+	int rc = full_id(o->args[0], id, err);
+	return rc < 0 ? rc : job_tag(s, id, o->args[1], ret_aux, err);
+}
+
+static int run_untag(const struct store *s, const struct options *o, json_object **ret_aux,
+		     struct err *err)
+{
+	return job_untag(s, o->args[0], ret_aux, err);
+}
+
+static int run_delete(const struct store *s, const struct options *o, json_object **ret_aux,
+		      struct err *err)
+{
+	char id[DIGEST_SIZE];
+	int rc = full_id(o->args[0], id, err);
+	return rc < 0 ? rc : job_delete(s, id, ret_aux, err);
+}
+
+static int run_check(const struct store *s, const struct options *o, json_object **ret_aux,
+		     struct err *err)
+{
+	(void)o;
+	return job_check(s, ret_aux, err);
+}
+
+struct verb {
+	const char *name;
+	job_fn *run;
+	int n_args;
+	bool foreign; /* reads an archive */
+	const char *usage;
+};
+
+static const struct verb verbs[] = {
+	{ "load", run_load, 0, true, "load --state DIR < ARCHIVE" },
+	{ "import", run_import, 0, true,
+	  "import --state DIR [--ref REF] [--message TEXT] [--change INSTR]... [--platform "
+	  "OS/ARCH] < ROOTFS.tar" },
+	{ "tag", run_tag, 2, false, "tag --state DIR ID REF" },
+	{ "untag", run_untag, 1, false, "untag --state DIR REF" },
+	{ "delete", run_delete, 1, false, "delete --state DIR ID" },
+	{ "check", run_check, 0, false, "check --state DIR" },
+};
+
+static const struct option flags[] = {
+	{ "state", required_argument, NULL, 's' },
+	{ "ref", required_argument, NULL, 'r' },
+	{ "message", required_argument, NULL, 'm' },
+	{ "change", required_argument, NULL, 'c' },
+	{ "platform", required_argument, NULL, 'p' },
+	{ "max-bytes", required_argument, NULL, 'b' },
+	{ "max-entries", required_argument, NULL, 'e' },
+	{ "require-landlock", no_argument, NULL, 'l' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* Also from the environment, so that a site can set them once for isolad. */
+static int read_limit(const char *name, const char *text, bool size, uint64_t *ret, struct err *err)
+{
+	int64_t v = 0;
+	if (!text)
+		return 0;
+	int rc = size ? num_parse_size(text, 0, &v) : num_parse_range(text, 1, INT64_MAX, &v);
+	if (rc < 0 || v <= 0)
+		return err_set(err, EINVAL, "%s: \"%.50s\" is no %s", name, text,
+			       size ? "size" : "number");
+	*ret = (uint64_t)v;
+	return 0;
+}
+
+static int on_flag(struct options *o, int flag, char *value, struct err *err)
+{
+	switch (flag) {
+	case 's':
+		o->state = value;
+		return 0;
+	case 'r':
+		o->import.ref = value;
+		return 0;
+	case 'm':
+		o->import.message = value;
+		return 0;
+	case 'p':
+		o->import.platform = value;
+		return 0;
+	case 'l':
+		o->require_landlock = true;
+		return 0;
+	case 'b':
+		return read_limit("--max-bytes", value, true, &o->limits.bytes, err);
+	case 'e':
+		return read_limit("--max-entries", value, false, &o->limits.entries, err);
+	case 'c':
+		if (o->import.n_changes == CHANGES_MAX)
+			return err_set(err, EINVAL, "more than %d --change", CHANGES_MAX);
+		o->changes[o->import.n_changes++] = value;
+		return 0;
+	default:
+		return err_set(err, EINVAL, "unknown flag, or a flag without its value");
+	}
+}
+
+static int parse(int argc, char **argv, struct options *o, const struct verb **ret, struct err *err)
+{
+	const struct verb *verb = NULL;
+	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (!strcmp(argv[1], verbs[i].name))
+			verb = &verbs[i];
+	if (!verb)
+		return err_set(err, EINVAL, "unknown command \"%.50s\"", argc > 1 ? argv[1] : "");
+	int rc = read_limit("ISOLA_IMAGE_MAX_BYTES", getenv("ISOLA_IMAGE_MAX_BYTES"), true,
+			    &o->limits.bytes, err);
+	if (rc == 0)
+		rc = read_limit("ISOLA_IMAGE_MAX_ENTRIES", getenv("ISOLA_IMAGE_MAX_ENTRIES"), false,
+				&o->limits.entries, err);
+	int flag;
+	opterr = 0;
+	optind = 2;
+	while (rc == 0 && (flag = getopt_long(argc, argv, "+", flags, NULL)) != -1)
+		rc = on_flag(o, flag, optarg, err);
+	if (rc < 0)
+		return rc;
+	o->args = argv + optind;
+	o->n_args = argc - optind;
+	if (!o->state || o->n_args != verb->n_args)
+		return err_set(err, EINVAL, "usage: isola-image %s", verb->usage);
+	*ret = verb;
+	return 0;
+}
+
+static int run(const struct verb *verb, const struct options *o, json_object **ret_aux,
+	       struct err *err)
+{
+	const struct confine_options confine = {
+		.state = o->state,
+		.bytes_max = o->limits.bytes,
+		.foreign = verb->foreign,
+		.require_landlock = o->require_landlock,
+	};
+	struct store store = STORE_INIT;
+	int rc = path_mkdir_all(o->state, 0700, err);
+	if (rc == 0)
+		rc = confine_job(&confine, err);
+	if (rc == 0)
+		rc = store_open("/", &store, err);
+	if (rc == 0)
+		rc = verb->run(&store, o, ret_aux, err);
+	store_fini(&store);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .limits = { .bytes = BYTES_MAX_DEFAULT,
+					 .entries = ENTRIES_MAX_DEFAULT } };
+	struct err err = ERR_INIT;
+	const struct verb *verb = verbs;
+	json_object *aux = NULL;
+	log_init("isola-image", LOG_LEVEL_INFO);
+	cancel_catch_signals();
+	o.import.changes = o.changes;
+	int rc = parse(argc, argv, &o, &verb, &err);
+	if (rc == 0)
+		rc = run(verb, &o, &aux, &err);
+	if (rc < 0)
+		progress_error(&err);
+	else
+		progress_aux(aux);
+	return rc < 0 ? 1 : 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* progress - the lines isola-image prints on standard output, in the form of
+ * Docker's progress streams (isola/image.h). Texts from an image are made valid
+ * UTF-8 first. A reader that went away is no error: the job goes on. */
+#pragma once
+
+#include "isola/err.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* {"status","id","progressDetail":{"current","total"}}; @id "sha256:..." is
+ * shown short. At most ten a second for one @id, but for the last (@current ==
+ * @total). @total 0 = not known. @id NULL: the status alone, always. */
+void progress_status(const char *status, const char *id, uint64_t current, uint64_t total);
+
+/* {"stream": text} */
+void progress_stream(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* {"errorDetail":{"message"},"error"} */
+void progress_error(const struct err *err);
+
+/* {"aux": {...}}; takes @aux. */
+void progress_aux(json_object *aux);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unpack_dir - the folders of a layer: finding the one an entry lies in, making
+ * missing ones, folder entries. Runs in the process that unpacks one layer. */
+#include "image/unpack_priv.h"
+
+#include "isola/fd.h"
+#include "isola/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* How @path looks in the layers below, or the default. */
+static struct unpack_attr attr_below(const struct unpack *u, const char *path)
+{
+	struct unpack_attr attr = { .mode = 0755 };
+	for (size_t i = 0; i < u->args->n_lower; i++) {
+		cleanup_fd int fd =
+			path_open_beneath(u->args->lower_fds[i], path, O_PATH | O_NOFOLLOW, 0);
+		if (fd == -ENOENT)
+			continue;
+		struct stat st;
+		/* Hidden or something else: what lies deeper does not show. */
+		if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+			break;
+		return (struct unpack_attr){ .mode = st.st_mode & 07777,
+					     .uid = st.st_uid,
+					     .gid = st.st_gid,
+					     .mtime_s = st.st_mtim.tv_sec,
+					     .mtime_ns = (uint32_t)st.st_mtim.tv_nsec };
+	}
+	return attr;
+}
+
+static int set_attr(struct unpack *u, int fd, const char *path, const struct unpack_attr *attr,
+		    struct err *err)
+{
+	if (fchown(fd, attr->uid, attr->gid) < 0 || fchmod(fd, attr->mode) < 0)
+		return err_sys(err, "cannot set owner and mode of the folder \"%.300s\"", path);
+	return unpack_note_time(u, path, attr->mtime_s, attr->mtime_ns, err);
+}
+
+int unpack_root(struct unpack *u, struct err *err)
+{
+	struct unpack_attr attr = attr_below(u, "");
+	cleanup_fd int fd =
+		openat(u->args->root_fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, "cannot open the layer's folder");
+	return set_attr(u, fd, "", &attr, err);
+}
+
+/* Makes @last, which is missing or a whiteout, a folder. Returns its fd. */
+static int imply_one(struct unpack *u, int parent, const char *last, const char *path,
+		     bool whiteout, struct err *err)
+{
+	int rc = unpack_count(u, err);
+	if (rc < 0)
+		return rc;
+	if (whiteout && unlinkat(parent, last, 0) < 0)
+		return err_sys(err, "cannot replace \"%.300s\"", path);
+	if (mkdirat(parent, last, 0755) < 0)
+		return err_sys(err, "cannot make the folder \"%.300s\"", path);
+	cleanup_fd int fd = openat(parent, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, "cannot open the folder \"%.300s\"", path);
+	struct unpack_attr attr = { .mode = 0755 };
+	if (whiteout)
+		rc = unpack_note_opaque(u, path, err);
+	else
+		attr = attr_below(u, path);
+	if (rc == 0)
+		rc = set_attr(u, fd, path, &attr, err);
+	return rc < 0 ? rc : take_fd(&fd);
+}
+
+static int step(struct unpack *u, int parent, const char *last, const char *path, struct err *err)
+{
+	struct stat st;
+	if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			return err_sys(err, "cannot look at \"%.300s\"", path);
+		return imply_one(u, parent, last, path, false, err);
+	}
+	if (is_whiteout(&st))
+		return imply_one(u, parent, last, path, true, err);
+	if (S_ISLNK(st.st_mode))
+		return err_set(err, EINVAL, "its name leads through the symbolic link \"%.300s\"",
+			       path);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(err, EINVAL, "its name leads through \"%.300s\", which is no folder",
+			       path);
+	int fd = openat(parent, last, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, "cannot open the folder \"%.300s\"", path) : fd;
+}
+
+/* The slow way, component by component. */
+static int walk(struct unpack *u, const char *path, struct err *err)
+{
+	char part[PATH_MAX];
+	cleanup_fd int dir = fd_dup(u->args->root_fd);
+	if (dir < 0)
+		return err_rc(err, dir, "cannot open the layer's folder");
+	for (size_t at = 0; path[at];) {
+		size_t len = strcspn(path + at, "/");
+		memcpy(part, path, at + len);
+		part[at + len] = '\0';
+		int next = step(u, dir, part + at, part, err);
+		if (next < 0)
+			return next;
+		fd_close(&dir);
+		dir = next;
+		at += len;
+		at += path[at] == '/';
+	}
+	return take_fd(&dir);
+}
+
+int unpack_enter(struct unpack *u, const char *path, struct err *err)
+{
+	if (u->dir_fd >= 0 && !strcmp(path, u->dir_path))
+		return u->dir_fd;
+	fd_close(&u->dir_fd);
+	cleanup_fd int fd =
+		path_open_beneath(u->args->root_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+		fd = walk(u, path, err);
+	else if (fd < 0)
+		return err_rc(err, fd, "cannot open the folder \"%.300s\"", path);
+	if (fd < 0)
+		return fd;
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "cannot look at the folder \"%.300s\"", path);
+	u->dir_setgid = st.st_mode & S_ISGID;
+	strcpy(u->dir_path, path);
+	u->dir_fd = take_fd(&fd);
+	return u->dir_fd;
+}
+
+static int put_root(struct unpack *u, const struct tar_entry *e, struct err *err)
+{
+	u->dir_setgid = false;
+	int rc = unpack_dir_meta(u, u->args->root_fd, "", "", e, false, err);
+	fd_close(&u->dir_fd); /* its set-group-id bit may have changed */
+	return rc;
+}
+
+int unpack_put_dir(struct unpack *u, const struct name *name, const struct tar_entry *e,
+		   struct err *err)
+{
+	if (!*name->path)
+		return put_root(u, e, err);
+	int dir = unpack_enter(u, name->parent, err);
+	if (dir < 0)
+		return dir;
+	mode_t mode = e->mode & 01777;
+	bool fresh = mkdirat(dir, name->last, mode) == 0;
+	if (!fresh) {
+		struct stat st;
+		if (errno != EEXIST || fstatat(dir, name->last, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(err, "cannot make the folder");
+		if (!S_ISDIR(st.st_mode)) {
+			if (unlinkat(dir, name->last, 0) < 0 || mkdirat(dir, name->last, mode) < 0)
+				return err_sys(err, "cannot replace what was there");
+			fresh = true;
+			int rc = is_whiteout(&st) ? unpack_note_opaque(u, name->path, err) : 0;
+			if (rc < 0)
+				return rc;
+		}
+	}
+	return unpack_dir_meta(u, dir, name->last, name->path, e, fresh, err);
+}
