@@ -9,14 +9,14 @@
  *  5. index.json is written: it has its names
  *
  * What a crash between 3 and 5 leaves, `check` finds unnamed and removes. */
-#include "image/image.h"
+#include "image.h"
 
 #include "isola/fd.h"
 #include "isola/image.h"
 #include "isola/json.h"
-#include "image/layer.h"
-#include "image/names.h"
-#include "image/progress.h"
+#include "layer.h"
+#include "names.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cancel - see cancel.h. */
-#include "image/cancel.h"
+#include "cancel.h"
 
 #include <signal.h>
 #include <stddef.h>

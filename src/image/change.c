@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* change - see change.h. One row an instruction. The text is the client's; runs
  * in isola-image. Grammar: Docker's Dockerfile reference. */
-#include "image/change.h"
+#include "change.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -9,7 +9,7 @@
 #include "isola/path.h"
 #include "isola/signo.h"
 #include "isola/strbuf.h"
-#include "image/words.h"
+#include "words.h"
 
 #include <ctype.h>
 #include <errno.h>

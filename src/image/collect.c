@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* collect - what images leave behind: blobs and layers no record needs, work of
  * killed jobs. The records say what is needed. */
-#include "image/image.h"
+#include "image.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
-#include "image/layer.h"
-#include "image/names.h"
-#include "image/progress.h"
+#include "layer.h"
+#include "names.h"
+#include "progress.h"
 
 #include <dirent.h>
 #include <errno.h>

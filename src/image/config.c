@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config - see config.h. What is kept is a row in a table. Foreign JSON: runs in
  * isola-image's jail. */
-#include "image/config.h"
+#include "config.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
 #include "isola/num.h"
-#include "image/store.h"
+#include "store.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -14,11 +14,11 @@
  * A layer process, which parses the tar, has besides no CAP_SYS_ADMIN: that is
  * kept only for the attribute trusted.overlay.opaque, which its parent sets.
  * CAP_MKNOD makes what an image has; opening it is what nodev forbids. */
-#include "image/confine.h"
+#include "confine.h"
 
 #include "isola/jail.h"
 #include "isola/log.h"
-#include "image/digest.h"
+#include "digest.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* digest - see digest.h. SHA-256 by libcrypto; runs in isola-image. */
-#include "image/digest.h"
+#include "digest.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

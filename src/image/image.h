@@ -4,8 +4,8 @@
  * stays; what is left of a killed job is job_check()'s to remove. */
 #pragma once
 
-#include "image/source.h"
-#include "image/store.h"
+#include "source.h"
+#include "store.h"
 
 #include <json-c/json.h>
 #include <stdint.h>

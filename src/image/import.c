@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* import - a root file system's tar on standard input becomes an image of one
  * layer, which keeps the bytes as they came. */
-#include "image/image.h"
+#include "image.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
-#include "image/change.h"
-#include "image/layer.h"
-#include "image/platform.h"
-#include "image/progress.h"
+#include "change.h"
+#include "layer.h"
+#include "platform.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <stdio.h>

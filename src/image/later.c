@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* later - see later.h. Written by the process that unpacks a layer; the opaque
  * marks are read by its parent, which does not trust it. */
-#include "image/later.h"
+#include "later.h"
 
 #include "isola/fd.h"
 

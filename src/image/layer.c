@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* layer - see layer.h. The folder layers/<chain>: claim, publish, remove. Runs
  * in isola-image. */
-#include "image/layer.h"
+#include "layer.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
-#include "image/cancel.h"
+#include "cancel.h"
 
 #include <errno.h>
 #include <fcntl.h>

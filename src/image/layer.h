@@ -11,9 +11,9 @@
  * has no other folder and fewer rights; what it is fed is hashed before by us. */
 #pragma once
 
-#include "image/store.h"
-#include "image/digest.h"
-#include "image/unpack.h"
+#include "store.h"
+#include "digest.h"
+#include "unpack.h"
 
 #include <stdint.h>
 

@@ -9,14 +9,14 @@
  * a stranger's tar can spoil only this layer's folder: the child has no other
  * one, and no say in whether the layer's digest is right. A blob whose bytes
  * were compared when they were spooled is read by the child itself. */
-#include "image/layer.h"
+#include "layer.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
-#include "image/cancel.h"
-#include "image/confine.h"
-#include "image/progress.h"
-#include "image/stream.h"
+#include "cancel.h"
+#include "confine.h"
+#include "progress.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>

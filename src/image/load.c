@@ -2,7 +2,7 @@
 /* load - the images of an archive on standard input enter the store. All of
  * the archive's JSON is read and compared first, so that an error there leaves
  * the store as it was; then image after image is added. */
-#include "image/image.h"
+#include "image.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"

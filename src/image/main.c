@@ -11,10 +11,10 @@
 #include "isola/log.h"
 #include "isola/num.h"
 #include "isola/path.h"
-#include "image/cancel.h"
-#include "image/confine.h"
-#include "image/image.h"
-#include "image/progress.h"
+#include "cancel.h"
+#include "confine.h"
+#include "image.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <getopt.h>

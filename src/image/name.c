@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* name - see name.h. Foreign text: runs in isola-image's jail. */
-#include "image/name.h"
+#include "name.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* names - see names.h. The index is small: plain walks. Runs in isola-image. */
-#include "image/names.h"
+#include "names.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"

@@ -5,7 +5,7 @@
  * the write. */
 #pragma once
 
-#include "image/store.h"
+#include "store.h"
 
 /* The parsed index.json (a new one when there is none); owned. */
 int names_read(const struct store *s, json_object **ret, struct err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* platform - see platform.h. */
-#include "image/platform.h"
+#include "platform.h"
 
 #include "isola/json.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* progress - see progress.h. Runs in isola-image, one thread. */
-#include "image/progress.h"
+#include "progress.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"

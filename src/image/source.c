@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* source - see source.h. The choice of the form, and what all forms need. Runs
  * in isola-image's jail. */
-#include "image/source.h"
+#include "source.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/image.h"
 #include "isola/json.h"
-#include "image/config.h"
+#include "config.h"
 
 #include <errno.h>
 #include <stdlib.h>

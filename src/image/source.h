@@ -9,7 +9,7 @@
  * of it is JSON from strangers: bounded, type-checked, digests compared. */
 #pragma once
 
-#include "image/spool.h"
+#include "spool.h"
 
 #include <json-c/json.h>
 

@@ -2,7 +2,7 @@
 /* source_docker - the archives of `docker save`: manifest.json lists images,
  * each with the names of its config and layers in the archive. Runs in
  * isola-image's jail. */
-#include "image/source.h"
+#include "source.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"

@@ -3,7 +3,7 @@
  * `repositories` names top layers, each layer is a folder <id> with its JSON
  * (which names its parent) and its tar. The config of today is put together
  * from these. Runs in isola-image's jail. */
-#include "image/source.h"
+#include "source.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* source_oci - OCI image layouts: index.json names manifests, or indexes of
  * which one manifest fits this host. Runs in isola-image's jail. */
-#include "image/source.h"
+#include "source.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
-#include "image/platform.h"
+#include "platform.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spool - see spool.h. Foreign bytes: runs in isola-image's jail. */
-#include "image/spool.h"
+#include "spool.h"
 
 #include "isola/fd.h"
-#include "image/name.h"
-#include "image/tar.h"
+#include "name.h"
+#include "tar.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,8 +7,8 @@
  * by a rename. Links are followed by name, inside the archive. */
 #pragma once
 
-#include "image/stream.h"
-#include "image/store.h"
+#include "stream.h"
+#include "store.h"
 
 #include <stdint.h>
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store - see store.h. Runs in isola-image, after its jail is closed: "/" may
  * be the state folder itself. */
-#include "image/store.h"
+#include "store.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
 #include "isola/path.h"
-#include "image/cancel.h"
-#include "image/digest.h"
+#include "cancel.h"
+#include "digest.h"
 
 #include <dirent.h>
 #include <errno.h>

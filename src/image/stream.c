@@ -2,10 +2,10 @@
 /* stream - see stream.h. zlib and libzstd are used directly and not through an
  * archive library, which would ignore what follows the compressed data. Runs
  * in isola-image, behind its jail. */
-#include "image/stream.h"
+#include "stream.h"
 
 #include "isola/fd.h"
-#include "image/cancel.h"
+#include "cancel.h"
 
 #include <errno.h>
 #include <string.h>

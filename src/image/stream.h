@@ -7,7 +7,7 @@
 #pragma once
 
 #include "isola/err.h"
-#include "image/digest.h"
+#include "digest.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tag - names come and go; no image bytes are touched. */
-#include "image/image.h"
+#include "image.h"
 
 #include "isola/fd.h"
 #include "isola/image.h"
 #include "isola/json.h"
-#include "image/names.h"
+#include "names.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tar - see tar.h. The walk over headers, bodies and content. Foreign bytes:
  * runs in isola-image's jail (layers: in a process of their own). */
-#include "image/tar.h"
+#include "tar.h"
 
 #include "isola/fd.h"
-#include "image/tar_header.h"
+#include "tar_header.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "isola/err.h"
-#include "image/stream.h"
+#include "stream.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 /* tar_header - see tar_header.h. Foreign bytes: runs in isola-image's jail. The
  * layout is that of POSIX.1-2017 pax "ustar Interchange Format" and the GNU
  * tar manual, "Basic Tar Format". */
-#include "image/tar_header.h"
+#include "tar_header.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * POSIX.1-2017 pax) that matter to a layer, one row each. Foreign bytes: runs
  * in isola-image's jail. */
 #include "isola/num.h"
-#include "image/tar_header.h"
+#include "tar_header.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack - see unpack.h. The entries that are no folders, and the loop. Runs in
  * a process that can reach nothing but this one layer's folder. */
-#include "image/unpack_priv.h"
+#include "unpack_priv.h"
 
 #include "isola/fd.h"
 #include "isola/path.h"

@@ -24,7 +24,7 @@
 #pragma once
 
 #include "isola/err.h"
-#include "image/tar.h"
+#include "tar.h"
 
 #include <stddef.h>
 #include <stdint.h>

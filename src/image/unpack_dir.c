@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack_dir - the folders of a layer: finding the one an entry lies in, making
  * missing ones, folder entries. Runs in the process that unpacks one layer. */
-#include "image/unpack_priv.h"
+#include "unpack_priv.h"
 
 #include "isola/fd.h"
 #include "isola/path.h"

@@ -2,7 +2,7 @@
 /* unpack_meta - owners, modes, extended attributes and times of what unpack
  * makes. Runs in the process that unpacks one layer; unpack_mark_opaque() in
  * its parent. */
-#include "image/unpack_priv.h"
+#include "unpack_priv.h"
 
 #include "isola/fd.h"
 #include "isola/path.h"

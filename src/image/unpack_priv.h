@@ -2,9 +2,9 @@
 /* unpack_priv - what the files of unpack share. */
 #pragma once
 
-#include "image/later.h"
-#include "image/name.h"
-#include "image/unpack.h"
+#include "later.h"
+#include "name.h"
+#include "unpack.h"
 
 #include <stdbool.h>
 #include <sys/stat.h>

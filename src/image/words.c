@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* words - see words.h. */
-#include "image/words.h"
+#include "words.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
