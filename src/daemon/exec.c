@@ -19,10 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_NS        (300 * 1000000000LL)
-#define PER_INSTANCE   1024
-#define EXIT_NOT_FOUND 127
-#define EXIT_NO_EXEC   126
+#define KEEP_NS      (300 * 1000000000LL)
+#define PER_INSTANCE 1024
+#define EXIT_NO_EXEC 126
 
 enum exec_state { EXEC_CREATED, EXEC_STARTING, EXEC_RUNNING, EXEC_ENDED };
 
@@ -37,8 +36,6 @@ struct exec {
 	pid_t pid;
 	int exit_code;
 	uint64_t ended_ms;
-	int fd; /* the client's socket, until the start was answered */
-	bool mux;
 	op_done_fn *done; /* of the start */
 	void *arg;
 };
@@ -51,7 +48,6 @@ static void forget(struct exec *exec)
 	list_del(&exec->siblings);
 	json_object_put(exec->config);
 	json_object_put(exec->process);
-	fd_close(&exec->fd);
 	free(exec);
 }
 
@@ -72,7 +68,6 @@ static struct exec *add(struct instance *inst, const char *id)
 	if (!exec)
 		return NULL;
 	exec->inst = inst;
-	exec->fd = -1;
 	(void)snprintf(exec->id, sizeof(exec->id), "%s", id);
 	list_add_tail(&inst->isolad->execs, &exec->node);
 	list_add_tail(&inst->execs, &exec->siblings);
@@ -214,25 +209,6 @@ int exec_start_check(struct exec *exec, struct err *err)
 	return rc < 0 ? rc : 0;
 }
 
-/* The response head is out already, so the reason goes where the output would. */
-static void tell_client(struct exec *exec, const char *text)
-{
-	char buf[8 + ERR_TEXT_BYTES + 2];
-	size_t n = strlen(text);
-	memcpy(buf + 8, text, n);
-	buf[8 + n++] = '\r';
-	buf[8 + n++] = '\n';
-	unsigned char head[8] = { 1, 0, 0, 0, 0, 0, (unsigned char)(n >> 8), (unsigned char)n };
-	memcpy(buf, head, sizeof(head));
-	size_t skip = exec->mux ? 0 : sizeof(head);
-	(void)send(exec->fd, buf + skip, sizeof(head) - skip + n, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-static int exit_code_of(int code)
-{
-	return code == ENOENT ? EXIT_NOT_FOUND : EXIT_NO_EXEC;
-}
-
 static void end(struct exec *exec, int exit_code)
 {
 	if (exec->state == EXEC_ENDED)
@@ -245,36 +221,24 @@ static void end(struct exec *exec, int exit_code)
 	exec->process = NULL;
 }
 
+/* A keeper that cannot start it tells the client why, and then exec_exit. */
 static void on_started(void *arg, const struct err *err, json_object *reply)
 {
 	struct exec *exec = arg;
 	op_done_fn *done = exec->done;
 	exec->done = NULL;
+	struct err e = ERR_INIT;
 	if (err) {
-		if (exec->fd >= 0)
-			tell_client(exec, err->text);
-		end(exec, exit_code_of(err->code));
+		bool file = err->code == ENOENT || err->code == EACCES || err->code == ENOTDIR;
+		(void)err_set(&e, file ? EINVAL : err->code, "cannot start the exec: %s",
+			      err->text);
+		end(exec, (int)json_i64_or(reply, "exit_code", EXIT_NO_EXEC) & 255);
 	} else if (exec->state == EXEC_STARTING) {
 		exec->state = EXEC_RUNNING;
 		exec->pid = (pid_t)json_i64_or(reply, "pid", 0);
 		emit(exec, "exec_start");
 	}
-	fd_close(&exec->fd);
-	struct err e = ERR_INIT;
-	if (err)
-		(void)err_set(&e, err->code == ENOENT || err->code == EACCES ? EINVAL : err->code,
-			      "cannot start the exec: %s", err->text);
 	later_done(exec->inst->isolad, done, exec->arg, err ? &e : NULL, NULL);
-}
-
-static void add_size(json_object *process, int h, int w)
-{
-	if (h <= 0 || w <= 0)
-		return;
-	json_object *size = json_object_new_object();
-	json_add_i64(size, "height", h);
-	json_add_i64(size, "width", w);
-	json_add(process, "consoleSize", size);
 }
 
 void exec_start(struct exec *exec, const struct stream_request *req, int h, int w, op_done_fn *done,
@@ -295,14 +259,14 @@ void exec_start(struct exec *exec, const struct stream_request *req, int h, int 
 	exec->done = done;
 	exec->arg = arg;
 	json_add_str(msg, "exec", exec->id);
-	add_size(exec->process, h, w);
+	if (h > 0 && w > 0) {
+		json_add_i64(msg, "h", h);
+		json_add_i64(msg, "w", w);
+	}
 	json_add(msg, "process", json_object_get(exec->process));
 	json_add_bool(msg, "privileged", json_bool_or(exec->config, "Privileged", false));
-	if (req) {
+	if (req)
 		stream_describe(req, exec->id, msg);
-		exec->mux = req->mux;
-		exec->fd = fd_dup(fd);
-	}
 	link_call(exec->inst->link, "exec", msg, take_fd(&fd), on_started, exec);
 }
 

@@ -24,6 +24,7 @@ struct life {
 	struct child *keeper;         /* NULL between runs */
 	int run_dir_fd;               /* -1 between runs */
 	bool ended;                   /* this run's end has been recorded */
+	bool reported;                /* the keeper has told of it, or of its failure */
 	bool sweeping;                /* a job removes what a dead keeper left */
 	bool adopting;                /* recover.c waits for this keeper's hello */
 	enum instance_state recorded; /* the record's, until then */
@@ -60,7 +61,7 @@ extern const struct link_handler run_link_handler;
 /* The callback of the keeper's struct child; @arg: the instance. */
 void run_on_keeper_exit(void *arg, int status);
 
-/* No keeper, nothing being swept: a new run may begin. */
+/* No keeper at work, nothing being swept: a new run may begin. */
 bool run_is_over(const struct instance *inst);
 
 /* Records the payload's end (KEEPER_EXIT), once a run, and decides what is next. */
@@ -72,15 +73,15 @@ void run_ended_unknown(struct instance *inst, const char *why);
  * records the end as unknown, with @why, unless it is recorded already. */
 void run_sweep(struct instance *inst, const char *why);
 
-/* The start failed with @err: records exit code and text, goes back or to the
- * policy. @err becomes what the requester is told. */
-void run_start_failed(struct instance *inst, struct err *err);
+/* The start failed with @err: records @exit_code (0 = by errno) and text, goes back
+ * or to the policy. @err becomes what the requester is told. */
+void run_start_failed(struct instance *inst, int exit_code, struct err *err);
 
 /* Waits for the pause and starts again. */
 void run_back_off(struct instance *inst);
 
-/* Gives a keeper whose payload has ended @ms, then kills it. */
-void run_hurry_keeper(struct instance *inst, unsigned int ms);
+/* Gives a keeper whose payload has ended its time to clean up, then kills it. */
+void run_hurry_keeper(struct instance *inst);
 
 void set_text(char **at, const char *text);
 
@@ -107,7 +108,9 @@ void remove_automatically(struct instance *inst);
 struct wreck_args {
 	struct isolad *isolad;
 	const char *id;
-	struct child *keeper; /* its end is awaited first; taken; may be NULL */
+	/* Taken; may be NULL. The keeper is done when it closes the link, or dies. */
+	struct child *keeper;
+	struct link *link;
 	uint32_t userns_base; /* given back at the end; 0 = none */
 	bool kill_cgroup;     /* nobody may have removed it */
 };

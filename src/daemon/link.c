@@ -270,6 +270,12 @@ void link_call_done(struct link *link, const char *op, json_object *msg, op_done
 	link_call(link, op, msg, -1, relay, r);
 }
 
+void link_hand_over(struct link *link, const struct link_handler *handler, void *arg)
+{
+	link->handler = handler;
+	link->arg = arg;
+}
+
 void link_drain(struct link *link)
 {
 	while (!link->closed && !link->freed && receive(link))

@@ -96,7 +96,7 @@ static bool adopt(struct instance *inst, int run_dir)
 		sock >= 0 && link_new(d, sock, &run_link_handler, inst, &inst->link, &e) == 0;
 	/* One that takes no connection is on its way out: its end is what counts. */
 	if (!life->adopting)
-		run_hurry_keeper(inst, HELLO_WAIT_MS);
+		run_hurry_keeper(inst);
 	return true;
 }
 
@@ -200,6 +200,7 @@ static void on_alive(struct instance *inst, json_object *msg, enum instance_stat
 	inst->exit_code = 0;
 	set_text(&inst->error, NULL);
 	execs_adopt(inst, json_get(msg, "execs"));
+	execs_adopt(inst, json_get(msg, "ended_execs"));
 	if (before != state && !inst->auto_remove)
 		persist_save(inst, NULL, NULL);
 	log_info(inst->id, "adopted: %s, pid %d, keeper %d", instance_state_name(inst),
@@ -211,15 +212,13 @@ void recover_on_hello(struct instance *inst, json_object *msg)
 	struct life *life = life_of(inst);
 	const char *state = json_str_or(msg, "state", "");
 	life->adopting = false;
-	if (life->ended)
-		run_hurry_keeper(inst, HELLO_WAIT_MS);
-	else if (!strcmp(state, "running"))
+	if (!strcmp(state, "running"))
 		on_alive(inst, msg, INSTANCE_RUNNING);
 	else if (!strcmp(state, "paused"))
 		on_alive(inst, msg, INSTANCE_PAUSED);
-	else if (!strcmp(state, "creating") || !strcmp(state, "created"))
+	else if (!strcmp(state, "created") || !json_i64_or(msg, "started_ns", 0))
 		on_half_made(inst);
-	/* "exited": the exit event follows, or exit.json with its end. */
+	/* Else "exited": the exit event follows, or the link's end. */
 	recover_check(inst->isolad);
 }
 

@@ -22,8 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEEPER_GRACE_MS 10000
-
 static void free_later(void *arg)
 {
 	instance_free(arg);
@@ -56,10 +54,10 @@ static void vanish(struct op *op)
 	/* From here on a later isolad only clears it away. */
 	if (unlinkat(d->roots.run_fd, record, 0) < 0 && errno != ENOENT)
 		log_error(inst->id, "cannot remove %s: %s", record, strerror(errno));
-	link_free(&inst->link);
 	struct wreck_args args = { .isolad = d,
 				   .id = inst->id,
 				   .keeper = take_ptr(life->keeper),
+				   .link = take_ptr(inst->link),
 				   .userns_base = inst->userns_base };
 	inst->userns_base = 0;
 	wreck_clear(&args, NULL, NULL);
@@ -103,7 +101,7 @@ static void clear_when_over(struct op *op)
 	op->stage = OVER;
 	timer_stop(&op->timer);
 	if (!run_is_over(inst)) {
-		run_hurry_keeper(inst, op->force ? 0 : KEEPER_GRACE_MS);
+		run_hurry_keeper(inst);
 		return;
 	}
 	op->stage = CLEARING;

@@ -21,15 +21,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXIT_BYTES_MAX (1024 * 1024)
-#define EXIT_UNKNOWN   137
-#define EXIT_NOT_FOUND 127
-#define EXIT_NO_EXEC   126
-#define EXIT_NO_START  128
+#define EXIT_BYTES_MAX  (1024 * 1024)
+#define KEEPER_GRACE_MS 30000 /* to clean up; hooks may take their time */
+#define EXIT_UNKNOWN    137
+#define EXIT_NOT_FOUND  127
+#define EXIT_NO_EXEC    126
+#define EXIT_NO_START   128
 
 void set_text(char **at, const char *text)
 {
@@ -116,12 +118,21 @@ void run_ended(struct instance *inst, json_object *exit)
 		remove_automatically(inst);
 }
 
+/* With an exit.json in the keeper's place: it also ends who follows the log. */
 void run_ended_unknown(struct instance *inst, const char *why)
 {
+	struct life *life = life_of(inst);
 	cleanup_json json_object *exit = json_object_new_object();
+	struct err e = ERR_INIT;
 	json_add_i64(exit, "exit_code", EXIT_UNKNOWN);
+	json_add_i64(exit, "signal", SIGKILL);
+	json_add_i64(exit, "started_ns", inst->started_ns);
+	json_add_i64(exit, "finished_ns", num_now_ns());
 	json_add_str(exit, "error", why);
 	log_error(inst->id, "%s", why);
+	if (life->run_dir_fd >= 0 &&
+	    json_write_atomic(life->run_dir_fd, "exit.json", exit, FD_SYNC_NO, &e) < 0)
+		log_error(inst->id, "%s", e.text);
 	run_ended(inst, exit);
 }
 
@@ -192,13 +203,13 @@ static void add_docker_words(struct err *err, int exit_code)
 		(void)snprintf(err->text + n, sizeof(err->text) - n, " (%s)", words);
 }
 
-void run_start_failed(struct instance *inst, struct err *err)
+void run_start_failed(struct instance *inst, int exit_code, struct err *err)
 {
 	struct life *life = life_of(inst);
 	bool by_policy = inst->restart_backoff_ms != 0;
 	if (err->code == ECONNRESET && life->fail_text)
 		(void)err_set(err, EIO, "%s", life->fail_text);
-	inst->exit_code = exit_code_of(err->code);
+	inst->exit_code = exit_code > 0 && exit_code < 256 ? exit_code : exit_code_of(err->code);
 	add_docker_words(err, inst->exit_code);
 	(void)err_prefix(err, "cannot start the container");
 	err->code = code_for_api(err->code);
@@ -229,6 +240,7 @@ static void on_oom(struct instance *inst, json_object *msg)
 
 static void on_exit_event(struct instance *inst, json_object *msg)
 {
+	life_of(inst)->reported = true;
 	/* The answer to "start" follows, with the same reason. */
 	if (inst->state == INSTANCE_STARTING)
 		set_text(&life_of(inst)->fail_text, json_str_or(msg, "error", NULL));
@@ -258,13 +270,18 @@ static void on_hello(struct instance *inst, json_object *msg)
 		recover_on_hello(inst, msg);
 }
 
+static void on_warn(struct instance *inst, json_object *msg)
+{
+	log_warn(inst->id, "%s", json_str_or(msg, "text", ""));
+}
+
 static const struct {
 	const char *event;
 	void (*on)(struct instance *inst, json_object *msg);
 } handlers[] = {
 	{ "hello", on_hello },           { "oom", on_oom },
 	{ "exit", on_exit_event },       { "exec_exit", on_exec_exit },
-	{ "stream_end", on_stream_end },
+	{ "stream_end", on_stream_end }, { "warn", on_warn },
 };
 
 static void on_event(void *arg, const char *event, json_object *msg)
@@ -277,15 +294,6 @@ static void on_event(void *arg, const char *event, json_object *msg)
 	}
 	log_warn(((struct instance *)arg)->id, "unknown event \"%.32s\" from its keeper", event);
 }
-
-/* Its end shows on the pidfd, which is what counts. */
-static void on_closed(void *arg)
-{
-	struct instance *inst = arg;
-	link_free(&inst->link);
-}
-
-const struct link_handler run_link_handler = { .on_event = on_event, .on_closed = on_closed };
 
 /* ---- the keeper's end ---- */
 
@@ -375,26 +383,60 @@ static bool read_exit(struct instance *inst)
 	return true;
 }
 
-void run_on_keeper_exit(void *arg, int status)
+/* A keeper that closes the link unlinks its socket before. */
+static bool has_cleaned_up(const struct instance *inst)
 {
-	struct instance *inst = arg;
+	const struct life *life = life_of(inst);
+	return faccessat(life->run_dir_fd, "keeper.sock", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+/* The keeper is through, or dead. If it is through, the process may live on for
+ * a while to feed slow readers; that is no business of ours any more. */
+static void keeper_done(struct instance *inst, int status)
+{
 	struct life *life = life_of(inst);
+	child_forget(life->keeper);
 	life->keeper = NULL;
+	life->adopting = false;
 	inst->keeper_pid = 0;
 	timer_stop(&life->grace);
-	life->adopting = false;
-	/* Its last words may still be in the socket; an unanswered "start" fails
-	 * with the link. */
-	if (inst->link)
-		link_drain(inst->link);
-	link_free(&inst->link);
-	bool known = life->ended || read_exit(inst);
-	if (!known || status != 0) {
+	bool known = life->reported || read_exit(inst);
+	if (!known || !has_cleaned_up(inst)) {
 		sweep_after(inst, status);
 		return;
 	}
 	clear_run_dir(inst);
 	over(inst);
+}
+
+/* The end of the link. Without the keeper's word that it is through, its end as a
+ * process is what counts. */
+static void on_closed(void *arg)
+{
+	struct instance *inst = arg;
+	struct life *life = life_of(inst);
+	link_free(&inst->link);
+	if (!life->keeper)
+		return;
+	if (has_cleaned_up(inst))
+		keeper_done(inst, 0);
+	else
+		(void)child_kill(life->keeper, SIGKILL);
+}
+
+const struct link_handler run_link_handler = { .on_event = on_event, .on_closed = on_closed };
+
+void run_on_keeper_exit(void *arg, int status)
+{
+	struct instance *inst = arg;
+	struct life *life = life_of(inst);
+	/* Its last words may still be in the socket; an unanswered "start" fails
+	 * with the link. */
+	if (inst->link)
+		link_drain(inst->link);
+	link_free(&inst->link);
+	if (life->keeper)
+		keeper_done(inst, status);
 }
 
 static void on_grace_over(void *arg)
@@ -407,9 +449,9 @@ static void on_grace_over(void *arg)
 		(void)child_kill(life->keeper, SIGKILL);
 }
 
-void run_hurry_keeper(struct instance *inst, unsigned int ms)
+void run_hurry_keeper(struct instance *inst)
 {
 	struct life *life = life_of(inst);
 	if (life->keeper && !life->grace)
-		life->grace = timer_start(inst->isolad, ms, on_grace_over, inst);
+		life->grace = timer_start(inst->isolad, KEEPER_GRACE_MS, on_grace_over, inst);
 }

@@ -24,9 +24,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A keeper whose payload has ended may still feed slow readers. */
-#define KEEPER_GRACE_MS 10000
-
 static int open_run_dir(struct instance *inst, struct err *err)
 {
 	int run_fd = inst->isolad->roots.run_fd;
@@ -75,7 +72,7 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	}
 	if (err) {
 		struct err e = *err;
-		run_start_failed(inst, &e);
+		run_start_failed(inst, (int)json_i64_or(reply, "exit_code", 0), &e);
 		op_finish(op, &e, NULL);
 		return;
 	}
@@ -98,7 +95,7 @@ static int begin_run(struct op *op, struct err *err)
 	struct instance *inst = op->inst;
 	struct life *life = life_of(inst);
 	int socks[2] = { -1, -1 };
-	life->ended = false;
+	life->ended = life->reported = false;
 	set_text(&life->fail_text, NULL);
 	cleanup_fd int dir = open_run_dir(inst, err);
 	if (dir < 0)
@@ -128,12 +125,12 @@ static void start_step(struct op *op)
 	if (op->spawned)
 		return;
 	if (!run_is_over(inst)) {
-		run_hurry_keeper(inst, KEEPER_GRACE_MS);
+		run_hurry_keeper(inst);
 		return;
 	}
 	op->spawned = true;
 	if (begin_run(op, &e) < 0) {
-		run_start_failed(inst, &e);
+		run_start_failed(inst, 0, &e);
 		op_finish(op, &e, NULL);
 	}
 }
@@ -169,9 +166,7 @@ static void start_run(struct op *op)
 	start_begin(op, op->internal ? EVENT_START_AGAIN : EVENT_START);
 }
 
-static const struct op_type start_type = { .name = "start",
-					   .run = start_run,
-					   .wake = start_wake };
+static const struct op_type start_type = { .name = "start", .run = start_run, .wake = start_wake };
 
 void instance_start(struct instance *inst, op_done_fn *done, void *arg)
 {

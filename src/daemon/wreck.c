@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEPER_GRACE_MS 10000
+#define KEEPER_GRACE_MS 60000 /* to clean up; hooks may take their time */
 #define CGROUP_WAIT_MS  5000
 
 struct wreck {
@@ -26,6 +26,7 @@ struct wreck {
 	uv_work_t work;
 	struct isolad *isolad;
 	struct child *keeper;
+	struct link *link;
 	struct timer *grace;
 	uint32_t userns_base;
 	bool kill_cgroup;
@@ -79,15 +80,51 @@ static void on_job_done(uv_work_t *work, int status)
 	wreck_free(w);
 }
 
+static void begin(struct wreck *w)
+{
+	list_del(&w->node);
+	timer_stop(&w->grace);
+	link_free(&w->link);
+	(void)uv_queue_work(&w->isolad->loop, &w->work, job, on_job_done);
+}
+
 static void on_keeper_exit(void *arg, int status)
 {
 	struct wreck *w = arg;
-	list_del(&w->node);
-	timer_stop(&w->grace);
 	if (status != 0)
 		w->kill_cgroup = true;
-	(void)uv_queue_work(&w->isolad->loop, &w->work, job, on_job_done);
+	begin(w);
 }
+
+static bool has_cleaned_up(const struct wreck *w)
+{
+	char name[ID_SIZE + 16];
+	(void)snprintf(name, sizeof(name), "%s/keeper.sock", w->id);
+	return faccessat(w->isolad->roots.run_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+/* See run.c: a keeper that is through may live on for slow readers. */
+static void on_link_closed(void *arg)
+{
+	struct wreck *w = arg;
+	link_free(&w->link);
+	if (!has_cleaned_up(w)) {
+		(void)child_kill(w->keeper, SIGKILL);
+		return;
+	}
+	child_forget(w->keeper);
+	begin(w);
+}
+
+static void on_event(void *arg, const char *event, json_object *msg)
+{
+	(void)arg;
+	(void)event;
+	(void)msg;
+}
+
+static const struct link_handler link_handler = { .on_event = on_event,
+						  .on_closed = on_link_closed };
 
 static void on_grace_over(void *arg)
 {
@@ -104,17 +141,21 @@ void wreck_clear(const struct wreck_args *args, void (*done)(void *arg, const st
 		abort(); /* see later.h */
 	w->isolad = args->isolad;
 	w->keeper = args->keeper;
+	w->link = args->link;
+	list_init(&w->node);
 	w->userns_base = args->userns_base;
 	w->kill_cgroup = args->kill_cgroup;
 	w->done = done;
 	w->arg = arg;
 	memcpy(w->id, args->id, ID_SIZE);
 	if (!w->keeper) {
-		(void)uv_queue_work(&w->isolad->loop, &w->work, job, on_job_done);
+		begin(w);
 		return;
 	}
 	list_add_tail(&w->isolad->wrecks, &w->node);
 	child_hand_over(w->keeper, on_keeper_exit, w);
+	if (w->link)
+		link_hand_over(w->link, &link_handler, w);
 	w->grace = timer_start(w->isolad, KEEPER_GRACE_MS, on_grace_over, w);
 }
 
@@ -125,6 +166,7 @@ void wrecks_drop(struct isolad *d)
 		list_del(&w->node);
 		timer_stop(&w->grace);
 		child_forget(w->keeper);
+		link_free(&w->link);
 		wreck_free(w);
 	}
 }
