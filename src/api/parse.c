@@ -225,13 +225,13 @@ static void refuse_path(struct exchange *x, const struct path *path, const char 
 	const char *method = http_method_str((enum http_method)x->method);
 	char allow[96];
 	const char *what = route_unsupported(path);
-	if (route_allow(path, allow, sizeof(allow))) {
+	if (what) {
+		refuse(x, 501, "not supported yet: %s (%s %.*s)", what, method,
+		       size < 200 ? (int)size : 200, text);
+	} else if (route_allow(path, allow, sizeof(allow))) {
 		(void)snprintf(x->fields, sizeof(x->fields), "Allow: %s\r\n", allow);
 		refuse(x, 405, "%s is not allowed for %.*s (allowed: %s)", method,
 		       size < 200 ? (int)size : 200, text, allow);
-	} else if (what) {
-		refuse(x, 501, "not supported yet: %s (%s %.*s)", what, method,
-		       size < 200 ? (int)size : 200, text);
 	} else {
 		refuse(x, 404, "page not found");
 	}

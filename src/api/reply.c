@@ -123,7 +123,7 @@ void reply_error(struct exchange *x, int status, const char *fmt, ...)
 void reply_err(struct exchange *x, const struct err *err)
 {
 	int status = status_of(err->code);
-	if (status == 500)
+	if (status == 500 && x->conn && !x->replied)
 		log_error(NULL, "api: %s %s: %s", http_method_str((enum http_method)x->method),
 			  x->url.text ? x->url.text : "", err->text);
 	if (status == 304)

@@ -114,6 +114,7 @@ const struct unsupported_route unsupported_routes[] = {
 	{ "/images/{name*}/push", "pushing images" },
 	{ "/networks/create", "creating networks" },
 	{ "/networks/prune", "managing networks" },
+	{ "/networks/{id}", "managing networks" },
 	{ "/networks/{id}/connect", "connecting containers to networks" },
 	{ "/networks/{id}/disconnect", "connecting containers to networks" },
 	{ "/nodes", "Swarm" },
@@ -132,6 +133,7 @@ const struct unsupported_route unsupported_routes[] = {
 	{ "/tasks/{id*}", "Swarm tasks" },
 	{ "/volumes/create", "creating volumes" },
 	{ "/volumes/prune", "managing volumes" },
+	{ "/volumes/{name}", "managing volumes" },
 };
 const size_t n_unsupported_routes = sizeof(unsupported_routes) / sizeof(unsupported_routes[0]);
 /* clang-format on */
