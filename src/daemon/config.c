@@ -273,7 +273,8 @@ static void print_help(void)
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings[i];
 		char left[64];
-		(void)snprintf(left, sizeof(left), "--%s %s", s->name, s->value);
+		(void)snprintf(left, sizeof(left), s->kind == BOOL ? "--%s[=%s]" : "--%s %s",
+			       s->name, s->value);
 		printf("  %-36s %s", left, s->help);
 		if (*s->fallback)
 			printf(" [%s]", s->fallback);
