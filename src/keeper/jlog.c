@@ -164,10 +164,11 @@ static void add_record(struct jlog *log, int stream, const char *text, size_t si
 	}
 	char *out = log->buffer + log->used;
 	size_t n = put_record(log, out, stream, text, size, ends ? "\\n" : "", when);
-	if (jlogfile_is_full(log->file, log->used + n)) {
-		/* This record opens the next file. */
+	if (jlogfile_is_full(log->file, log->used, n)) {
+		/* This record opens the next file, unless (with a full disk) the
+		 * current one is still empty. */
 		flush(log);
-		int rc = jlogfile_rotate(log->file);
+		int rc = jlogfile_is_full(log->file, 0, n) ? jlogfile_rotate(log->file) : 0;
 		if (rc < 0)
 			log->last_errno = -rc;
 		memmove(log->buffer, out, n);

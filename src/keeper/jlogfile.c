@@ -138,10 +138,10 @@ int jlogfile_write(struct jlogfile *file, const char *records, size_t size, size
 	return rc;
 }
 
-bool jlogfile_is_full(const struct jlogfile *file, size_t more)
+bool jlogfile_is_full(const struct jlogfile *file, size_t before, size_t size)
 {
-	return file->limits.max_size > 0 && file->size > 0 &&
-	       file->size + (int64_t)more > file->limits.max_size;
+	int64_t now = file->size + (int64_t)before;
+	return file->limits.max_size > 0 && now > 0 && now + (int64_t)size > file->limits.max_size;
 }
 
 /* <name>.<i> -> <name>.<i+1>; a missing one is fine. */

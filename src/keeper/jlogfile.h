@@ -21,9 +21,10 @@ void jlogfile_close(struct jlogfile *file); /* NULL is fine */
  * is. 0 or -errno. */
 int jlogfile_write(struct jlogfile *file, const char *records, size_t size, size_t *ret_written);
 
-/* Whether @more bytes are too many for the current file. Never of an empty one,
- * so that any record fits somewhere. */
-bool jlogfile_is_full(const struct jlogfile *file, size_t more);
+/* Whether a record of @size bytes is too much for the current file once @before
+ * bytes are written that wait for it. Never of an empty one, so that any record
+ * fits somewhere. */
+bool jlogfile_is_full(const struct jlogfile *file, size_t before, size_t size);
 
 /* Moves the files up by one and begins a new one. 0 or -errno: then the current
  * file goes on, or, if only the new one could not be made, each later write

@@ -40,7 +40,8 @@ struct reader {
 	off_t limit;   /* of the newest file, when not following; -1 = none */
 	bool skipping; /* within a line that is too long */
 	bool past_until;
-	size_t lost; /* files given up, to be told */
+	bool stirred; /* events were taken while the client was slow */
+	size_t lost;  /* files given up, to be told */
 };
 
 /* ---- one record ---- */
@@ -213,7 +214,7 @@ static int pump(struct reader *r)
 		/* The rest of this file was written before the next appeared:
 		 * read once more, then go on there. */
 		rc = r->args.follow ? logset_refresh(&r->set) : 0;
-		if (rc <= 0)
+		if (rc < 0 || r->file + 1 >= r->set.n)
 			return rc < 0 ? rc : logout_flush(&r->out);
 	}
 	return logout_flush(&r->out);
@@ -223,6 +224,7 @@ static int on_full(struct logout *out)
 {
 	struct reader *r = (struct reader *)(void *)((char *)out - offsetof(struct reader, out));
 	int rc = logwatch_wait(&r->watch, out->fd, true, 0);
+	r->stirred = true;
 	if (rc == 0 && r->args.follow) {
 		rc = logset_refresh(&r->set);
 		limit_files(r);
@@ -236,9 +238,12 @@ static int follow(struct reader *r)
 		/* Asked first: what was written before the end is read after it. */
 		bool ended = logwatch_ended(&r->watch) ||
 			     (r->args.until_ns && num_now_ns() > r->args.until_ns);
+		r->stirred = false;
 		int rc = pump(r);
 		if (rc < 0 || ended || r->past_until)
 			return rc;
+		if (r->stirred)
+			continue;
 		rc = logwatch_wait(&r->watch, r->out.fd, false, r->args.until_ns);
 		if (rc < 0)
 			return rc;
