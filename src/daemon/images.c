@@ -341,9 +341,9 @@ void images_close(struct images *t)
 {
 	if (!t)
 		return;
-	list_for_each (node, &t->jobs)
-		image_job_cancel(container_of(node, struct image_job, node));
-	list_del(&t->jobs);
+	images_stop(t);
+	list_del(&t->jobs); /* the last ones end while the loop closes */
+	t->d->images = NULL;
 	for (size_t i = 0; i < t->n; i++)
 		image_free(t->items[i]);
 	free(t->items);

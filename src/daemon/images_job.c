@@ -299,3 +299,19 @@ void image_job_cancel(struct image_job *job)
 	if (job->child)
 		(void)child_kill(job->child, SIGKILL);
 }
+
+/* Nobody watches children any more, so the pipe's end is the job's. */
+void images_stop(struct images *images)
+{
+	if (!images)
+		return;
+	list_for_each_safe (node, &images->jobs) {
+		struct image_job *job = container_of(node, struct image_job, node);
+		image_job_cancel(job);
+		child_forget(job->child);
+		job->child = NULL;
+		job->status = SIGKILL;
+		close_out(job);
+		maybe_finish(job);
+	}
+}

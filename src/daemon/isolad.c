@@ -77,6 +77,7 @@ static void let_go(struct isolad *d)
 		op_fail_all(inst, &e);
 		wait_fail_all(inst, &e);
 	}
+	images_stop(d->images);
 	wrecks_drop(d);
 	recover_fini(d);
 }

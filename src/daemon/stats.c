@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats - one sample of what an instance uses, as Docker's clients read it
+ * (Docker Engine API, ContainerStats, with the keys of cgroup v2). What this
+ * host's cgroup cannot tell is absent or 0, and named in "isola"."missing".
+ * isolad, loop thread; reads a few kernel files. cgroup-v2.rst, psi.rst. */
+#include "isolad.h"
+
+#include "isola/cgroup.h"
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#define UNKNOWN UINT64_MAX
+
+static void add_u64(json_object *o, const char *key, uint64_t value)
+{
+	json_add(o, key, json_object_new_uint64(value));
+}
+
+/* Adds the value if the cgroup could tell it. */
+static void add_known(json_object *o, const char *key, uint64_t value)
+{
+	if (value != UNKNOWN)
+		add_u64(o, key, value);
+}
+
+static uint64_t or_zero(uint64_t value)
+{
+	return value == UNKNOWN ? 0 : value;
+}
+
+/* Time all CPUs have spent, in any state, in nanoseconds (proc(5), /proc/stat). */
+static uint64_t system_cpu_ns(void)
+{
+	char text[512];
+	cleanup_fd int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	unsigned long long v[8] = { 0 }, sum = 0;
+	(void)sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2],
+		     &v[3], &v[4], &v[5], &v[6], &v[7]);
+	for (size_t i = 0; i < 8; i++)
+		sum += v[i];
+	long hertz = sysconf(_SC_CLK_TCK);
+	return sum * (1000000000ull / (unsigned long long)(hertz > 0 ? hertz : 100));
+}
+
+static json_object *make_cpu(const struct cgroup_stat *s)
+{
+	json_object *o = json_object_new_object(), *usage = json_object_new_object();
+	json_object *throttling = json_object_new_object();
+	add_u64(usage, "total_usage", or_zero(s->cpu_usage_us) * 1000);
+	add_u64(usage, "usage_in_kernelmode", or_zero(s->cpu_system_us) * 1000);
+	add_u64(usage, "usage_in_usermode", or_zero(s->cpu_user_us) * 1000);
+	json_add(o, "cpu_usage", usage);
+	add_u64(o, "system_cpu_usage", system_cpu_ns());
+	json_add_i64(o, "online_cpus", get_nprocs());
+	add_u64(throttling, "periods", or_zero(s->cpu_periods));
+	add_u64(throttling, "throttled_periods", or_zero(s->cpu_throttled));
+	add_u64(throttling, "throttled_time", or_zero(s->cpu_throttled_us) * 1000);
+	json_add(o, "throttling_data", throttling);
+	return o;
+}
+
+static uint64_t host_memory(void)
+{
+	struct sysinfo si;
+	return sysinfo(&si) < 0 ? 0 : (uint64_t)si.totalram * si.mem_unit;
+}
+
+static json_object *make_memory(const struct cgroup_stat *s)
+{
+	json_object *o = json_object_new_object(), *stats = json_object_new_object();
+	if (s->memory_current == UNKNOWN) {
+		json_object_put(stats);
+		return o;
+	}
+	add_u64(o, "usage", s->memory_current);
+	add_known(o, "max_usage", s->memory_peak);
+	add_known(stats, "anon", s->memory_anon);
+	add_known(stats, "file", s->memory_file);
+	add_known(stats, "inactive_file", s->memory_inactive_file);
+	json_add(o, "stats", stats);
+	uint64_t host = host_memory();
+	add_u64(o, "limit", s->memory_max < host ? s->memory_max : host);
+	return o;
+}
+
+/* The sums over all devices, as device 0:0. */
+static json_object *make_io(uint64_t read_value, uint64_t write_value)
+{
+	json_object *list = json_object_new_array();
+	const struct {
+		const char *op;
+		uint64_t value;
+	} rows[] = { { "read", read_value }, { "write", write_value } };
+	for (size_t i = 0; i < 2 && rows[i].value != UNKNOWN; i++) {
+		json_object *o = json_object_new_object();
+		json_add_i64(o, "major", 0);
+		json_add_i64(o, "minor", 0);
+		json_add_str(o, "op", rows[i].op);
+		add_u64(o, "value", rows[i].value);
+		(void)json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static json_object *make_blkio(const struct cgroup_stat *s)
+{
+	static const char *const v1_only[] = {
+		"io_queue_recursive",  "io_service_time_recursive", "io_wait_time_recursive",
+		"io_merged_recursive", "io_time_recursive",         "sectors_recursive"
+	};
+	json_object *o = json_object_new_object();
+	json_add(o, "io_service_bytes_recursive", make_io(s->io_read_bytes, s->io_write_bytes));
+	json_add(o, "io_serviced_recursive", make_io(s->io_read_ops, s->io_write_ops));
+	for (size_t i = 0; i < sizeof(v1_only) / sizeof(v1_only[0]); i++)
+		json_add(o, v1_only[i], NULL);
+	return o;
+}
+
+static json_object *make_pids(const struct cgroup_stat *s)
+{
+	json_object *o = json_object_new_object();
+	add_known(o, "current", s->pids_current);
+	add_known(o, "limit", s->pids_max);
+	return o;
+}
+
+/* What Docker does not show: pressure stall times since the start, and which
+ * controllers are missing. */
+static json_object *make_isola(const struct cgroup_stat *s)
+{
+	json_object *o = json_object_new_object(), *psi = json_object_new_object();
+	json_object *missing = json_object_new_array();
+	const struct {
+		const char *name;
+		uint64_t value;
+	} stalls[] = {
+		{ "cpu_some_us", s->psi_cpu_some_us },
+		{ "memory_some_us", s->psi_memory_some_us },
+		{ "memory_full_us", s->psi_memory_full_us },
+		{ "io_some_us", s->psi_io_some_us },
+		{ "io_full_us", s->psi_io_full_us },
+	}, controllers[] = {
+		{ "cpu", s->cpu_usage_us },
+		{ "memory", s->memory_current },
+		{ "pids", s->pids_current },
+		{ "io", s->io_read_bytes },
+	};
+	for (size_t i = 0; i < sizeof(stalls) / sizeof(stalls[0]); i++)
+		add_known(psi, stalls[i].name, stalls[i].value);
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
+		if (controllers[i].value == UNKNOWN)
+			(void)json_object_array_add(missing,
+						    json_object_new_string(controllers[i].name));
+	}
+	json_add(o, "pressure", psi);
+	json_add(o, "missing", missing);
+	return o;
+}
+
+static void read_cgroup(struct instance *inst, struct cgroup_stat *ret)
+{
+	memset(ret, 0xff, sizeof(*ret)); /* all unknown */
+	cleanup_free char *path = instance_cgroup(inst);
+	cleanup_fd int fd = path ? cgroup_open(path) : -1;
+	struct cgroup_stat s;
+	if (fd >= 0 && cgroup_stat_read(fd, &s) >= 0)
+		*ret = s;
+}
+
+static json_object *nothing_before(void)
+{
+	json_object *o = json_object_new_object(), *usage = json_object_new_object();
+	json_object *throttling = json_object_new_object();
+	static const char *const usages[] = { "total_usage", "usage_in_kernelmode",
+					      "usage_in_usermode" };
+	static const char *const throttles[] = { "periods", "throttled_periods", "throttled_time" };
+	for (size_t i = 0; i < 3; i++) {
+		json_add_i64(usage, usages[i], 0);
+		json_add_i64(throttling, throttles[i], 0);
+	}
+	json_add(o, "cpu_usage", usage);
+	json_add(o, "throttling_data", throttling);
+	return o;
+}
+
+json_object *stats_sample(struct instance *inst, json_object *prev, struct err *err)
+{
+	struct cgroup_stat s;
+	char now[40], name[260];
+	json_object *o = json_object_new_object();
+	if (!o) {
+		(void)err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	bool running = instance_is_running(inst);
+	int64_t read_ns = running ? num_now_ns() : 0;
+	memset(&s, 0xff, sizeof(s));
+	if (running)
+		read_cgroup(inst, &s);
+	(void)snprintf(name, sizeof(name), "/%s", inst->name);
+	json_add_str(o, "name", name);
+	json_add_str(o, "id", inst->id);
+	json_add_str(o, "read", num_format_time(read_ns, now, sizeof(now)));
+	json_add_str(o, "preread", json_str_or(prev, "read", "0001-01-01T00:00:00Z"));
+	json_add(o, "pids_stats", make_pids(&s));
+	json_add(o, "blkio_stats", make_blkio(&s));
+	json_add_i64(o, "num_procs", 0);
+	json_add(o, "storage_stats", json_object_new_object());
+	json_add(o, "cpu_stats", running ? make_cpu(&s) : nothing_before());
+	json_object *before = json_get(prev, "cpu_stats");
+	json_add(o, "precpu_stats", before ? json_object_get(before) : nothing_before());
+	json_add(o, "memory_stats", make_memory(&s));
+	if (running)
+		json_add(o, "isola", make_isola(&s));
+	return o;
+}
