@@ -74,8 +74,10 @@ static const struct setting settings[] = {
 	  .max = INT32_MAX, .reload = true, .help = "most processes in a container; 0 = no limit" },
 	{ "default-init", "BOOL", BOOL, AT(default_init), .fallback = "false", .reload = true,
 	  .help = "run payloads under a small init that reaps" },
+	/* Off as in Docker: su, sudo and ping of an image are set-user-id programs,
+	 * and the root they become is that of the container's user namespace. */
 	{ "default-no-new-privileges", "BOOL", BOOL, AT(default_no_new_privileges),
-	  .fallback = "true", .reload = true,
+	  .fallback = "false", .reload = true,
 	  .help = "set-user-id programs gain nothing, as with --security-opt" },
 	{ "default-userns", "MODE", TEXT, AT(default_userns), .fallback = "private",
 	  .choices = "private|host", .reload = true,
