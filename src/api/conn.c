@@ -305,7 +305,9 @@ void conn_finish(struct conn *conn)
 	conn->state = CONN_IDLE;
 	conn->held = false;
 	conn->deadline_ms = 0;
-	drop_exchange(conn, false);
+	/* A handler that is still at work (its body turned out malformed) is
+	 * told; one that ended its answer itself has nothing left to cancel. */
+	drop_exchange(conn, true);
 	if (conn_queued(conn) > 0)
 		set_deadline(conn, API_ANSWER_MS);
 	/* From a handler that runs in feed(), that loop goes on by itself. */

@@ -70,7 +70,7 @@ struct exchange {
 	/* ---- the handler's own ---- */
 	void *user;
 	void (*free_user)(void *user);
-	/* The client vanished before the answer's end: cancel what runs. */
+	/* The client vanished, or the request broke off: cancel what runs. */
 	void (*on_gone)(struct exchange *x);
 };
 

@@ -156,6 +156,18 @@ static void vanished_client__cancels_a_job_that_works(void **state)
 	assert_int_equal(rig->server->n_conns, 0);
 }
 
+static void broken_chunks__cancel_the_job(void **state)
+{
+	struct rig *rig = *state;
+	cleanup_fd int fd = rig_connect(rig);
+	rig_puts(rig, fd,
+		 "POST /images/load HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+		 "5\r\nhello\r\nnonsense\r\n");
+	assert_int_equal(rig_read(rig, fd, NULL), 1);
+	assert_non_null(strstr(rig->answer, " 400 "));
+	assert_int_equal(rig->daemon.n_cancelled, 1);
+}
+
 static void expect__gets_a_go_ahead(void **state)
 {
 	struct rig *rig = *state;
@@ -199,6 +211,7 @@ int main(void)
 		rig_test(failing_job__is_told_in_the_stream),
 		rig_test(vanished_client__cancels_the_job),
 		rig_test(vanished_client__cancels_a_job_that_works),
+		rig_test(broken_chunks__cancel_the_job),
 		rig_test(expect__gets_a_go_ahead),
 		rig_test(import__passes_its_parameters),
 	};
