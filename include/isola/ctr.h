@@ -22,6 +22,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Executes this very program anew from a read-only place that no container can
+ * write to (CVE-2019-5736), unless it runs from one already: the first call of a
+ * main() that clones containers. @argv: main's. Returns 0 when protected. */
+int ctr_protect_self(char **argv, struct err *err);
+
 /* ---- what to run ------------------------------------------------------- */
 
 /* A parsed, checked config.json; immutable. Unknown properties are ignored,
@@ -64,10 +69,11 @@ struct ctr_create_args {
 	/* cgroup below the cgroup2 mount ("/isola/ab12"); NULL = linux.cgroupsPath
 	 * of the spec, or, when that is absent, "/isola-oci/<id>". */
 	const char *cgroup;
-	int stdio[3];     /* given to the payload; -1 = /dev/null. Unused with a terminal */
-	int preserve_fds; /* 3 .. 3+n-1 reach the payload */
-	int listen_fds;   /* > 0: told to the payload as LISTEN_FDS, with LISTEN_PID */
-	int cache_fd;     /* private folder for compiled seccomp filters, or -1 */
+	bool cgroup_optional; /* may we not make one, it runs in ours (rootless) */
+	int stdio[3];         /* given to the payload; -1 = /dev/null. Unused with a terminal */
+	int preserve_fds;     /* 3 .. 3+n-1 reach the payload */
+	int listen_fds;       /* > 0: told to the payload as LISTEN_FDS, with LISTEN_PID */
+	int cache_fd;         /* private folder for compiled seccomp filters, or -1 */
 	/* Listening SOCK_SEQPACKET Unix socket at which init waits before the exec,
 	 * for a caller that ends before the start: call ctr_let_go(), and later
 	 * ctr_gate_open() on a connection to it. -1 = ctr_start() opens the gate,
@@ -92,6 +98,9 @@ struct ctr {
 	uint64_t start_ticks; /* /proc/<pid>/stat field 22: tells a reused pid */
 	struct ctr_gate *gate;
 };
+
+/* Path of the cgroup that ctr_create() makes when args.cgroup is NULL; owned. */
+char *ctr_cgroup_path(const struct ctr_spec *spec, const char *id);
 
 /* Makes everything up to, not including, the exec of the payload: cgroup and
  * limits, namespaces, root, mounts, hooks up to createContainer. On failure
@@ -124,7 +133,8 @@ struct ctr_exec_args {
 	int preserve_fds;
 	int cache_fd;
 	bool no_new_keyring;
-	bool privileged; /* caller asked for all capabilities (docker exec --privileged) */
+	bool into_paused; /* a paused container: wait until it is resumed; else -EBUSY */
+	bool privileged;  /* caller asked for all capabilities (docker exec --privileged) */
 };
 
 struct ctr_child {
@@ -140,6 +150,9 @@ int ctr_exec(const struct ctr_exec_args *args, struct ctr_child *ret, struct err
 /* Kills what is left, removes the cgroup, runs poststop hooks. A missing part
  * is fine. Frees nothing of @ctr but what the kernel holds. */
 int ctr_delete(struct ctr *ctr, const struct ctr_spec *spec, struct err *err);
+/* The same for a @ctr that was not made by this process; @bundle_path: for hooks. */
+int ctr_delete_at(struct ctr *ctr, const struct ctr_spec *spec, const char *bundle_path,
+		  struct err *err);
 void ctr_free(struct ctr *ctr);
 
 /* Sends @signo to init by pidfd; with @all, to every process of the cgroup. */

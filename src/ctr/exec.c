@@ -146,7 +146,7 @@ static int open_cgroup(struct joining *j, struct err *err)
 	j->cgroup_fd = cgroup_open(path);
 	if (j->cgroup_fd < 0)
 		return err_rc(err, j->cgroup_fd, "cannot open cgroup %s", path);
-	if (is_frozen(j->cgroup_fd))
+	if (!j->args->into_paused && is_frozen(j->cgroup_fd))
 		return err_set(err, EBUSY, "the container is paused: resume it first");
 	return 0;
 }

@@ -107,14 +107,19 @@ static int end_init(struct ctr *ctr, struct err *err)
 
 int ctr_delete(struct ctr *ctr, const struct ctr_spec *spec, struct err *err)
 {
+	return ctr_delete_at(ctr, spec, ctr->gate ? ctr->gate->bundle : "", err);
+}
+
+int ctr_delete_at(struct ctr *ctr, const struct ctr_spec *spec, const char *bundle_path,
+		  struct err *err)
+{
 	int rc = end_init(ctr, err);
 	if (rc == 0 && ctr->cgroup)
 		rc = cgroup_destroy(ctr->cgroup, DESTROY_MS, err);
 	if (rc < 0)
 		return err_prefix(err, "cannot delete container %s", ctr->id);
 	if (spec) {
-		const struct hook_state state = { ctr->id, "stopped", 0,
-						  ctr->gate ? ctr->gate->bundle : "" };
+		const struct hook_state state = { ctr->id, "stopped", 0, bundle_path };
 		hooks_run_all(spec, CTR_HOOK_POSTSTOP, &state);
 	}
 	return 0;

@@ -54,40 +54,65 @@ static int open_namespaces(struct ctr_plan *plan, struct err *err)
  * others too, where they come for free. */
 static const char all_controllers[] = "cpu memory pids io cpuset hugetlb";
 
-static char *default_cgroup(const struct ctr_create_args *args)
+char *ctr_cgroup_path(const struct ctr_spec *spec, const char *id)
 {
 	char *path = NULL;
-	const char *want = args->cgroup ? args->cgroup : args->spec->cgroups_path;
+	const char *want = spec->cgroups_path;
 	int n = want ? asprintf(&path, "%s%s", *want == '/' ? "" : "/", want)
-		     : asprintf(&path, "/isola-oci/%s", args->id);
+		     : asprintf(&path, "/isola-oci/%s", id);
 	return n < 0 ? NULL : path;
 }
 
-/* Without rights to make one, a container that asks for no limit runs in ours. */
+/* Without rights to make one, a container that may do without runs in ours. */
 static bool is_optional(const struct ctr_plan *plan, int rc)
 {
-	return !plan->args->cgroup && !plan->spec->cgroups_path &&
-	       json_object_object_length(plan->spec->resources) == 0 &&
+	return plan->args->cgroup_optional &&
 	       (rc == -EACCES || rc == -EPERM || rc == -EROFS || rc == -ENOENT);
 }
 
-static int make_cgroup(struct ctr_plan *plan, struct err *err)
+static int found_one(pid_t pid, void *arg)
+{
+	(void)pid;
+	(void)arg;
+	return -EBUSY;
+}
+
+/* A cgroup that was there before may hold processes of somebody else, whom our
+ * limits would hit and our delete would kill. */
+static int check_empty(const struct ctr_plan *plan, struct err *err)
+{
+	if (plan->args->cgroup)
+		return 0; /* the caller knows */
+	if (cgroup_pids(plan->cgroup_fd, found_one, NULL) != -EBUSY)
+		return 0;
+	return err_set(err, EBUSY, "holds processes of somebody else");
+}
+
+static int set_limits(struct ctr_plan *plan, struct err *err)
 {
 	const struct ctr_spec *spec = plan->spec;
-	cleanup_free char *path = default_cgroup(plan->args);
-	if (!path)
-		return err_set(err, ENOMEM, "out of memory");
-	plan->cgroup_fd = cgroup_make(path, all_controllers, err);
-	if (plan->cgroup_fd < 0) {
-		bool optional = is_optional(plan, plan->cgroup_fd);
-		return optional ? 0 : err_prefix(err, "cgroup %s", path);
-	}
-	plan->cgroup = take_ptr(path);
 	int rc = 0;
 	if (spec->resources)
 		rc = cgroup_resources(plan->cgroup_fd, spec->resources, true, err);
 	if (rc == 0 && spec->resources_devices)
 		rc = cgroup_devices(plan->cgroup_fd, spec->resources_devices, err);
+	return rc;
+}
+
+static int make_cgroup(struct ctr_plan *plan, struct err *err)
+{
+	cleanup_free char *path = plan->args->cgroup ? strdup(plan->args->cgroup)
+						     : ctr_cgroup_path(plan->spec, plan->args->id);
+	if (!path)
+		return err_set(err, ENOMEM, "out of memory");
+	plan->cgroup_fd = cgroup_make(path, all_controllers, err);
+	if (plan->cgroup_fd < 0)
+		return is_optional(plan, plan->cgroup_fd) ? 0 : err_prefix(err, "cgroup %s", path);
+	int rc = check_empty(plan, err);
+	if (rc < 0)
+		return err_prefix(err, "cgroup %s", path);
+	plan->cgroup = take_ptr(path);
+	rc = set_limits(plan, err);
 	return rc < 0 ? err_prefix(err, "cgroup %s", plan->cgroup) : 0;
 }
 

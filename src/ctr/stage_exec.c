@@ -233,9 +233,12 @@ int stage_exec(struct init *in, struct err *err)
 	int code = errno;
 	struct stat st;
 	if (code == ENOENT && stat(in->program, &st) == 0)
-		return err_set(err, ENOENT, "%s: its interpreter does not exist", in->program);
+		return err_set(err, ENOENT,
+			       "cannot execute %s: no such file or directory: its interpreter",
+			       in->program);
 	if (code == EACCES && stat(in->program, &st) == 0 && S_ISDIR(st.st_mode))
-		return err_set(err, EACCES, "%s: is a directory", in->program);
+		return err_set(err, EACCES, "cannot execute %s: permission denied: it is a folder",
+			       in->program);
 	errno = code;
 	return err_sys(err, "cannot execute %s", in->program);
 }

@@ -34,13 +34,14 @@ static const struct {
 	{ "mqueue", "/dev/mqueue" },
 };
 
+/* By name: a descriptor of the parent's namespace could not be cloned here. */
 static int open_own_cgroup(const struct init *in)
 {
-	cleanup_free char *mount = NULL;
+	cleanup_free char *mount = NULL, *path = NULL;
 	cleanup_fd int root = cgroup_mount_open(&mount, NULL);
-	if (root < 0 || !in->plan->cgroup)
+	if (root < 0 || !in->plan->cgroup || asprintf(&path, "%s%s", mount, in->plan->cgroup) < 0)
 		return -EPERM;
-	return path_open_beneath(root, in->plan->cgroup + 1, O_PATH | O_DIRECTORY, 0);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 static int bind_instead(const struct init *in, const struct ctr_mount *m)
