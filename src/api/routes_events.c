@@ -19,11 +19,6 @@ struct events {
 	int64_t until_ns;             /* 0 = for ever */
 };
 
-static void free_events(void *user)
-{
-	free(user);
-}
-
 /* The reference that the subscription held goes with it. */
 static void stop(struct exchange *x)
 {
@@ -99,7 +94,7 @@ void events_stream(struct exchange *x)
 	if (e) {
 		e->until_ns = until_ns;
 		x->user = e;
-		x->free_user = free_events;
+		x->free_user = free;
 		e->sub = events_subscribe(x->isolad, filters, since_ns, on_event, exchange_ref(x),
 					  &err);
 		if (!e->sub)

@@ -21,8 +21,7 @@ struct upload {
 	struct image_job *job; /* NULL once it is done */
 	bool open;             /* pipe may be written to */
 	bool body_ended;       /* the client has sent all */
-	bool quiet, is_import;
-	json_object *result; /* set when the job worked */
+	bool quiet;
 };
 
 struct piece {
@@ -45,14 +44,6 @@ static void close_pipe(struct upload *up)
 		return;
 	up->open = false;
 	uv_close((uv_handle_t *)&up->pipe, on_pipe_closed);
-}
-
-/* Runs with the exchange's last reference, so after the pipe's. */
-static void free_upload(void *user)
-{
-	struct upload *up = user;
-	json_object_put(up->result);
-	free(up);
 }
 
 /* ---- to the job ---- */
@@ -125,16 +116,10 @@ static void begin(struct exchange *x)
 		reply_begin(x, 200, "application/json");
 }
 
+/* The job's last words (an image's name, or id) came as progress. */
 static void finish(struct exchange *x)
 {
-	struct upload *up = x->user;
-	const char *id = json_str_or(up->result, "ID", NULL);
 	begin(x);
-	if (up->is_import && id) {
-		cleanup_json json_object *o = json_object_new_object();
-		json_add_str(o, "status", id);
-		reply_chunk_json(x, o);
-	}
 	reply_end(x);
 }
 
@@ -185,17 +170,15 @@ static void on_job_done(void *arg, const struct err *err, json_object *result)
 {
 	struct exchange *x = arg;
 	struct upload *up = x->user;
+	(void)result;
 	up->job = NULL;
 	close_pipe(up);
-	if (err) {
+	if (err)
 		fail(x, err);
-	} else {
-		up->result = json_object_get(result);
-		if (up->body_ended)
-			finish(x);
-		else if (x->conn)
-			conn_resume(x->conn);
-	}
+	else if (up->body_ended)
+		finish(x);
+	else if (x->conn)
+		conn_resume(x->conn);
 	exchange_unref(x);
 }
 
@@ -234,11 +217,11 @@ static void start(struct exchange *x, const struct image_import *import)
 	}
 	up->x = x;
 	up->server = x->conn->server;
-	up->is_import = import != NULL;
 	up->quiet = request_bool(x, "quiet", false);
 	up->body_ended = !x->has_body;
+	/* Freed with the exchange's last reference, so after the pipe's. */
 	x->user = up;
-	x->free_user = free_upload;
+	x->free_user = free;
 	int rc = image_job_start(x->isolad, import, on_progress, on_job_done, exchange_ref(x),
 				 &up->job, &fd, &err);
 	if (rc < 0) {

@@ -189,7 +189,6 @@ static void import__passes_its_parameters(void **state)
 				 NULL),
 			 200);
 	assert_string_equal(rig->daemon.text, "a/b:c|m|linux/arm64|2");
-	assert_non_null(strstr(rig->answer, "{\"status\":\"sha256:1234\"}\n"));
 	assert_int_equal(rig_ask(rig, "POST", "/images/create?fromSrc=-", NULL), 200);
 	assert_string_equal(rig->daemon.text, "|Imported from -||0");
 	rig->daemon.fail_code = EINVAL;
