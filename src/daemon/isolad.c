@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* SIGTERM to exit; systemd would wait longer, users should not. */
 #define STOP_MS 900
@@ -90,6 +91,8 @@ void isolad_stop(struct isolad *d)
 	notify_send(&d->notify, "STOPPING=1\nSTATUS=Ending; containers live on");
 	let_go(d);
 	d->stop_timer = timer_start(d, STOP_MS, on_stop_late, d);
+	if (d->own_socket)
+		(void)unlink(d->config.socket);
 	if (d->api)
 		api_server_stop(d->api, on_api_closed, d);
 	else
@@ -150,10 +153,13 @@ static unsigned int count_running(struct isolad *d)
 static int serve(struct isolad *d, struct err *err)
 {
 	int fd = take_fd(&d->listen_fd);
-	if (fd < 0)
+	d->own_socket = fd < 0;
+	if (d->own_socket)
 		fd = socket_listen(d->config.socket, d->config.group, err);
-	if (fd < 0)
+	if (fd < 0) {
+		d->own_socket = false;
 		return fd;
+	}
 	int rc = api_server_start(d, fd, &d->api, err);
 	if (rc < 0)
 		return rc;

@@ -46,7 +46,7 @@ struct isolad {
 	int64_t started_ns;
 	struct timer *stop_timer;
 	struct err failure;
-	bool has_loop, stopping, stop_late;
+	bool has_loop, own_socket, stopping, stop_late;
 };
 
 /* Everything up to serving: folders, locks, helpers, images, adoption, socket.

@@ -6,7 +6,8 @@
  *   any             alive      -           adopt; hello tells the state
  *   any             dead       newer       it ended meanwhile: note it
  *   running         dead       none        it died unseen: 137, sweep
- *   created/exited  dead       none        nothing happened
+ *   created/exited  died       none        the same: the record was a moment late
+ *   created/exited  none       none        nothing happened
  *   removing        any        any         go on removing
  *   none            any        any         a --rm one, or never complete: clear
  *   unreadable      any        any         left as it is, and reported
@@ -138,16 +139,18 @@ static void note_exit(struct instance *inst, int run_dir)
 static void settle_dead(struct instance *inst, int run_dir)
 {
 	struct life *life = life_of(inst);
-	bool ran = run_dir >= 0 && has_file(run_dir, "config.json");
+	bool spawned = run_dir >= 0 && has_file(run_dir, "config.json");
+	/* A keeper that came up counts as a start: the record may be a moment late,
+	 * and a --rm instance's never tells. */
 	bool was_running = inst->state == INSTANCE_RUNNING || inst->state == INSTANCE_PAUSED ||
-			   (inst->auto_remove && ran);
+			   (spawned && has_file(run_dir, "keeper.pid"));
 	if (run_dir >= 0)
 		life->run_dir_fd = fd_dup(run_dir);
 	if (was_running)
 		inst->state = INSTANCE_RUNNING;
 	else
 		life->ended = true;
-	if (was_running || ran)
+	if (was_running || spawned)
 		run_sweep(inst, "it was running when isolad or the host went down, and its keeper "
 				"is gone");
 }
