@@ -160,6 +160,7 @@ static int run(struct keeper *k, const struct request *r, const struct ctr_proce
 	if (rc < 0)
 		return rc;
 	struct ctr_exec_args args = {
+		.id = k->ctr->id,
 		.pid = k->ctr->pid,
 		.pidfd = k->ctr->pidfd,
 		.cgroup = k->ctr->cgroup,
