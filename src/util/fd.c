@@ -164,9 +164,34 @@ int fd_write_atomic(int dirfd, const char *name, const void *buf, size_t size, m
 	return 0;
 }
 
-static int remove_children(int dir, dev_t dev);
+/* A walk holds two descriptors a level, and a tree may be thousands deep: what
+ * lies deeper than this is first moved up to the top of the tree. */
+#define REMOVE_DEPTH_MAX 64
 
-static int remove_entry(int parent, const char *name, dev_t dev)
+struct removal {
+	int top; /* the tree's own folder, -1 until it is open */
+	unsigned int serial;
+	bool moved; /* something came to the top: look there again */
+};
+
+static int remove_children(struct removal *r, int dir, dev_t dev, unsigned int depth);
+
+static int move_up(struct removal *r, int parent, const char *name)
+{
+	for (;;) {
+		char to[32];
+		(void)snprintf(to, sizeof(to), ".deep-%u", r->serial++);
+		if (renameat2(parent, name, r->top, to, RENAME_NOREPLACE) == 0)
+			break;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	r->moved = true;
+	return 0;
+}
+
+static int remove_entry(struct removal *r, int parent, const char *name, dev_t dev,
+			unsigned int depth)
 {
 	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
 		return 0;
@@ -181,7 +206,15 @@ static int remove_entry(int parent, const char *name, dev_t dev)
 		return -errno;
 	if (dev && st.st_dev != dev)
 		return -EXDEV;
-	int rc = remove_children(dir, st.st_dev);
+	if (depth == REMOVE_DEPTH_MAX)
+		return move_up(r, parent, name);
+	if (depth == 0)
+		r->top = dir;
+	int rc = remove_children(r, dir, st.st_dev, depth + 1);
+	while (rc == 0 && depth == 0 && r->moved) {
+		r->moved = false;
+		rc = remove_children(r, dir, st.st_dev, depth + 1);
+	}
 	if (rc < 0)
 		return rc;
 	if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
@@ -189,22 +222,22 @@ static int remove_entry(int parent, const char *name, dev_t dev)
 	return 0;
 }
 
-static int remove_children(int dir, dev_t dev)
+static int remove_children(struct removal *r, int dir, dev_t dev, unsigned int depth)
 {
-	int copy = fd_dup(dir);
-	if (copy < 0)
-		return copy;
-	DIR *d = fdopendir(copy);
+	/* Its own description: a second pass must start at the first name. */
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	if (!d) {
+		int rc = -errno;
 		fd_close(&copy);
-		return -ENOMEM;
+		return rc;
 	}
 	int rc = 0;
 	struct dirent *e;
 	while (rc == 0 && (e = readdir(d))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
-		rc = remove_entry(dir, e->d_name, dev);
+		rc = remove_entry(r, dir, e->d_name, dev, depth);
 	}
 	(void)closedir(d);
 	return rc;
@@ -212,7 +245,8 @@ static int remove_children(int dir, dev_t dev)
 
 int fd_remove_tree(int dirfd, const char *name, struct err *err)
 {
-	int rc = remove_entry(dirfd, name, 0);
+	struct removal r = { .top = -1 };
+	int rc = remove_entry(&r, dirfd, name, 0, 0);
 	return rc < 0 ? err_rc(err, rc, "cannot remove %s", name) : 0;
 }
 
