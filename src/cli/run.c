@@ -83,10 +83,12 @@ static int create(struct cli *cli, struct args *args, char *ret_id, size_t size,
 	if (name)
 		client_target_query(&target, "name", name);
 	int rc = client_call(cli_client(cli), "POST", target.text, body, &result, err);
-	if (rc == -ENOENT)
+	if (rc == -ENOENT) {
+		struct err cause = *err;
 		return err_set(err, ENOENT,
 			       "%s (images on this host: %s images; add one: %s load -i FILE)",
-			       err->text, cli->program, cli->program);
+			       cause.text, cli->program, cli->program);
+	}
 	if (rc < 0)
 		return rc;
 	(void)snprintf(ret_id, size, "%s", json_str_or(result, "Id", ""));
