@@ -139,7 +139,7 @@ int api_server_start(struct isolad *d, int listen_fd, struct api_server **ret, s
 	if (rc < 0)
 		fd_close(&listen_fd);
 	else
-		rc = uv_listen((uv_stream_t *)&server->listener, 128, on_connection);
+		rc = uv_listen((uv_stream_t *)&server->listener, SOMAXCONN, on_connection);
 	if (rc < 0) {
 		/* Freed by the last handle's close callback. */
 		uv_close((uv_handle_t *)&server->listener, on_handle_closed);
