@@ -165,6 +165,17 @@ const char *field_label(const char *prefix, const struct field *row, char *buf, 
 	return buf;
 }
 
+/* In a map the keys speak ({"/tmp": ""} mounts something), so only one without
+ * any is unset. */
+static bool is_unset(const struct field *row, json_object *v)
+{
+	if (row->only_null)
+		return !v;
+	if (v && (row->kind == FIELD_MAP || row->kind == FIELD_SET))
+		return json_object_object_length(v) == 0;
+	return json_is_zero(v);
+}
+
 static int check_row(const struct field *row, const char *prefix, json_object *v, void *arg,
 		     json_object *out, struct err *err)
 {
@@ -173,7 +184,7 @@ static int check_row(const struct field *row, const char *prefix, json_object *v
 		return err_set(err, EINVAL, "%s must be %s",
 			       field_label(prefix, row, label, sizeof(label)),
 			       kind_names[row->kind]);
-	if (row->only_null ? !v : json_is_zero(v))
+	if (is_unset(row, v))
 		return add_default(out, row) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 	if (row->refuse)
 		return err_set(err, EOPNOTSUPP, "%s is not supported%s%s",
