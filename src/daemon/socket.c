@@ -82,9 +82,9 @@ int socket_listen(const char *path, const char *group, struct err *err)
 	rc = bind(fd, (struct sockaddr *)&sa, sizeof(sa));
 	(void)umask(old);
 	if (rc < 0)
-		return err_sys(err, "cannot bind %s", path);
+		return err_sys(err, "cannot bind %s", sa.sun_path);
 	if (chown(path, 0, gid) < 0 || chmod(path, 0660) < 0 || listen(fd, BACKLOG) < 0) {
-		rc = err_sys(err, "cannot set up %s", path);
+		rc = err_sys(err, "cannot set up %s", sa.sun_path);
 		(void)unlink(path);
 		return rc;
 	}
