@@ -81,14 +81,23 @@ static int finish_source(json_object *config, const struct spool *spool, const s
 static int unpack(const struct job *job, const struct spool *spool, const struct limits *limits,
 		  struct layer *layer, struct err *err)
 {
-	cleanup_fd int fd = spool_open(spool, &spool->files[0], err);
+	const struct spool_file *f = &spool->files[0];
+	enum stream_format format = STREAM_GZIP;
+	int rc = spool_format(spool, f, &format, err);
+	if (rc < 0)
+		return rc;
+	cleanup_fd int fd = spool_open(spool, f, err);
 	if (fd < 0)
 		return fd;
+	if (format == STREAM_PLAIN)
+		strcpy(layer->diff_id, f->digest);
 	const struct layer_input input = {
 		.fd = fd,
 		.what = "the archive",
-		.id = spool->files[0].digest,
-		.size = spool->files[0].size,
+		.id = f->digest,
+		.size = f->size,
+		.verified = format == STREAM_PLAIN,
+		.need_end_mark = true,
 		.bytes_max = limits->bytes,
 		.entries_max = limits->entries,
 	};

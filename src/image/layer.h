@@ -47,6 +47,9 @@ struct layer_input {
 	/* The blob's bytes are the diff id's: compared already, and no
 	 * decompression is to be done. */
 	bool verified;
+	/* No digest came with the blob: only the tar's end mark shows that it is
+	 * whole. */
+	bool need_end_mark;
 	const int *lower_fds; /* of the layers below, topmost first */
 	size_t n_lower;
 	uint64_t bytes_max, entries_max;

@@ -72,8 +72,7 @@ static int child_unpack(const struct work *w, int in_fd, struct unpack_result *r
 		.entries_max = w->input->entries_max,
 	};
 	rc = unpack_layer(&args, ret, err);
-	/* Without a digest to hold on to, only the mark shows that it is whole. */
-	if (rc == 0 && !*w->layer->diff_id && !tar_has_end_mark(tar))
+	if (rc == 0 && w->input->need_end_mark && !tar_has_end_mark(tar))
 		rc = err_set(err, EINVAL, "the tar archive is cut off: it has no end mark");
 	return rc;
 }
