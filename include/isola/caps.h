@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* The number of "CAP_X" (upper case, prefix included), or -EINVAL when neither
- * libcap-ng nor this kernel knows it. */
+/* The number of "CAP_X" (upper case, prefix included), or -EINVAL when we or this
+ * kernel do not know it. */
 int caps_parse(const char *name);
 
 /* Fills @ret with "CAP_X" ("CAP_41" for one without a name); returns @ret. */

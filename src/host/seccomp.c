@@ -35,6 +35,10 @@ static int read_options(json_object *profile, struct seccomp_filter *f, struct e
 	f->notify = seccomp_uses_notify(profile);
 	if (f->listener_metadata && !f->listener_path)
 		return err_set(err, EINVAL, "listenerMetadata: needs listenerPath");
+	if (!f->notify && (f->flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV))
+		return err_set(
+			err, EINVAL,
+			"flags: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs SCMP_ACT_NOTIFY");
 	if (!f->notify)
 		return 0;
 	if (!f->listener_path)

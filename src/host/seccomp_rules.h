@@ -3,12 +3,49 @@
 #pragma once
 
 #include "isola/err.h"
+#include "isola/seccomp.h"
 #include "isola/strbuf.h"
 
 #include <json-c/json.h>
 #include <linux/filter.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct seccomp_word {
+	const char *name;
+	uint32_t value; /* of libseccomp; actions with 0 for the errno */
+};
+
+/* The word of that kind, or NULL. */
+const struct seccomp_word *seccomp_find(enum seccomp_kind kind, const char *name);
+
+#define SECCOMP_MACHINES_MAX 24
+
+/* What the prologue must know of a profile. */
+struct seccomp_summary {
+	uint32_t default_action;
+	struct seccomp_machine {
+		uint32_t token; /* SCMP_ARCH_*, which is AUDIT_ARCH_*, but for x32 */
+		int highest;    /* number of a call that the profile names; -1: none */
+	} machines[SECCOMP_MACHINES_MAX];
+	size_t n_machines;
+	uint64_t guarded;               /* calls of many purposes, by seccomp_prologue.c's table */
+	bool open_socketcall, open_ipc; /* the profile itself lets all of these through */
+};
+
+/* Where a program is put together. What a machine can need in the prologue is well
+ * below 128, which also keeps its jumps short enough. */
+struct seccomp_code {
+	struct sock_filter insns[BPF_MAXINSNS + 128 * SECCOMP_MACHINES_MAX];
+	size_t n;
+};
+
+/* The profile names the call; and does not refuse it, maybe by its arguments. */
+void seccomp_note_number(struct seccomp_summary *s, const char *name);
+void seccomp_note_arguments(struct seccomp_summary *s, const char *name, bool has_args);
+
+/* Writes the prologue to @p, which is empty. */
+void seccomp_prologue(const struct seccomp_summary *s, struct seccomp_code *p);
 
 /* Compiles @profile with libseccomp; @ret is owned, @ret_n instructions. With a
  * default action that refuses, system calls newer than every one that the
