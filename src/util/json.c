@@ -145,6 +145,9 @@ int json_get_strv(json_object *o, const char *key, json_object **ret, struct err
 
 const char *json_item_str(json_object *a, size_t i)
 {
+	/* json-c asserts on anything but an array. */
+	if (i >= json_len(a))
+		return "";
 	json_object *v = json_object_array_get_idx(a, i);
 	return json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 }
