@@ -45,7 +45,9 @@
  *              "attrs": { "k": "v" } | absent (into each record, for --details) },
  *     "stdin": bool (keep a stdin pipe open), "stdin_once": bool,
  *     "tty": bool (must be process.terminal), "console_size": [h, w] | absent,
- *     "reaper": bool, "seccomp_cache": "/abs/dir" | absent }
+ *     "reaper": bool, "seccomp_cache": "/abs/dir" | absent,
+ *     "make_dirs": ["/abs", ...] | absent (host folders that are made, mode 0755,
+ *              where nothing is, before the container: Docker's -v does so) }
  *
  * Requests (isolad -> keeper), each { "op", "seq": int, ... }, answered in
  * order by { "seq", "ok": true, ... } or { "seq", "code": errno, "error": text }.

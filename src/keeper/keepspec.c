@@ -95,6 +95,15 @@ static int parse_log(json_object *o, struct keepspec *s, struct err *err)
 	return need_path(o, "path", &s->log_path, err) < 0 ? err_prefix(err, "log") : 0;
 }
 
+static int parse_make_dirs(json_object *o, struct keepspec *s, struct err *err)
+{
+	int rc = json_get_strv(o, "make_dirs", &s->make_dirs, err);
+	for (size_t i = 0; rc > 0 && i < json_len(s->make_dirs); i++)
+		if (json_item_str(s->make_dirs, i)[0] != '/')
+			return err_set(err, EINVAL, "make_dirs[%zu] must be an absolute path", i);
+	return rc;
+}
+
 static int parse_console_size(json_object *o, struct keepspec *s, struct err *err)
 {
 	json_object *size = NULL;
@@ -133,10 +142,11 @@ static int parse_flags(json_object *o, struct keepspec *s, struct err *err)
 
 static int parse(json_object *o, struct keepspec *s, struct err *err)
 {
-	static const char *const known[] = { "version", "id",           "kind",   "cgroup",
-					     "overlay", "log",          "stdin",  "stdin_once",
-					     "tty",     "console_size", "reaper", "seccomp_cache",
-					     NULL };
+	static const char *const known[] = { "version",      "id",         "kind",
+					     "cgroup",       "overlay",    "log",
+					     "stdin",        "stdin_once", "tty",
+					     "console_size", "reaper",     "seccomp_cache",
+					     "make_dirs",    NULL };
 	if (!json_object_is_type(o, json_type_object))
 		return err_set(err, EINVAL, "it must be an object");
 	int64_t version = json_i64_or(o, "version", 0);
@@ -157,7 +167,7 @@ static int parse(json_object *o, struct keepspec *s, struct err *err)
 	    get_path(o, "seccomp_cache", &s->seccomp_cache, err) < 0 ||
 	    json_get_obj(o, "overlay", &overlay, err) < 0 ||
 	    json_get_obj(o, "log", &log, err) < 0 || parse_console_size(o, s, err) < 0 ||
-	    parse_flags(o, s, err) < 0)
+	    parse_make_dirs(o, s, err) < 0 || parse_flags(o, s, err) < 0)
 		return -EINVAL;
 	if (overlay && parse_overlay(overlay, s, err) < 0)
 		return -EINVAL;
@@ -180,7 +190,7 @@ int keepspec_parse(json_object *doc, struct keepspec *ret, struct err *err)
 void keepspec_shrink(struct keepspec *spec)
 {
 	json_object_put(spec->doc);
-	spec->doc = spec->lower = spec->log_attrs = NULL;
+	spec->doc = spec->lower = spec->log_attrs = spec->make_dirs = NULL;
 	spec->id = spec->cgroup = spec->upper = spec->work = NULL;
 	spec->log_path = spec->seccomp_cache = NULL;
 }

@@ -24,6 +24,7 @@ struct keepspec {
 	const char *log_path; /* NULL: not logged */
 	struct jlog_limits log_limits;
 	json_object *log_attrs;    /* or NULL */
+	json_object *make_dirs;    /* array of absolute paths, or NULL */
 	const char *seccomp_cache; /* or NULL */
 	bool keeps_stdin, stdin_once, tty, reaper;
 	unsigned int rows, columns; /* 0: not given */

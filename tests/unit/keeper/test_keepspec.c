@@ -29,7 +29,7 @@ static void keepspec_parse__reads_all_fields(void **state)
 			"\"work\":\"/w\",\"volatile\":true},\"log\":{\"driver\":\"json-file\","
 			"\"path\":\"/l\",\"max_size\":5,\"max_files\":2,\"attrs\":{\"k\":\"v\"}},"
 			"\"stdin\":true,\"stdin_once\":true,\"tty\":true,\"console_size\":[24,80],"
-			"\"reaper\":true,\"seccomp_cache\":\"/s\"}"),
+			"\"reaper\":true,\"seccomp_cache\":\"/s\",\"make_dirs\":[\"/a/b\"]}"),
 		    &s, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_string_equal(s.id, ID);
@@ -39,6 +39,7 @@ static void keepspec_parse__reads_all_fields(void **state)
 	assert_string_equal(s.work, "/w");
 	assert_string_equal(s.log_path, "/l");
 	assert_string_equal(s.seccomp_cache, "/s");
+	assert_int_equal(json_len(s.make_dirs), 1);
 	assert_int_equal(s.log_limits.max_size, 5);
 	assert_int_equal(s.log_limits.max_files, 2);
 	assert_non_null(s.log_attrs);
