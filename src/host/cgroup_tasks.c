@@ -153,8 +153,9 @@ static int kill_all(int dir, int64_t deadline_ms)
 }
 
 /* Removes children of @dir that have none themselves. Returns 1 and the name of
- * one that has, 0 when none is left, or -errno. */
-static int remove_leaves(int dir, char ret_name[NAME_MAX + 1])
+ * one that has, 0 when none is left, or -errno. Names here may be as long as
+ * paths: kernfs does not stop at NAME_MAX. */
+static int remove_leaves(int dir, char ret_name[PATH_MAX])
 {
 	DIR *d = list_dir(dir);
 	if (!d)
@@ -165,7 +166,7 @@ static int remove_leaves(int dir, char ret_name[NAME_MAX + 1])
 		if (!is_child(e) || unlinkat(dir, e->d_name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 			continue;
 		rc = errno == EBUSY || errno == ENOTEMPTY ? 1 : -errno;
-		(void)snprintf(ret_name, NAME_MAX + 1, "%s", e->d_name);
+		(void)snprintf(ret_name, PATH_MAX, "%s", e->d_name);
 	}
 	(void)closedir(d);
 	return rc;
@@ -177,7 +178,7 @@ static int remove_children(int top, int64_t deadline_ms)
 	cleanup_fd int dir = fd_dup(top);
 	size_t depth = 0;
 	for (;;) {
-		char name[NAME_MAX + 1];
+		char name[PATH_MAX];
 		int rc = remove_leaves(dir, name);
 		if (rc < 0 || (rc == 0 && depth == 0))
 			return rc;
