@@ -100,7 +100,8 @@ void containers_list(struct exchange *x)
 	cleanup_json json_object *filters = NULL;
 	int64_t limit;
 	if (request_filters(x, &filters, &err) < 0 ||
-	    request_i64(x, "limit", -1, INT32_MAX, 0, &limit, &err) < 0) {
+	    request_i64(x, "limit", -1, INT32_MAX, 0, &limit, &err) < 0 ||
+	    view_filters_check(x->isolad, filters, &err) < 0) {
 		reply_err(x, &err);
 		return;
 	}

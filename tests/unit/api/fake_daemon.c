@@ -393,6 +393,12 @@ int view_matches(struct instance *inst, json_object *filters, struct err *err)
 	return 1;
 }
 
+int view_filters_check(struct isolad *d, json_object *filters, struct err *err)
+{
+	int rc = view_matches(&d->web, filters, err);
+	return rc < 0 ? rc : 0;
+}
+
 void view_size(struct instance *inst, op_done_fn *done, void *arg)
 {
 	json_object *o = json_object_new_object();
