@@ -257,13 +257,35 @@ static json_object *make_log(const struct instance *inst, const struct bundle_en
 	return o;
 }
 
+/* Folders of -v that may be missing: the keeper makes them, as a host file system
+ * may hang and isolad must not. */
+static int add_make_dirs(json_object *o, const struct instance *inst, struct err *err)
+{
+	cleanup_mounts struct mounts m = { NULL, 0 };
+	json_object *list = NULL;
+	int rc = mounts_parse(inst->host_config, &m, err);
+	for (size_t i = 0; rc >= 0 && i < m.n; i++) {
+		if (!m.items[i].make_source)
+			continue;
+		if (!list)
+			list = json_object_new_array();
+		(void)json_object_array_add(list, json_object_new_string(m.items[i].source));
+	}
+	if (list)
+		json_add(o, "make_dirs", list);
+	return rc;
+}
+
 int bundle_keeper(const struct instance *inst, const struct bundle_env *env, json_object **ret,
 		  struct err *err)
 {
 	json_object *config = inst->config, *host = inst->host_config;
-	json_object *o = json_object_new_object();
+	cleanup_json json_object *o = json_object_new_object();
 	if (!o)
 		return err_set(err, ENOMEM, "out of memory");
+	int rc = add_make_dirs(o, inst, err);
+	if (rc < 0)
+		return rc;
 	bool tty = json_bool_or(config, "Tty", false);
 	json_add_i64(o, "version", KEEPER_VERSION);
 	json_add_str(o, "id", inst->id);
@@ -275,11 +297,12 @@ int bundle_keeper(const struct instance *inst, const struct bundle_env *env, jso
 	json_add_bool(o, "stdin_once", json_bool_or(config, "StdinOnce", false));
 	json_add_bool(o, "tty", tty);
 	json_object *size = json_get(host, "ConsoleSize");
-	if (tty && json_object_get_int64(json_object_array_get_idx(size, 0)) > 0)
+	if (tty && json_len(size) == 2 &&
+	    json_object_get_int64(json_object_array_get_idx(size, 0)) > 0)
 		json_add(o, "console_size", json_object_get(size));
 	json_add_bool(o, "reaper", json_bool_or(host, "Init", false));
 	json_add_str(o, "seccomp_cache", env->seccomp_cache);
-	*ret = o;
+	*ret = take_ptr(o);
 	return 0;
 }
 

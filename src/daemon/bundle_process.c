@@ -117,9 +117,10 @@ static json_object *make_rlimits(json_object *ulimits)
 
 static void add_console_size(json_object *process, json_object *size)
 {
+	if (json_len(size) != 2)
+		return;
 	int64_t h = json_object_get_int64(json_object_array_get_idx(size, 0));
-	int64_t w =
-		json_len(size) == 2 ? json_object_get_int64(json_object_array_get_idx(size, 1)) : 0;
+	int64_t w = json_object_get_int64(json_object_array_get_idx(size, 1));
 	if (h <= 0 || w <= 0)
 		return;
 	json_object *o = json_object_new_object();
