@@ -57,8 +57,10 @@ void instance_free(struct instance *inst)
 int instance_apply_host_config(struct instance *inst, struct err *err)
 {
 	bool auto_remove = false;
-	if (json_get_bool(inst->host_config, "AutoRemove", &auto_remove, err) < 0)
-		return err_prefix(err, "HostConfig");
+	if (json_get_bool(inst->host_config, "AutoRemove", &auto_remove, err) < 0) {
+		(void)err_prefix(err, "HostConfig");
+		return -EINVAL;
+	}
 	int rc = restart_policy_parse(inst->host_config, &inst->restart_mode, &inst->restart_max,
 				      err);
 	if (rc < 0)

@@ -179,10 +179,18 @@ static void flush(struct link *link)
 	want_writable(link, false);
 }
 
+void link_drain(struct link *link)
+{
+	while (!link->closed && !link->freed && receive(link))
+		;
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct link *link = container_of(handle, struct link, poll);
+	/* What libuv makes of POLLERR: the peer left messages of ours unread. */
 	if (status < 0) {
+		link_drain(link);
 		close_link(link);
 		return;
 	}
@@ -274,12 +282,6 @@ void link_hand_over(struct link *link, const struct link_handler *handler, void 
 {
 	link->handler = handler;
 	link->arg = arg;
-}
-
-void link_drain(struct link *link)
-{
-	while (!link->closed && !link->freed && receive(link))
-		;
 }
 
 static void on_freed(uv_handle_t *handle)

@@ -122,8 +122,10 @@ int registry_rename(struct instance *inst, const char *name, struct err *err)
 		return err_set(err, EINVAL,
 			       "Renaming a container with the same name as its current name");
 	int rc = registry_name_check(inst->isolad, name, err);
-	if (rc < 0)
-		return err_prefix(err, "Error when allocating new name");
+	if (rc < 0) {
+		(void)err_prefix(err, "Error when allocating new name");
+		return rc;
+	}
 	char *copy = strdup(name);
 	if (!copy)
 		return err_set(err, ENOMEM, "out of memory");

@@ -46,8 +46,10 @@ int restart_policy_parse(json_object *host_config, enum restart_mode *ret_mode,
 	enum restart_mode mode = RESTART_NO;
 	if (json_get_obj(host_config, "RestartPolicy", &policy, err) < 0 ||
 	    json_get_str(policy, "Name", &name, err) < 0 ||
-	    json_get_i64(policy, "MaximumRetryCount", &max, err) < 0)
-		return err_prefix(err, "HostConfig.RestartPolicy");
+	    json_get_i64(policy, "MaximumRetryCount", &max, err) < 0) {
+		(void)err_prefix(err, "HostConfig.RestartPolicy");
+		return -EINVAL;
+	}
 	int rc = mode_parse(name, &mode, err);
 	if (rc < 0)
 		return rc;

@@ -6,6 +6,7 @@
 #include "isola/json.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -66,14 +67,23 @@ static size_t take_fds(struct msghdr *mh, int *fds)
 	return n;
 }
 
+/* The length of the next message: a small one must not cost a large buffer. A peer
+ * that closed with messages of ours unread leaves an error, told once, in front of
+ * what it said before: those last words are still to be had. */
+static ssize_t peek_size(int sock)
+{
+	for (bool told = false;;) {
+		ssize_t n = recv(sock, NULL, 0, MSG_PEEK | MSG_TRUNC);
+		if (n >= 0 || (errno != EINTR && (errno != ECONNRESET || told)))
+			return n;
+		told = told || errno == ECONNRESET;
+	}
+}
+
 int wire_recv(int sock, json_object **ret_msg, int ret_fds[WIRE_FDS_MAX], size_t *ret_n_fds,
 	      struct err *err)
 {
-	/* Peek the length first: a small message must not cost a large buffer. */
-	ssize_t n;
-	do
-		n = recv(sock, NULL, 0, MSG_PEEK | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = peek_size(sock);
 	if (n < 0)
 		return errno == EAGAIN ? -EAGAIN : err_sys(err, "cannot receive a message");
 	size_t size = n > WIRE_BYTES_MAX ? WIRE_BYTES_MAX : (size_t)n;

@@ -242,7 +242,9 @@ for k in keepers():
         run_dir = f.read().split(b"\0")[2].decode()
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     s.connect(run_dir + "/keeper.sock")
+    s.recv(4096)     # left unread, it would turn into an error on the other side
     s.send(b'{"op":"kill","seq":1,"signal":15}')
+    s.recv(4096)
     s.close()
 check(wait_for(5, lambda: not keepers()), "both end while no isolad lives", keepers())
 check(d.start(*FLAGS), "it starts again")
