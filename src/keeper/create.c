@@ -4,6 +4,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/path.h"
 #include "isola/pid.h"
 
 #include "control.h"
@@ -40,18 +41,23 @@ int create_open(struct keeper *k, struct err *err)
 	return rc < 0 ? rc : write_pid(k, err);
 }
 
+int create_read_config(struct keeper *k, struct err *err)
+{
+	cleanup_json json_object *config = NULL;
+	int rc = json_read_file(k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, &config, err);
+	if (rc == 0 && (rc = ctr_spec_parse(config, &k->ctr_spec, err)) < 0)
+		(void)err_prefix(err, "config.json");
+	return rc;
+}
+
 static int read_documents(struct keeper *k, struct err *err)
 {
 	json_object *doc = NULL;
 	int rc = json_read_file(k->run_dir_fd, "keeper.json", KEEPSPEC_BYTES_MAX, &doc, err);
 	if (rc == 0)
 		rc = keepspec_parse(doc, &k->spec, err);
-	if (rc < 0)
-		return rc;
-	cleanup_json json_object *config = NULL;
-	rc = json_read_file(k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, &config, err);
-	if (rc == 0 && (rc = ctr_spec_parse(config, &k->ctr_spec, err)) < 0)
-		(void)err_prefix(err, "config.json");
+	if (rc == 0)
+		rc = create_read_config(k, err);
 	if (rc < 0)
 		return rc;
 	const struct ctr_process *process = ctr_spec_process(k->ctr_spec);
@@ -105,6 +111,14 @@ static int root_open(const struct keepspec *spec, struct root_fds *r, struct err
 
 /* ---- the container ---- */
 
+static int make_dirs(const struct keepspec *spec, struct err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < json_len(spec->make_dirs); i++)
+		rc = path_mkdir_all(json_item_str(spec->make_dirs, i), 0755, err);
+	return rc;
+}
+
 static int create_with(struct keeper *k, const struct root_fds *root, struct stdio_set *set,
 		       struct err *err)
 {
@@ -156,6 +170,8 @@ int create_container(struct keeper *k, struct err *err)
 		rc = stdio_set_pipes(&set, wanted, err);
 	if (rc == 0)
 		rc = root_open(&k->spec, &root, err);
+	if (rc == 0)
+		rc = make_dirs(&k->spec, err);
 	/* Only a cache: without it filters are compiled each time. */
 	if (rc == 0 && k->spec.seccomp_cache)
 		k->cache_fd = open(k->spec.seccomp_cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -8,6 +8,9 @@
 /* Opens the run folder and makes keeper.sock and keeper.pid. */
 int create_open(struct keeper *k, struct err *err);
 
+/* Reads config.json of the run folder into k->ctr_spec. */
+int create_read_config(struct keeper *k, struct err *err);
+
 /* Reads keeper.json and config.json, opens the log, makes the container and its
  * stdio. On failure nothing of the container is left. */
 int create_container(struct keeper *k, struct err *err);

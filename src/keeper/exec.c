@@ -193,6 +193,8 @@ static int start(struct keeper *k, const struct request *r, int *fd, bool *ret_t
 	struct ctr_process *process = NULL;
 	int rc = check(k, r, err);
 	if (rc == 0)
+		rc = keeper_need_spec(k, err);
+	if (rc == 0)
 		rc = ctr_process_parse(r->process, &process, err);
 	if (rc < 0)
 		return rc;

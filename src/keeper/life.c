@@ -15,10 +15,13 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 /* How long a container waits for its "start" without anybody being there. */
 #define START_WAIT_MS 60000
+/* How long an unused config.json stays parsed. */
+#define SPEC_KEEP_MS 2000
 /* A client that was sent all, but does not read it, keeps us this long. */
 #define LINGER_MS 600000
 
@@ -32,6 +35,26 @@ static const char *const state_names[] = {
 const char *state_name(enum state state)
 {
 	return state_names[state];
+}
+
+/* ---- config.json ---- */
+
+int keeper_need_spec(struct keeper *k, struct err *err)
+{
+	int rc = k->ctr_spec ? 0 : create_read_config(k, err);
+	if (rc == 0)
+		loop_timer(&k->loop, &k->spec_timer, SPEC_KEEP_MS);
+	return rc;
+}
+
+static void on_spec_unused(struct timer *timer)
+{
+	struct keeper *k = container_of(timer, struct keeper, spec_timer);
+	if (k->state != STATE_RUNNING && k->state != STATE_PAUSED)
+		return;
+	ctr_spec_free(k->ctr_spec);
+	k->ctr_spec = NULL;
+	k->loop.busy = true; /* for the moment of quiet behind it */
 }
 
 /* ---- the end ---- */
@@ -77,6 +100,10 @@ static void remove_container(struct keeper *k)
 	if (!k->ctr)
 		return;
 	loop_unwatch(&k->loop, &k->init);
+	/* Without it no hooks run, but the rest is still removed. */
+	if (keeper_need_spec(k, &err) < 0)
+		warn_err(k, &err);
+	loop_timer_stop(&k->spec_timer);
 	if (ctr_delete(k->ctr, k->ctr_spec, &err) < 0)
 		warn_err(k, &err);
 	(void)waitpid(k->ctr->pid, NULL, WNOHANG | __WALL);
@@ -186,6 +213,7 @@ int keeper_start(struct keeper *k, struct err *err)
 	}
 	k->state = STATE_RUNNING;
 	loop_timer_stop(&k->start_timer);
+	(void)keeper_need_spec(k, NULL);
 	return 0;
 }
 
@@ -226,6 +254,18 @@ static void on_stream_end(struct payio *io, const char *stream_id, const char *w
 	keeper_stream_ended(container_of(io, struct keeper, io), stream_id, why);
 }
 
+/* The stack below us was used by the deepest call once, most likely to make the
+ * container. It is at most as deep as the kernel maps it from the start. */
+static void trim_stack(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	const uintptr_t page = 4096, depth = 128 * 1024;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t end = (here & ~(page - 1)) - page;
+	(void)madvise((void *)(end - depth), depth, MADV_DONTNEED);
+#endif
+}
+
 /* Nothing happens: what the last burst needed goes back to the kernel. */
 static void on_quiet(struct loop *loop)
 {
@@ -233,6 +273,7 @@ static void on_quiet(struct loop *loop)
 	if (k->log)
 		jlog_trim(k->log);
 	(void)malloc_trim(0);
+	trim_stack();
 }
 
 static void watch_container(struct keeper *k)
@@ -272,6 +313,7 @@ int keeper_run(const char *run_dir, int control_fd)
 	list_init(&k.conns);
 	k.start_timer.on_time = on_start_timer;
 	k.linger_timer.on_time = on_linger_end;
+	k.spec_timer.on_time = on_spec_unused;
 	if (loop_init(&k.loop, &err) < 0 || create_open(&k, &err) < 0) {
 		fd_close(&control_fd);
 		keeper_fini(&k);

@@ -40,7 +40,8 @@ struct keeper {
 	int run_dir_fd;
 	const char *run_dir;
 	struct keepspec spec;
-	struct ctr_spec *ctr_spec;
+	struct ctr_spec *ctr_spec; /* NULL while nobody needs it: keeper_need_spec() */
+	struct timer spec_timer;
 	int cache_fd; /* compiled seccomp filters, or -1 */
 	struct ctr *ctr;
 	struct source init; /* its pidfd */
@@ -68,6 +69,11 @@ int keeper_run(const char *run_dir, int control_fd);
 
 /* Opens the gate. */
 int keeper_start(struct keeper *k, struct err *err);
+
+/* Has k->ctr_spec at hand. It is the largest thing in a keeper (100 KiB with a
+ * seccomp profile), and used by few: it goes when it was not needed for a while
+ * and is read again from config.json, which takes 0.1 ms. */
+int keeper_need_spec(struct keeper *k, struct err *err);
 
 /* The start was refused for k->failure, and that has been answered: the end. */
 void keeper_fail_answered(struct keeper *k);
