@@ -14,6 +14,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#define LOCK_TRIES    50
+#define LOCK_PAUSE_US 20000
+
 static int open_folder(const char *path, mode_t mode, struct err *err)
 {
 	int rc = path_mkdir_all(path, mode, err);
@@ -21,6 +24,20 @@ static int open_folder(const char *path, mode_t mode, struct err *err)
 		return rc;
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_sys(err, "cannot open %s", path) : fd;
+}
+
+/* A predecessor that was just killed may take a moment to go. */
+static int lock_soon(int fd)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -1;
+		(void)usleep(LOCK_PAUSE_US);
+	}
+	errno = EWOULDBLOCK;
+	return -1;
 }
 
 static int lock_folder(int dir_fd, const char *what, const char *path, const char *flag,
@@ -31,7 +48,7 @@ static int lock_folder(int dir_fd, const char *what, const char *path, const cha
 	if (fd < 0)
 		return err_sys(err, "cannot open %s/.lock", path);
 	char pid[32] = "";
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (lock_soon(fd) < 0) {
 		if (errno != EWOULDBLOCK)
 			return err_sys(err, "cannot lock %s/.lock", path);
 		(void)fd_read_all(fd, pid, sizeof(pid) - 1);
