@@ -270,6 +270,8 @@ static struct ctr *ctr_new(const struct ctr_create_args *args)
 static int make_container(struct ctr_plan *plan, struct ctr *ctr, struct err *err)
 {
 	int rc = plan_prepare(plan, err);
+	if (rc == 0 && plan->cgroup && !(ctr->cgroup = strdup(plan->cgroup)))
+		rc = err_set(err, ENOMEM, "out of memory");
 	if (rc == 0 && !plan->userns)
 		rc = make_trees(plan, 0, err);
 	if (rc == 0)
@@ -314,7 +316,6 @@ int ctr_create(const struct ctr_create_args *args, struct ctr **ret, struct err 
 		ctr_free(ctr);
 		return rc;
 	}
-	ctr->cgroup = take_ptr(plan.cgroup);
 	ctr->gate->sock = take_fd(&plan.parent_sock);
 	plan_fini(&plan);
 	*ret = ctr;

@@ -30,7 +30,8 @@ static bool is_protected(int exe)
 	if (fstatvfs(exe, &fs) == 0 && fs.f_flag & ST_RDONLY)
 		return true;
 	cleanup_fd int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && (fcntl(fd, F_GET_SEALS) & SEALS) == SEALS;
+	int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
+	return seals >= 0 && (seals & SEALS) == SEALS;
 }
 
 static int open_bind(int exe)

@@ -139,6 +139,11 @@ static int enter_cwd(const struct init *in, struct err *err)
 	cleanup_fd int dir = path_open_in_root(root, cwd, O_PATH | O_DIRECTORY, 0);
 	if (dir == -ENOENT && in->make_cwd)
 		dir = path_mkdir_in_root(root, cwd, 0755, NULL);
+	if (dir == -ELOOP)
+		return err_set(err, ELOOP,
+			       "cannot enter process.cwd %s: it leads through /proc/<pid>/fd or "
+			       "the like, or in a circle",
+			       cwd);
 	if (dir < 0)
 		return err_rc(err, dir, "cannot enter process.cwd %s", cwd);
 	if (fchdir(dir) < 0)
