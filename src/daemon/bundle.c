@@ -66,11 +66,11 @@ static json_object *make_namespaces(const struct instance *inst, const struct bu
 	return list;
 }
 
-/* Also with a joined user namespace: the library checks ids against them. */
-static void add_mappings(json_object *lin, uint32_t base)
+/* A joined user namespace has its own. */
+static void add_mappings(json_object *lin, const struct bundle_env *env, uint32_t base)
 {
 	static const char *const keys[] = { "uidMappings", "gidMappings" };
-	for (size_t i = 0; base && i < 2; i++) {
+	for (size_t i = 0; base && !env->donor_pid && i < 2; i++) {
 		json_object *list = json_object_new_array_ext(1), *o = json_object_new_object();
 		json_add_i64(o, "containerID", 0);
 		json_add_i64(o, "hostID", base);
@@ -83,11 +83,14 @@ static void add_mappings(json_object *lin, uint32_t base)
 /* ---- the rest of "linux" ---- */
 
 /* What Docker sets in each network namespace of its own, so that nobody needs a
- * capability to ping or to listen on port 80. Groups end where the mapping does. */
+ * capability to ping or to listen on port 80. Groups end where the mapping does.
+ * Sysctls are written through a fresh procfs, which a user namespace cannot have
+ * of the host's processes. */
 static json_object *make_sysctls(const struct instance *inst, uint32_t base)
 {
 	json_object *o = json_object_new_object();
-	if (!is_mode(inst, "NetworkMode", "host")) {
+	bool no_procfs = base && is_mode(inst, "PidMode", "host");
+	if (!is_mode(inst, "NetworkMode", "host") && !no_procfs) {
 		json_add_str(o, "net.ipv4.ip_unprivileged_port_start", "0");
 		json_add_str(o, "net.ipv4.ping_group_range", base ? "0 65535" : "0 2147483647");
 	}
@@ -151,7 +154,7 @@ static int make_linux(const struct instance *inst, const struct bundle_env *env,
 	uint32_t base = bundle_userns_base(inst, env);
 	cleanup_json json_object *lin = json_object_new_object();
 	json_add(lin, "namespaces", make_namespaces(inst, env));
-	add_mappings(lin, base);
+	add_mappings(lin, env, base);
 	int rc = bundle_limits(host, &resources, err);
 	if (rc < 0)
 		return rc;
