@@ -228,9 +228,9 @@ static int read_pids(struct reader *r, json_object *o)
 	int rc = reader_number(r, o, "pids", "limit", -1, INT64_MAX, &limit);
 	if (rc <= 0)
 		return rc;
-	/* 0 is valid but keeps even init out: 1 is what works and comes nearest. */
-	return reader_add_number(r, limit < 0 ? LIMIT_NONE : LIMIT_PLAIN, "pids.max",
-				 "process limit", limit == 0 ? 1 : limit);
+	/* Podman and others write 0 for "no limit", as runc and crun take it. */
+	return reader_add_number(r, limit <= 0 ? LIMIT_NONE : LIMIT_PLAIN, "pids.max",
+				 "process limit", limit <= 0 ? -1 : limit);
 }
 
 static int refuse_network(struct reader *r, json_object *o)

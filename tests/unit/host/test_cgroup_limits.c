@@ -78,7 +78,7 @@ static void resources__become_files(void **state)
 		  "cpuset.cpus=0-1,3; cpuset.mems=0" },
 		{ "{\"cpu\":{\"cpus\":\"\",\"realtimeRuntime\":0}}", "" },
 		{ "{\"pids\":{\"limit\":10}}", "pids.max=10" },
-		{ "{\"pids\":{\"limit\":0}}", "pids.max=1" },
+		{ "{\"pids\":{\"limit\":0}}", "?pids.max=max" },
 		{ "{\"pids\":{\"limit\":-1}}", "?pids.max=max" },
 		{ "{\"blockIO\":{\"weight\":500}}", "io.bfq.weight=500|io.weight=4950" },
 		{ "{\"blockIO\":{\"weight\":0,\"weightDevice\":[{\"major\":8,\"minor\":16,"
