@@ -56,6 +56,7 @@ static const struct stage stages[] = {
 	{ "cwd", stage_cwd },
 	{ "schedule", stage_schedule },
 	{ "rights", stage_rights },
+	{ "program", stage_program },
 	{ "gate", stage_gate },
 	{ "start-hooks", stage_start_hooks },
 	{ "exec", stage_exec },

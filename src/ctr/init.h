@@ -99,5 +99,6 @@ int rights_finish(struct init *in, struct err *err);
 
 /* stage_exec.c */
 int stage_descriptors(struct init *in, struct err *err);
+int stage_program(struct init *in, struct err *err);
 int stage_gate(struct init *in, struct err *err);
 int stage_exec(struct init *in, struct err *err);

@@ -150,6 +150,7 @@ int stage_gate(struct init *in, struct err *err)
 	return rc;
 }
 
+/* Whether @path could be executed; *@worst becomes EACCES if one is in the way. */
 static bool is_program(const char *path, int *worst)
 {
 	struct stat st;
@@ -158,44 +159,64 @@ static bool is_program(const char *path, int *worst)
 			*worst = EACCES;
 		return false;
 	}
-	if (!S_ISREG(st.st_mode))
-		return false;
-	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+	if (S_ISREG(st.st_mode) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
 		return true;
 	*worst = EACCES;
 	return false;
 }
 
-/* args[0] through PATH of the payload's environment, in the container. */
-static int find_program(struct init *in, struct err *err)
+static int search_path(struct init *in, const char *name, const char *path, int *worst)
 {
-	const char *name = in->process->args[0], *path = default_path;
-	int worst = ENOENT;
-	if (strchr(name, '/')) {
-		in->program = in->process->args[0];
-		return 0;
-	}
-	for (char **e = in->env; *e; e++)
-		if (!strncmp(*e, "PATH=", 5))
-			path = *e + 5;
-	while (*name) {
+	for (;; path++) {
 		size_t n = strcspn(path, ":");
 		char *candidate;
 		if (asprintf(&candidate, "%.*s/%s", n ? (int)n : 1, n ? path : ".", name) < 0)
-			return err_set(err, ENOMEM, "out of memory");
-		if (is_program(candidate, &worst)) {
+			return -ENOMEM;
+		if (is_program(candidate, worst)) {
 			in->program = candidate;
 			return 0;
 		}
 		free(candidate);
-		if (!path[n])
-			break;
-		path += n + 1;
+		path += n;
+		if (!*path)
+			return -ENOENT;
 	}
-	return err_set(err, worst,
-		       worst == EACCES ? "\"%s\": permission denied"
-				       : "\"%s\": executable file not found in $PATH",
+}
+
+/* args[0], through PATH of the payload's environment, in the container. */
+static int find_program(struct init *in, struct err *err)
+{
+	const char *path = default_path;
+	char *name = in->process->args[0];
+	int worst = ENOENT, rc = -ENOENT;
+	if (in->program)
+		return 0;
+	for (char **e = in->env; *e; e++)
+		if (!strncmp(*e, "PATH=", 5))
+			path = *e + 5;
+	if (strchr(name, '/')) {
+		rc = is_program(name, &worst) ? 0 : -ENOENT;
+		in->program = rc < 0 ? NULL : name;
+	} else if (*name) {
+		rc = search_path(in, name, path, &worst);
+	}
+	if (rc == -ENOMEM)
+		return err_set(err, ENOMEM, "out of memory");
+	if (rc == 0)
+		return 0;
+	if (worst == EACCES)
+		return err_set(err, EACCES, "\"%s\": permission denied", name);
+	return err_set(err, ENOENT,
+		       strchr(name, '/') ? "\"%s\": no such file or directory"
+					 : "\"%s\": executable file not found in $PATH",
 		       name);
+}
+
+/* A create that is a process of its own tells of a missing program at once, as
+ * runc's does; otherwise the start does. */
+int stage_program(struct init *in, struct err *err)
+{
+	return in->process && in->gate_fd >= 0 ? find_program(in, err) : 0;
 }
 
 /* The payload becomes a child; what stays is the tiny init, with the same rights. */
@@ -230,15 +251,10 @@ int stage_exec(struct init *in, struct err *err)
 	if (rc < 0)
 		return rc;
 	(void)execve(in->program, in->process->args, in->env);
-	int code = errno;
-	struct stat st;
-	if (code == ENOENT && stat(in->program, &st) == 0)
+	if (errno == ENOENT)
 		return err_set(err, ENOENT,
-			       "cannot execute %s: no such file or directory: its interpreter",
+			       "cannot execute %s: no such file or directory: its "
+			       "interpreter, it seems",
 			       in->program);
-	if (code == EACCES && stat(in->program, &st) == 0 && S_ISDIR(st.st_mode))
-		return err_set(err, EACCES, "cannot execute %s: permission denied: it is a folder",
-			       in->program);
-	errno = code;
 	return err_sys(err, "cannot execute %s", in->program);
 }

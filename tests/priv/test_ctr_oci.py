@@ -74,9 +74,17 @@ is_(b.delete().rc, 0, "delete --force kills a running one")
 
 b = Bundle()
 b.spec["process"]["args"] = ["missing"]
+r = b.create()
+check(r.rc and "not found" in r.err, "create tells that the program is missing", r)
+is_(b.status(), None, "and leaves nothing")
+b.sh("")
+b.spec["process"]["args"] = ["/script"]
+with open(b.rootfs + "/script", "w") as f:
+    f.write("#!/missing\n")
+os.chmod(b.rootfs + "/script", 0o755)
 b.create()
 r = b.start()
-check(r.rc and "not found" in r.err, "start tells that the program is missing", r)
+check(r.rc and "interpreter" in r.err, "start tells that the interpreter is missing", r)
 check(wait_for(5, lambda: b.status() == "stopped"), "the container is stopped then")
 b.delete()
 
