@@ -180,6 +180,10 @@ static int put_entry(struct unpack *u, const struct name *name, const struct tar
 	if (e->kind == TAR_FILE && e->path[strlen(e->path) - 1] == '/')
 		return err_set(err, EINVAL, "the name of a file ends in a slash");
 	int dir = unpack_enter(u, name->parent, err);
+	/* Where this layer has no folder, nothing of a folder below shows anyway;
+	 * umoci writes such whiteouts when a folder became a file. */
+	if (dir == -ENOTDIR && name->kind != NAME_PLAIN)
+		return 0;
 	if (dir < 0)
 		return dir;
 	if (name->kind == NAME_WHITEOUT)

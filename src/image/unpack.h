@@ -11,8 +11,8 @@
  *     (0755, root, if there is none), as containerd does.
  *  3. Whiteouts hide only what is below, in whatever order they come
  *     (image-spec layer.md): ".wh.x" becomes the character device 0:0, or, when
- *     the layer has a folder x itself, the mark that this one is opaque. The
- *     only such devices are ours: one in the archive, or a hard link to ours,
+ *     the layer has a folder x itself, the mark that this one is opaque. One
+ *     below what is no folder here has nothing left to hide. The only such devices are ours: one in the archive, or a hard link to ours,
  *     is an error.
  *  4. Owner, mode (set-id bits too) and time are the archive's, folders' times
  *     set last. Of the extended attributes "user." (not "user.overlay."),

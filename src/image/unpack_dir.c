@@ -85,11 +85,11 @@ static int step(struct unpack *u, int parent, const char *last, const char *path
 	if (is_whiteout(&st))
 		return imply_one(u, parent, last, path, true, err);
 	if (S_ISLNK(st.st_mode))
-		return err_set(err, EINVAL, "its name leads through the symbolic link \"%.300s\"",
+		return err_set(err, ENOTDIR, "its name leads through the symbolic link \"%.300s\"",
 			       path);
 	if (!S_ISDIR(st.st_mode))
-		return err_set(err, EINVAL, "its name leads through \"%.300s\", which is no folder",
-			       path);
+		return err_set(err, ENOTDIR,
+			       "its name leads through \"%.300s\", which is no folder", path);
 	int fd = openat(parent, last, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? err_sys(err, "cannot open the folder \"%.300s\"", path) : fd;
 }

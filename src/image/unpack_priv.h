@@ -47,7 +47,7 @@ int unpack_note_time(struct unpack *u, const char *path, int64_t mtime_s, uint32
 /* ---- unpack_dir.c ---- */
 
 /* The folder @path, O_PATH, borrowed until the next call; made where it is
- * missing (rule 2). */
+ * missing (rule 2). -ENOTDIR when a link or file of this layer is in the way. */
 int unpack_enter(struct unpack *u, const char *path, struct err *err);
 
 /* Makes the layer's root folder look as it does below. */
