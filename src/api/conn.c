@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* A queued rest of an answer. */
 struct pending_write {
@@ -126,7 +127,7 @@ static void feed(struct conn *conn, const char *data, size_t size)
 /* Waiting for the client's bytes must not last; IDLE and handlers may. */
 static void update_deadline(struct conn *conn, enum conn_state before)
 {
-	if (conn->closing || conn_queued(conn) > 0)
+	if (conn_is_over(conn) || conn_queued(conn) > 0)
 		return;
 	if (conn->state == before && conn->deadline_ms != 0)
 		return;
@@ -185,13 +186,28 @@ void conn_start(struct conn *conn)
 	read_start(conn);
 }
 
+/* All is answered and written. A client that is still sending a body would see
+ * a broken pipe instead of its answer, so its bytes are taken for a while. */
+static void end(struct conn *conn)
+{
+	uv_os_fd_t fd;
+	if (!conn->lingers || conn->at_eof || uv_fileno((uv_handle_t *)&conn->pipe, &fd) < 0) {
+		conn_close(conn);
+		return;
+	}
+	(void)shutdown(fd, SHUT_WR);
+	read_start(conn);
+	if (!conn->closing)
+		set_deadline(conn, API_LINGER_MS);
+}
+
 /* Goes on with what was read while the last answer was under way. */
 static void next_request(struct conn *conn)
 {
 	if (conn->closing || conn->feeding || conn_queued(conn) > 0)
 		return;
 	if (conn_is_over(conn)) {
-		conn_close(conn);
+		end(conn);
 		return;
 	}
 	while (conn->pending && !conn_is_over(conn) && conn->state != CONN_BUSY &&
@@ -302,6 +318,7 @@ void conn_finish(struct conn *conn)
 	 * no request. */
 	if (conn->state != CONN_BUSY)
 		conn->close_after = true;
+	conn->lingers = conn->state == CONN_BODY;
 	conn->state = CONN_IDLE;
 	conn->held = false;
 	conn->deadline_ms = 0;
@@ -316,7 +333,7 @@ void conn_finish(struct conn *conn)
 	if (conn_queued(conn) > 0)
 		return;
 	if (conn->close_after)
-		conn_close(conn);
+		end(conn);
 	else
 		next_request(conn);
 }

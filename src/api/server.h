@@ -25,6 +25,7 @@
 #define API_HEAD_MS       10000             /* slow heads; from the head's first byte */
 #define API_BODY_MS       60000             /* slow JSON bodies; the whole of it */
 #define API_ANSWER_MS     60000             /* an answer nobody takes */
+#define API_LINGER_MS     10000             /* the rest of a body nobody wants */
 #define API_SWEEP_MS      1000
 
 struct api_server {

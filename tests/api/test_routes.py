@@ -238,7 +238,7 @@ def _():
 
 @route("GET", "/containers/{id}/logs")
 def _():
-    cid = start(d, "sh", "-c", "echo a; echo b >&2; echo c")
+    cid = start(d, "sh", "-c", "echo a; echo b >&2; sleep 0.3; echo c")
     wait_state(d, cid, "exited")
     path = "/containers/%s/logs" % cid
     with Wire(d) as w:

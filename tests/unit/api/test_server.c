@@ -159,6 +159,7 @@ static void malformed_requests__get_400_and_a_close(void **state)
 			assert_int_equal(status_of(rig, text), 400);
 		else
 			assert_in_range(status_of(rig, text), 400, 413);
+		rig_turn(rig);
 		assert_int_equal(rig->server->n_conns, 0);
 	}
 	assert_int_equal(
