@@ -69,7 +69,10 @@ int cgroup_devices_check(json_object *devices, struct err *err);
  * attaches it, replacing ours in place. Each kind of access (r, w, m) is decided
  * by the last entry that names it; what no entry names is denied. The default
  * devices of the runtime-spec, pseudo terminals, and making (not opening) any
- * node are always allowed, as with runc. */
+ * node are always allowed, as with runc.
+ *
+ * The kernel verifies and compiles the program: 150 to 250 us, which can be spent
+ * while a cloned init sets itself up, before its payload. */
 int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err);
 
 /* memory.events "oom_kill" + "oom_group_kill"; 0 without a memory controller. */

@@ -3,12 +3,16 @@
  * library's callers run it: isola-keeper, isola-oci. See spec.h. */
 #include "spec.h"
 
+#include "isola/json.h"
+
 #include "spec_parts.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_digits(const char **p)
 {
@@ -96,6 +100,39 @@ static int parse_linux(struct spec_cx *cx, json_object *doc, struct ctr_spec *sp
 	return spec_parse_linux(cx, &at, part, spec);
 }
 
+static json_object *device_rule(const struct ctr_device *d)
+{
+	json_object *rule = json_object_new_object();
+	json_add_bool(rule, "allow", true);
+	json_add_str(rule, "type", S_ISBLK(d->mode) ? "b" : "c");
+	json_add_i64(rule, "major", d->major);
+	json_add_i64(rule, "minor", d->minor);
+	return rule;
+}
+
+/* "Containers MAY NOT access any device node that is not either explicitly
+ * referenced in the devices array or listed as being part of the default devices"
+ * (config-linux.md, "Devices"). Where the caller gives no rules this matters only
+ * to a process that can make nodes: one of the host's user namespace with
+ * CAP_MKNOD. Others are spared the eBPF program. */
+static int guard_devices(struct spec_cx *cx, struct ctr_spec *spec)
+{
+	if (spec->resources_devices || spec->ns[CTR_NS_USER].mode != CTR_NS_HOST ||
+	    !spec->process || !(spec->process->caps.bounding & 1ULL << CAP_MKNOD))
+		return 0;
+	json_object *rules = json_object_new_array();
+	if (!rules)
+		return err_set(cx->err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < spec->n_devices; i++) {
+		json_object *rule =
+			S_ISFIFO(spec->devices[i].mode) ? NULL : device_rule(&spec->devices[i]);
+		if (rule && json_object_array_add(rules, rule) < 0)
+			json_object_put(rule);
+	}
+	spec->own_devices = spec->resources_devices = rules;
+	return 0;
+}
+
 static int parse_all(struct spec_cx *cx, json_object *doc, struct ctr_spec *spec)
 {
 	if (!json_object_is_type(doc, json_type_object))
@@ -109,7 +146,9 @@ static int parse_all(struct spec_cx *cx, json_object *doc, struct ctr_spec *spec
 	    (rc = spec_parse_hooks(cx, doc, spec)) < 0 ||
 	    (rc = parse_annotations(cx, doc, spec)) < 0 || (rc = parse_linux(cx, doc, spec)) < 0)
 		return rc;
-	return spec_check(cx, spec);
+	if ((rc = spec_check(cx, spec)) < 0)
+		return rc;
+	return guard_devices(cx, spec);
 }
 
 int ctr_spec_parse(json_object *doc, struct ctr_spec **ret, struct err *err)
@@ -136,6 +175,7 @@ void ctr_spec_free(struct ctr_spec *spec)
 	if (!spec)
 		return;
 	json_object_put(spec->doc);
+	json_object_put(spec->own_devices);
 	spec_mem_free(spec->mem); /* the spec lies in it */
 }
 

@@ -234,7 +234,9 @@ struct ctr_spec {
 	size_t n_devices;
 	const char *cgroups_path;         /* or NULL; no ".." in it, may be relative */
 	json_object *resources;           /* for cgroup_resources(); or NULL */
-	json_object *resources_devices;   /* for cgroup_devices(); or NULL */
+	json_object *resources_devices;   /* for cgroup_devices(); or NULL: do not guard. Made
+					 * up when none are given but nodes could be made. */
+	json_object *own_devices;         /* the same, when made up; or NULL */
 	unsigned long rootfs_propagation; /* MS_* and maybe MS_REC; 0 = not given */
 	json_object *seccomp;             /* for seccomp_filter_load(); or NULL */
 	const struct ctr_sysctl *sysctls;

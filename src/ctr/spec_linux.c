@@ -105,7 +105,7 @@ static int parse_resources(struct spec_cx *cx, const struct at *at, json_object 
 	if (rc < 0)
 		return err_set(cx->err, err.code, "linux.%s", err.text);
 	spec->resources = resources;
-	spec->resources_devices = devices;
+	spec->resources_devices = json_len(devices) ? devices : NULL;
 	return 0;
 }
 

@@ -406,6 +406,7 @@ static void devices__are_guarded_by_the_kernel(void **state)
 	const int read_only[] = { 0, EPERM, 0 };
 
 	try_open(fd, nodes, modes, open_all);
+	set_devices(fd, "[{\"allow\":false},{\"allow\":true}]"); /* needs no program */
 	assert_int_equal(programs_of(fd), 0);
 	set_devices(fd, "[{\"allow\":false,\"access\":\"rwm\"}]");
 	try_open(fd, nodes, modes, closed);

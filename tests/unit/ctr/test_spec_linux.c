@@ -73,6 +73,42 @@ static void devices__are_read(void **state)
 	ctr_spec_free(s);
 }
 
+/* Who gives no rules, but a process that can make nodes, gets ours. */
+static void devices__are_guarded_without_rules(void **state)
+{
+	(void)state;
+#define MKNOD "\"process\":{\"capabilities\":{\"bounding\":[\"CAP_MKNOD\"]}}"
+#define NODES                                                                                      \
+	"\"devices\":[{\"path\":\"/f\",\"type\":\"c\",\"major\":10,\"minor\":229},"                \
+	"{\"path\":\"/p\",\"type\":\"p\"}]"
+	static const struct {
+		const char *more;
+		const char *rules;
+	} rows[] = {
+		{ "{}", NULL },
+		{ L("\"resources\":{\"devices\":[]}"), NULL },
+		{ "{" MKNOD "}", "[]" },
+		{ "{" MKNOD ",\"linux\":{" NODES ",\"resources\":{\"devices\":[]}}}",
+		  "[{\"allow\":true,\"type\":\"c\",\"major\":10,\"minor\":229}]" },
+		{ "{" MKNOD ",\"linux\":{\"resources\":{\"devices\":[{\"allow\":true}]}}}",
+		  "[{\"allow\":true}]" },
+		{ "{" MKNOD ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}],"
+		  "\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}],"
+		  "\"gidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]}}",
+		  NULL },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ctr_spec *s = good_spec(rows[i].more);
+		if (rows[i].rules)
+			assert_string_equal(json_object_to_json_string_ext(s->resources_devices,
+									   JSON_C_TO_STRING_PLAIN),
+					    rows[i].rules);
+		else
+			assert_null(s->resources_devices);
+		ctr_spec_free(s);
+	}
+}
+
 static void sysctls__become_paths(void **state)
 {
 	(void)state;
@@ -207,6 +243,7 @@ int main(void)
 		cmocka_unit_test(mappings__are_read),
 		cmocka_unit_test(time_offsets__are_read),
 		cmocka_unit_test(devices__are_read),
+		cmocka_unit_test(devices__are_guarded_without_rules),
 		cmocka_unit_test(sysctls__become_paths),
 		cmocka_unit_test(linux__reads_the_rest),
 		cmocka_unit_test(linux__names_what_is_wrong),
