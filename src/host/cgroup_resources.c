@@ -20,6 +20,8 @@
 #define PERIOD_MIN 1000 /* us, as the kernel */
 #define PERIOD_MAX 1000000
 
+#define CPU_WEIGHT_USUAL 100 /* the kernel's default */
+
 uint64_t limits_cpu_weight(uint64_t shares)
 {
 	if (shares == 0)
@@ -213,9 +215,11 @@ static int read_cpu(struct reader *r, json_object *o)
 	if (idle >= 0)
 		rc = reader_add_number(r, idle ? LIMIT_PLAIN : LIMIT_NONE, "cpu.idle",
 				       "CPU idle class", idle);
-	if (rc == 0 && shares)
-		rc = reader_add_number(r, LIMIT_PLAIN, "cpu.weight", "CPU weight",
-				       (int64_t)limits_cpu_weight((uint64_t)shares));
+	/* containerd asks for the usual weight of everybody. */
+	int64_t weight = shares ? (int64_t)limits_cpu_weight((uint64_t)shares) : 0;
+	if (rc == 0 && weight)
+		rc = reader_add_number(r, weight == CPU_WEIGHT_USUAL ? LIMIT_NONE : LIMIT_PLAIN,
+				       "cpu.weight", "CPU weight", weight);
 	if (rc < 0 || (rc = read_cpu_max(r, o)) < 0 ||
 	    (rc = read_cpuset(r, o, "cpus", "cpuset.cpus", "CPU set")) < 0)
 		return rc;
