@@ -75,6 +75,8 @@ static void let_go(struct isolad *d)
 		timer_stop(&life->back_off);
 		timer_stop(&life->grace);
 		link_free(&inst->link);
+		child_forget(life->keeper);
+		life->keeper = NULL;
 		op_fail_all(inst, &e);
 		wait_fail_all(inst, &e);
 	}
