@@ -249,35 +249,50 @@ static bool has_all(const char *list, const char *want)
 	return true;
 }
 
+/* The words of @want that are in @have and, if @but is given, not in that. */
+static void select_words(const char *want, const char *have, const char *but, char *ret,
+			 size_t size)
+{
+	size_t len = 0;
+	*ret = '\0';
+	for (const char *p = want; *p; p += strspn(p, " ")) {
+		size_t n = strcspn(p, " ");
+		if (cgroup_has_word(have, p, n) && !(but && cgroup_has_word(but, p, n)) &&
+		    len + n + 2 < size)
+			len += (size_t)snprintf(ret + len, size - len, "%s%.*s", len ? " " : "",
+						(int)n, p);
+		p += n;
+	}
+}
+
 /* Enables in @dir for its children what it has of @want. All at once; when the
  * kernel refuses, one by one: a single one that cannot be had must not cost the
  * others. */
 static void enable_in(int dir, const char *want)
 {
-	char have[512], on[512], line[1024] = "";
+	char have[512], on[512], words[512], line[1024], *save = NULL;
 	if (cgroup_read(dir, "cgroup.controllers", have, sizeof(have)) < 0 ||
 	    cgroup_read(dir, "cgroup.subtree_control", on, sizeof(on)) < 0)
 		return;
+	select_words(want, have, on, words, sizeof(words));
 	size_t len = 0;
-	for (const char *p = want; *p; p += strspn(p, " ")) {
-		size_t n = strcspn(p, " ");
-		if (cgroup_has_word(have, p, n) && !cgroup_has_word(on, p, n) &&
-		    len + n + 3 < sizeof(line))
-			len += (size_t)snprintf(line + len, sizeof(line) - len, "%s+%.*s",
-						len ? " " : "", (int)n, p);
-		p += n;
-	}
+	for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		len += (size_t)snprintf(line + len, sizeof(line) - len, "%s+%s", len ? " " : "", w);
 	if (!len || fd_write_file(dir, "cgroup.subtree_control", line) == 0)
 		return;
-	char *save = NULL;
 	for (char *w = strtok_r(line, " ", &save); w; w = strtok_r(NULL, " ", &save))
 		(void)fd_write_file(dir, "cgroup.subtree_control", w);
 }
 
-/* From the root down to the parent of @name. */
-static void enable_above(int root, const char *name, const char *want)
+/* From the root down to the parent of @name, unless @have is all there is. */
+static void enable_above(int root, const char *name, const char *want, const char *have)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], all[512], possible[512];
+	if (cgroup_read(root, "cgroup.controllers", all, sizeof(all)) < 0)
+		return;
+	select_words(want, all, NULL, possible, sizeof(possible));
+	if (has_all(have, possible))
+		return;
 	enable_in(root, want);
 	for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
 		(void)snprintf(path, sizeof(path), "%.*s", (int)(slash - name), name);
@@ -349,7 +364,7 @@ int cgroup_make(const char *path, const char *want, struct err *err)
 	}
 	if (want && *want && cgroup_read(fd, "cgroup.controllers", have, sizeof(have)) >= 0 &&
 	    !has_all(have, want))
-		enable_above(root, name, want);
+		enable_above(root, name, want, have);
 	return take_fd(&fd);
 }
 
