@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define IDMAPS_MAX 340 /* user_namespaces(7): UID_GID_MAP_MAX_EXTENTS */
 
@@ -137,11 +138,29 @@ static int parse_time_offsets(struct spec_cx *cx, const struct at *at, json_obje
 	return 0;
 }
 
+/* An ordinary user who gives no mappings gets the one that needs no rights: to be
+ * root inside, as with crun. */
+static int default_idmaps(struct spec_cx *cx, struct ctr_spec *spec)
+{
+	if (spec->ns[CTR_NS_USER].mode != CTR_NS_NEW || spec->uid_maps.n || spec->gid_maps.n ||
+	    geteuid() == 0)
+		return 0;
+	struct ctr_idmap *maps = spec_new(cx, 2, sizeof(*maps));
+	if (!maps)
+		return -ENOMEM;
+	maps[0] = (struct ctr_idmap){ 0, geteuid(), 1 };
+	maps[1] = (struct ctr_idmap){ 0, getegid(), 1 };
+	spec->uid_maps = (struct ctr_idmaps){ &maps[0], 1 };
+	spec->gid_maps = (struct ctr_idmaps){ &maps[1], 1 };
+	return 0;
+}
+
 int spec_parse_ns(struct spec_cx *cx, const struct at *at, json_object *o, struct ctr_spec *spec)
 {
 	int rc = parse_namespaces(cx, at, o, spec);
 	if (rc < 0 || (rc = spec_parse_idmaps(cx, at, o, "uidMappings", &spec->uid_maps)) < 0 ||
-	    (rc = spec_parse_idmaps(cx, at, o, "gidMappings", &spec->gid_maps)) < 0)
+	    (rc = spec_parse_idmaps(cx, at, o, "gidMappings", &spec->gid_maps)) < 0 ||
+	    (rc = default_idmaps(cx, spec)) < 0)
 		return rc;
 	return parse_time_offsets(cx, at, o, spec);
 }

@@ -115,7 +115,8 @@ static void spec__compares_sections(void **state)
 		  "linux.timeOffsets: needs a new time namespace in linux.namespaces" },
 		{ "{\"linux\":{\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]}}",
 		  "linux.uidMappings: needs a user namespace in linux.namespaces" },
-		{ "{\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}]}}",
+		{ "{\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}],"
+		  "\"gidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]}}",
 		  "linux.uidMappings: is missing: a new user namespace needs it" },
 		{ "{\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\","
 		  "\"path\":\"/proc/1/ns/user\"}],\"gidMappings\":[{\"containerID\":0,"

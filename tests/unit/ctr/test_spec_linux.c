@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define L(text) "{\"linux\":{" text "}}"
 
@@ -39,6 +41,30 @@ static void mappings__are_read(void **state)
 	assert_int_equal(s->uid_maps.items[0].size, 65536);
 	assert_int_equal(s->gid_maps.items[0].host_id, 4294967294);
 	ctr_spec_free(s);
+}
+
+/* In a child that is nobody in particular. */
+static void mappings__default_to_oneself(void **state)
+{
+	(void)state;
+	int status = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (geteuid() == 0 &&
+		    (setresgid(1234, 1234, 1234) < 0 || setresuid(1234, 1234, 1234) < 0))
+			_exit(77);
+		struct ctr_spec *s =
+			good_spec(L("\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}]"));
+		const struct ctr_idmap *u = s->uid_maps.items, *g = s->gid_maps.items;
+		_exit(s->uid_maps.n == 1 && u->container_id == 0 && u->host_id == geteuid() &&
+				      u->size == 1 && s->gid_maps.n == 1 && g->host_id == getegid()
+			      ? 0
+			      : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status == 77 << 8)
+		skip();
+	assert_int_equal(status, 0);
 }
 
 static void time_offsets__are_read(void **state)
@@ -241,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(namespaces__have_three_modes),
 		cmocka_unit_test(mappings__are_read),
+		cmocka_unit_test(mappings__default_to_oneself),
 		cmocka_unit_test(time_offsets__are_read),
 		cmocka_unit_test(devices__are_read),
 		cmocka_unit_test(devices__are_guarded_without_rules),
