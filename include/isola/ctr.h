@@ -33,7 +33,8 @@ int ctr_protect_self(char **argv, struct err *err);
  * invalid values refused here, before any side effect. Layout: src/ctr/spec.h. */
 struct ctr_spec;
 
-/* @doc: the config.json document, borrowed. Returns owned. -EINVAL names the
+/* @doc: the config.json document. The result keeps a reference to it and points
+ * into it: do not change it while that lives. Returns owned. -EINVAL names the
  * property ("process.rlimits[0].type: unknown RLIMIT_FOO"). */
 int ctr_spec_parse(json_object *doc, struct ctr_spec **ret, struct err *err);
 void ctr_spec_free(struct ctr_spec *spec);
