@@ -103,9 +103,10 @@ void stream_free(struct stream *s)
 static ssize_t read_some(struct stream *s, void *buf, size_t size, struct err *err)
 {
 	for (;;) {
+		ssize_t n = cancel_requested() ? 0 : read(s->fd, buf, size);
+		/* Also behind an end of file: who cancels may close the stream. */
 		if (cancel_requested())
 			return err_set(err, EINTR, "%s: cancelled", s->opt.what);
-		ssize_t n = read(s->fd, buf, size);
 		if (n >= 0)
 			return n;
 		if (errno != EINTR)
