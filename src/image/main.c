@@ -207,6 +207,9 @@ static int run(const struct verb *verb, const struct options *o, json_object **r
 		.require_landlock = o->require_landlock,
 	};
 	struct store store = STORE_INIT;
+	if (geteuid() != 0)
+		return err_set(err, EPERM,
+			       "isola-image must run as root: it makes files of any owner");
 	int rc = path_mkdir_all(o->state, 0700, err);
 	if (rc == 0)
 		rc = confine_job(&confine, err);
