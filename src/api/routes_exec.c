@@ -44,11 +44,41 @@ static struct exec *route_exec(struct exchange *x)
 	return exec;
 }
 
-void execs_inspect(struct exchange *x)
+static void inspect_again(struct exchange *x)
 {
+	struct exchange_timer *timer = x->user;
+	x->on_gone = NULL;
+	exchange_timer_stop(&timer);
 	struct exec *exec = route_exec(x);
 	if (exec)
 		reply_json(x, 200, exec_inspect(exec));
+}
+
+static void inspect_gone(struct exchange *x)
+{
+	struct exchange_timer *timer = x->user;
+	exchange_timer_stop(&timer);
+}
+
+/* Clients ask for the exit code as soon as they see the stream's end. The keeper
+ * reports the exit before it ends the stream, so the report is there already,
+ * but perhaps behind this request in the loop's turn: who seems to run is looked
+ * at again in the next one. */
+void execs_inspect(struct exchange *x)
+{
+	struct exec *exec = route_exec(x);
+	if (!exec)
+		return;
+	cleanup_json json_object *o = exec_inspect(exec);
+	struct exchange_timer *timer = NULL;
+	if (json_bool_or(o, "Running", false))
+		timer = exchange_timer_start(x, 0, 0, inspect_again);
+	if (!timer) {
+		reply_json(x, 200, take_ptr(o));
+		return;
+	}
+	x->user = timer;
+	x->on_gone = inspect_gone;
 }
 
 void execs_resize(struct exchange *x)

@@ -360,8 +360,10 @@ void exec_resize(struct exec *exec, int h, int w, op_done_fn *done, void *arg)
 json_object *exec_inspect(struct exec *exec)
 {
 	json_object *o = json_object_new_object();
-	(void)exec;
 	json_add_str(o, "ID", FAKE_ID);
+	json_add_bool(o, "Running", exec->isolad->exec_runs > 0);
+	if (exec->isolad->exec_runs > 0)
+		exec->isolad->exec_runs--;
 	return o;
 }
 

@@ -38,7 +38,7 @@ struct isolad {
 	bool job_stalls;        /* does not read */
 	bool job_talks;         /* sends progress before it reads */
 	struct image_job *job;
-	int exec_check_code;
+	int exec_runs; /* so many inspections show it running */
 };
 
 void fake_init(struct isolad *d, uv_loop_t *loop);

@@ -419,6 +419,21 @@ static void exec_start__hands_the_socket_over(void **state)
 	assert_int_equal(rig_ask(rig, "POST", "/exec/unknown/start", "{}"), 404);
 }
 
+static void exec_inspect__looks_twice_at_what_runs(void **state)
+{
+	struct rig *rig = *state;
+	rig->daemon.exec_runs = 1;
+	assert_int_equal(rig_ask(rig, "GET", "/exec/" FAKE_ID "/json", NULL), 200);
+	assert_true(says(rig, "\"Running\":false"));
+	int fd = rig_connect(rig);
+	rig->daemon.exec_runs = 2;
+	rig_puts(rig, fd, "GET /exec/" FAKE_ID "/json HTTP/1.1\r\n" HOST "\r\n");
+	assert_int_equal(rig_read(rig, fd, "\"Running\":true"), 1);
+	fd_close(&fd);
+	rig_turn(rig);
+	assert_int_equal(rig->server->n_conns, 0);
+}
+
 static void stats__once_or_twice(void **state)
 {
 	struct rig *rig = *state;
@@ -601,6 +616,7 @@ int main(void)
 		rig_test(attach__refuses_the_paused),
 		rig_test(logs__hand_the_socket_over),
 		rig_test(exec_start__hands_the_socket_over),
+		rig_test(exec_inspect__looks_twice_at_what_runs),
 		rig_test(stats__once_or_twice),
 		rig_test(stats__come_every_second),
 		rig_test(events__are_streamed),
