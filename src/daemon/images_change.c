@@ -67,11 +67,12 @@ static void add_result(json_object *result, const char *key, const char *value)
 	(void)json_object_array_add(result, o);
 }
 
+/* Also what was deleted: by now it may have been loaded again. */
 static void unmark(struct work *w)
 {
 	if (!w->d->images) /* isolad ends */
 		return;
-	for (size_t i = w->at; i < json_len(w->steps); i++) {
+	for (size_t i = 0; i < json_len(w->steps); i++) {
 		json_object *step = json_object_array_get_idx(w->steps, i);
 		struct image *image = images_by_id(w->d->images, json_str_or(step, "id", ""));
 		if (image)

@@ -2,6 +2,7 @@
 /* fixture - see fixture.h. */
 #include "fixture.h"
 
+#include "daemon/images_priv.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 
@@ -63,6 +64,10 @@ struct isolad *fixture_isolad(void)
 				   .instances_fd = -1 };
 	d->place = (struct place){ .parent = (char *)(uintptr_t) "/isola",
 				   .controllers = (char *)(uintptr_t)ALL_CONTROLLERS };
+	d->images = calloc(1, sizeof(*d->images));
+	assert_non_null(d->images);
+	d->images->d = d;
+	list_init(&d->images->jobs);
 	registry_init(&d->registry);
 	events_init(&d->events);
 	list_init(&d->children);
@@ -80,6 +85,7 @@ void fixture_isolad_free(struct isolad *d)
 		registry_remove(inst);
 		instance_free(inst);
 	}
+	images_close(d->images);
 	events_fini(&d->events);
 	uidrange_fini(&d->uidrange);
 	free(d);
