@@ -182,23 +182,49 @@ int64_t num_now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+struct date {
+	int64_t year;
+	int month, day;
+};
+
+/* The date @days after 1970-01-01, proleptic Gregorian. gmtime(3) would read
+ * /etc/localtime first, which is half of what a short-lived process opens.
+ * Counted in years that begin in March: the leap day is then their last, and
+ * months repeat with 153 days in five. */
+static struct date date_of(int64_t days)
+{
+	days += 719468;                                            /* from 0000-03-01 */
+	int64_t era = (days >= 0 ? days : days - 146096) / 146097; /* of 400 years */
+	int64_t in_era = days - era * 146097;
+	int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+	int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
+	int64_t month = (5 * in_year + 2) / 153;
+	struct date d = { .day = (int)(in_year - (153 * month + 2) / 5 + 1),
+			  .month = (int)(month < 10 ? month + 3 : month - 9) };
+	d.year = year + era * 400 + (d.month <= 2);
+	return d;
+}
+
 char *num_format_time(int64_t ns, char *buf, size_t size)
 {
 	if (ns == 0) {
 		(void)snprintf(buf, size, "0001-01-01T00:00:00Z");
 		return buf;
 	}
-	time_t s = (time_t)(ns / 1000000000);
-	long frac = (long)(ns % 1000000000);
+	int64_t s = ns / 1000000000, frac = ns % 1000000000;
 	if (frac < 0) {
 		frac += 1000000000;
 		s--;
 	}
-	struct tm tm;
-	(void)gmtime_r(&s, &tm);
-	char day[32];
-	(void)strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(buf, size, "%s.%09ldZ", day, frac);
+	int64_t days = s / 86400, rest = s % 86400;
+	if (rest < 0) {
+		rest += 86400;
+		days--;
+	}
+	struct date d = date_of(days);
+	(void)snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ", (int)d.year, d.month,
+		       d.day, (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60),
+		       (int)frac);
 	return buf;
 }
 

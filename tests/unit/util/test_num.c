@@ -9,6 +9,7 @@
 #include "isola/num.h"
 
 #include <errno.h>
+#include <time.h>
 
 static void num_parse_size__takes_docker_forms(void **state)
 {
@@ -89,9 +90,30 @@ static void num_time__round_trips(void **state)
 	assert_int_equal(num_parse_time("2023-11-14", &v), -EINVAL);
 }
 
+/* Each day that 64 bits of nanoseconds can name, by libc's calendar. */
+static void num_format_time__knows_the_calendar(void **state)
+{
+	(void)state;
+	const int64_t last = INT64_MAX / 1000000000 / 86400 - 1;
+	for (int64_t day = -last; day <= last; day++) {
+		time_t s = (time_t)(day * 86400 + (day & 0xffff));
+		struct tm tm;
+		char want[40], got[40];
+		(void)gmtime_r(&s, &tm);
+		(void)strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S.000000001Z", &tm);
+		(void)num_format_time((int64_t)s * 1000000000 + 1, got, sizeof(got));
+		assert_string_equal(got, want);
+	}
+	char got[40];
+	assert_string_equal(num_format_time(-1, got, sizeof(got)),
+			    "1969-12-31T23:59:59.999999999Z");
+	assert_string_equal(num_format_time(0, got, sizeof(got)), "0001-01-01T00:00:00Z");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(num_format_time__knows_the_calendar),
 		cmocka_unit_test(num_parse_size__takes_docker_forms),
 		cmocka_unit_test(num_parse_nano__is_exact),
 		cmocka_unit_test(num_parse_duration__takes_go_forms),
