@@ -98,6 +98,11 @@
  *     "pid", "started_ns" (0: never), "finished_ns", "error": text | absent,
  *     "execs": [{ "exec", "exit_code" }] (the latest 64) }
  *
+ * Nursery: isolad starts one `isola-keeper nursery NAME` with descriptor 3 = a
+ * socket; it says { "nursery": KEEPER_VERSION }, and is asked for each keeper: { "run": "<run-dir>" } + the descriptor
+ * that becomes the keeper's 3 -> { "pid" } or { "code", "error" }. The keeper is a
+ * clone of it and isolad's child. It ends with isolad; the keepers do not.
+ *
  * Logs: `isola-keeper logs` is its own process for each reader, so a reader
  * also outlives isolad and can never slow a payload:
  *   isola-keeper logs --fd N --path <log> [--follow --run-dir DIR] [--since NS]

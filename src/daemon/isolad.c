@@ -69,6 +69,7 @@ static void let_go(struct isolad *d)
 {
 	struct err e = ERR_INIT;
 	(void)err_set(&e, ECANCELED, "isolad is shutting down");
+	nursery_fini(&d->nursery);
 	list_for_each (node, &d->registry.instances) {
 		struct instance *inst = container_of(node, struct instance, node);
 		struct life *life = life_of(inst);
@@ -231,6 +232,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->children);
 	list_init(&d->wrecks);
 	programs_init(&d->programs);
+	nursery_init(&d->nursery);
 	roots_init(&d->roots);
 	int rc = init_process(d, err);
 	if (rc >= 0)
@@ -284,6 +286,7 @@ void isolad_fini(struct isolad *d)
 	events_fini(&d->events);
 	uidrange_fini(&d->uidrange);
 	place_fini(&d->place);
+	nursery_fini(&d->nursery);
 	programs_close(&d->programs);
 	roots_close(&d->roots);
 	fd_close(&d->listen_fd);

@@ -10,6 +10,7 @@
 #include "isola/daemon.h"
 #include "later.h"
 #include "notify.h"
+#include "nursery.h"
 #include "place.h"
 #include "registry.h"
 #include "roots.h"
@@ -28,6 +29,7 @@ struct isolad {
 	struct roots roots;
 	struct place place;
 	struct programs programs;
+	struct nursery nursery;
 	struct uidrange uidrange;
 	struct registry registry;
 	struct events events;

@@ -46,13 +46,8 @@ static int spawn_keeper(struct instance *inst, int ret_socks[2], struct err *err
 	int rc = run_dir ? wire_pair(ret_socks, err) : err_set(err, ENOMEM, "out of memory");
 	if (rc < 0)
 		return rc;
-	const char *const argv[] = { "isola-keeper", "run", run_dir, NULL };
-	struct child_args args = { .program = PROGRAM_KEEPER,
-				   .argv = argv,
-				   .stdin_fd = -1,
-				   .stdout_fd = -1,
-				   .fd3 = ret_socks[1] };
-	rc = child_spawn(inst->isolad, &args, run_on_keeper_exit, inst, &life->keeper, err);
+	rc = nursery_spawn(inst->isolad, run_dir, ret_socks[1], run_on_keeper_exit, inst,
+			   &life->keeper, err);
 	fd_close(&ret_socks[1]);
 	if (rc < 0)
 		fd_close(&ret_socks[0]);

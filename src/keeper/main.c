@@ -7,6 +7,7 @@
 
 #include "life.h"
 #include "logread.h"
+#include "nursery.h"
 #include "title.h"
 
 #include <fcntl.h>
@@ -28,6 +29,8 @@ static const char usage[] =
 	"\n"
 	"  isola-keeper run RUN-DIR      be the parent of the payload in RUN-DIR; descriptor\n"
 	"                                3 is isolad's socket\n"
+	"  isola-keeper nursery NAME     make keepers on request; descriptor 3 is isolad's\n"
+	"                                socket, NAME is for ps(1)\n"
 	"  isola-keeper logs FLAG...     write a log to the socket of a client\n"
 	"\n"
 	"Flags of logs: --fd N --path FILE [--follow --run-dir DIR] [--since NS]\n"
@@ -78,6 +81,42 @@ static void set_title(int argc, char **argv, const char *run_dir)
 	title_set(argc, argv, title);
 }
 
+/* What every keeper has done before it reads anything of a container. */
+static int prepare(char **argv)
+{
+	struct err err = ERR_INIT;
+	/* Read by the malloc of the program we become: free blocks kept at hand,
+	 * here and there on the heap, would pin 36 KiB of it for ever. */
+	(void)setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 0);
+	if (ctr_protect_self(argv, &err) < 0) {
+		(void)fprintf(stderr, "isola-keeper: %s\n", err.text);
+		return -1;
+	}
+	if (detach_stdio() < 0) {
+		perror("isola-keeper");
+		return -1;
+	}
+	/* Whatever else isolad had open is no business of a payload. */
+	(void)close_range(KEEPER_CONTROL_FD + 1, UINT_MAX, 0);
+	ignore_signals();
+	/* What a burst of output needs is mapped for it, and unmapped behind it:
+	 * the heap stays small. */
+	(void)mallopt(M_MMAP_THRESHOLD, 32 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 32 * 1024);
+	(void)mallopt(M_TOP_PAD, 0);
+	return 0;
+}
+
+/* Takes @run_dir, which no longer lies in argv: the title goes there. */
+static int keep(int argc, char **argv, char *run_dir)
+{
+	int control = control_fd();
+	set_title(argc, argv, run_dir);
+	int rc = keeper_run(run_dir, control);
+	free(run_dir);
+	return rc;
+}
+
 static int main_run(int argc, char **argv)
 {
 	if (argc != 3 || argv[2][0] != '/') {
@@ -85,38 +124,33 @@ static int main_run(int argc, char **argv)
 				      "try --help\n");
 		return 2;
 	}
-	struct err err = ERR_INIT;
-	/* Read by the malloc of the program we become: free blocks kept at hand,
-	 * here and there on the heap, would pin 36 KiB of it for ever. */
-	(void)setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 0);
-	if (ctr_protect_self(argv, &err) < 0) {
-		(void)fprintf(stderr, "isola-keeper: %s\n", err.text);
+	if (prepare(argv) < 0)
 		return 1;
-	}
 	char *run_dir = strdup(argv[2]);
-	int control = control_fd();
-	if (!run_dir || detach_stdio() < 0) {
-		perror("isola-keeper");
-		return 1;
+	return run_dir ? keep(argc, argv, run_dir) : 1;
+}
+
+static int main_nursery(int argc, char **argv)
+{
+	char *run_dir = NULL;
+	if (argc != 3 || control_fd() < 0) {
+		(void)fputs("isola-keeper: nursery is for isolad; try --help\n", stderr);
+		return 2;
 	}
-	/* Whatever else isolad had open is no business of a payload. */
-	(void)close_range(KEEPER_CONTROL_FD + 1, UINT_MAX, 0);
-	ignore_signals();
-	set_title(argc, argv, run_dir);
-	/* What a burst of output needs is mapped for it, and unmapped behind it:
-	 * the heap stays small. */
-	(void)mallopt(M_MMAP_THRESHOLD, 32 * 1024);
-	(void)mallopt(M_TRIM_THRESHOLD, 32 * 1024);
-	(void)mallopt(M_TOP_PAD, 0);
-	int rc = keeper_run(run_dir, control);
-	free(run_dir);
-	return rc;
+	if (prepare(argv) < 0)
+		return 1;
+	if (nursery_serve(KEEPER_CONTROL_FD, &run_dir) == 0)
+		return 0;
+	(void)setsid(); /* each keeper has a session of its own */
+	return keep(argc, argv, run_dir);
 }
 
 int main(int argc, char **argv)
 {
 	if (argc >= 2 && !strcmp(argv[1], "run"))
 		return main_run(argc, argv);
+	if (argc >= 2 && !strcmp(argv[1], "nursery"))
+		return main_nursery(argc, argv);
 	if (argc >= 2 && !strcmp(argv[1], "logs"))
 		return logread_main(argc - 1, argv + 1);
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
