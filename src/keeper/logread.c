@@ -179,11 +179,12 @@ static void limit_files(struct reader *r)
 static int tell_lost(struct reader *r)
 {
 	char text[128];
-	if (r->lost == 0)
+	size_t lost = r->lost;
+	r->lost = 0;
+	if (lost == 0 || !r->args.want_stderr)
 		return 0;
 	int n = snprintf(text, sizeof(text),
-			 "isola: %zu log files were skipped: this reader is too slow\n", r->lost);
-	r->lost = 0;
+			 "isola: %zu log files were skipped: this reader is too slow\n", lost);
 	int rc = logout_frame(&r->out, true, (size_t)n);
 	return rc < 0 ? rc : logout_put(&r->out, text, (size_t)n);
 }

@@ -44,7 +44,17 @@ static bool is_file(const struct logset_file *f, const struct stat *st)
 	return f->ino == st->st_ino && f->dev == st->st_dev;
 }
 
-/* Opens <name>.<i>. 1, 0 when it is missing, -errno. */
+/* The writer renames upwards, as we look upwards: a file may be met twice. */
+static bool is_known(const struct logset *look, const struct stat *st)
+{
+	for (size_t i = 0; i < look->n; i++)
+		if (is_file(&look->files[i], st))
+			return true;
+	return false;
+}
+
+/* Opens <name>.<i>. 1, 0 when it is missing, -EAGAIN when it was met before,
+ * -errno. */
 static int open_nth(struct logset *look, const struct logset *set, unsigned int i)
 {
 	char name[NAME_MAX + 1];
@@ -57,6 +67,8 @@ static int open_nth(struct logset *look, const struct logset *set, unsigned int 
 		return errno == ENOENT ? 0 : -errno;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -EINVAL;
+	if (is_known(look, &st))
+		return -EAGAIN;
 	int rc = add_file(look, fd, &st);
 	if (rc == 0)
 		(void)take_fd(&fd);
@@ -71,7 +83,7 @@ static int look_once(const struct logset *set, const struct logset_file *until, 
 	for (unsigned int i = 0; i < FILES_MAX; i++) {
 		int rc = open_nth(look, set, i);
 		if (rc < 0)
-			return rc;
+			return rc == -EAGAIN ? 0 : rc;
 		if (rc == 0 && hole)
 			break;
 		if (rc == 0) {

@@ -9,8 +9,8 @@
 
 void title_set(int argc, char **argv, const char *text)
 {
-	char name[16];
-	(void)snprintf(name, sizeof(name), "%s", text);
+	char name[16]; /* the first word */
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, " "), text);
 	(void)prctl(PR_SET_NAME, name, 0, 0, 0);
 	/* The kernel lays the strings out one behind the other. */
 	char *end = argv[0];

@@ -3,6 +3,6 @@
 #pragma once
 
 /* Writes @text over the arguments that this process was started with (as much
- * as fits) and names the process. @argv as main() got it; its strings are gone
+ * as fits) and names the process by its first word. @argv as main() got it; its strings are gone
  * afterwards. */
 void title_set(int argc, char **argv, const char *text);
