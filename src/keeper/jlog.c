@@ -270,10 +270,11 @@ void jlog_write(struct jlog *log, enum jlog_stream stream, const char *data, siz
 void jlog_end(struct jlog *log, enum jlog_stream stream)
 {
 	struct partial *p = &log->partial[stream];
-	struct stamp now = { .ns = num_now_ns() };
-	num_format_time(now.ns, now.text, sizeof(now.text));
-	if (p->size > 0)
+	if (p->size > 0) {
+		struct stamp now = { .ns = num_now_ns() };
+		num_format_time(now.ns, now.text, sizeof(now.text));
 		log_text(log, (int)stream, p->bytes, p->size, false, &now);
+	}
 	p->size = 0;
 	p->since_ns = 0;
 	flush(log);

@@ -12,13 +12,16 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/..")
 from lib import *
-from lib import _read
+from lib import _read as contents
 
 PROGRAM = BUILD + "/isola-keeper"
 WAIT_S = 20 * SCALE
+# Sanitizers keep freed memory, and need system calls of their own.
+SANITIZED = "asan" in os.environ.get("ISOLA_BUILD_NAME", "") + BUILD
 CAPS = ["CAP_" + c for c in "CHOWN DAC_OVERRIDE FSETID FOWNER SETGID SETUID KILL".split()]
 
 
@@ -127,7 +130,7 @@ class Keeper:
     all = []
 
     def __init__(self, *args, tty=False, stdin=False, stdin_once=False, log="json-file",
-                 conf=None, start=False, program=None, wait=True, **spec):
+                 conf=None, start=False, program=None, wait=True, override=None, **spec):
         Keeper.count += 1
         self.id = "%064x" % (0xc0ffee << 64 | os.getpid() << 24 | Keeper.count)
         self.dir = "%s/k%d" % (T, Keeper.count)
@@ -141,6 +144,8 @@ class Keeper:
                "stdin": stdin, "stdin_once": stdin_once, "tty": tty, "reaper": False}
         doc.update(spec)
         self.write("keeper.json", doc)
+        for name, text in (override or {}).items():
+            self.write(name, text)
         self.spawn(program or [PROGRAM])
         Keeper.all.append(self)
         self.hello = self.link.event("hello") if wait else None
@@ -206,7 +211,7 @@ class Keeper:
 
     def exit_json(self):
         try:
-            return json.loads(_read(self.dir + "/exit.json"))
+            return json.loads(contents(self.dir + "/exit.json"))
         except ValueError:
             return None
 
@@ -225,7 +230,7 @@ class Keeper:
     def logged(self):
         """The log's records, oldest first."""
         names = [self.log_path + ".%d" % i for i in range(20, 0, -1)] + [self.log_path]
-        text = b"".join(_read(n) for n in names)
+        text = b"".join(contents(n) for n in names)
         return [json.loads(line) for line in text.splitlines()]
 
     def log_text(self, stream=None):
@@ -282,6 +287,20 @@ def read_all(sock):
         parts.append(b"<reset>")
     sock.close()
     return b"".join(parts)
+
+
+def read_together(socks):
+    """read_all() of several at the same time."""
+    outs = [None] * len(socks)
+
+    def one(i):
+        outs[i] = read_all(socks[i])
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(len(socks))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return outs
 
 
 def read_until(sock, what):
