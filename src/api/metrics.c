@@ -106,6 +106,41 @@ static const struct figure figures[] = {
 	  { 0 },
 	  1,
 	  NULL },
+	{ "container_pressure_cpu_waiting_seconds_total",
+	  "counter",
+	  "Time that tasks of the container waited for a CPU.",
+	  { "isola", "pressure", "cpu_some_us" },
+	  { 0 },
+	  1e6,
+	  NULL },
+	{ "container_pressure_memory_waiting_seconds_total",
+	  "counter",
+	  "Time that some tasks of the container waited for memory.",
+	  { "isola", "pressure", "memory_some_us" },
+	  { 0 },
+	  1e6,
+	  NULL },
+	{ "container_pressure_memory_stalled_seconds_total",
+	  "counter",
+	  "Time that all tasks of the container waited for memory.",
+	  { "isola", "pressure", "memory_full_us" },
+	  { 0 },
+	  1e6,
+	  NULL },
+	{ "container_pressure_io_waiting_seconds_total",
+	  "counter",
+	  "Time that some tasks of the container waited for I/O.",
+	  { "isola", "pressure", "io_some_us" },
+	  { 0 },
+	  1e6,
+	  NULL },
+	{ "container_pressure_io_stalled_seconds_total",
+	  "counter",
+	  "Time that all tasks of the container waited for I/O.",
+	  { "isola", "pressure", "io_full_us" },
+	  { 0 },
+	  1e6,
+	  NULL },
 	{ "container_processes",
 	  "gauge",
 	  "Number of processes running inside the container.",
@@ -177,7 +212,7 @@ static void put_figure(struct strbuf *out, const struct figure *f, const struct 
 		begun = true;
 		strbuf_puts(out, f->name);
 		put_labels(out, s[i].inst, f->label);
-		strbuf_printf(out, "%.17g\n", (value < 0 ? 0 : value) / f->divide);
+		strbuf_printf(out, "%.15g\n", (value < 0 ? 0 : value) / f->divide);
 	}
 }
 
@@ -207,7 +242,7 @@ static void put_io(struct strbuf *out, const struct sampled *s, size_t n, const 
 			if (!strcasecmp(json_str_or(row, "op", ""), op))
 				sum += json_i64_or(row, "value", 0);
 		}
-		if (!rows)
+		if (!json_len(rows))
 			continue;
 		if (!begun)
 			put_head(out, name, "counter", help);
