@@ -32,32 +32,18 @@ static bool is_delegated(const char *mount, const char *path)
 	       value[0] == '1';
 }
 
-/* Our delegated cgroup, owned; NULL when there is none. With DelegateSubgroup=,
- * or executed anew by ourselves, we begin in its leaf already. */
+/* The delegated cgroup in whose leaf we are, owned; NULL when we are not. */
 static char *find_delegated(void)
 {
 	cleanup_free char *mount = NULL, *own = NULL;
 	cleanup_fd int fd = cgroup_mount_open(&mount, NULL);
-	if (fd < 0 || cgroup_self(&own, NULL) < 0 || !strcmp(own, "/"))
+	if (fd < 0 || cgroup_self(&own, NULL) < 0)
 		return NULL;
-	if (is_delegated(mount, own))
-		return take_ptr(own);
 	char *slash = strrchr(own, '/');
 	if (slash == own || strcmp(slash + 1, OWN_LEAF))
 		return NULL;
 	*slash = '\0';
 	return is_delegated(mount, own) ? take_ptr(own) : NULL;
-}
-
-static int move_to_leaf(const char *own, struct err *err)
-{
-	char path[PATH_MAX];
-	(void)snprintf(path, sizeof(path), "%s/" OWN_LEAF, own);
-	cleanup_fd int fd = cgroup_make(path, "", err);
-	if (fd < 0)
-		return fd;
-	int rc = cgroup_attach(fd, 0);
-	return rc < 0 ? err_rc(err, rc, "cannot move isolad to cgroup %s", path) : 0;
 }
 
 static int choose(const char *want, char ret[PATH_MAX], struct err *err)
@@ -73,12 +59,10 @@ static int choose(const char *want, char ret[PATH_MAX], struct err *err)
 		return 0;
 	}
 	cleanup_free char *own = find_delegated();
-	if (!own) {
-		(void)snprintf(ret, PATH_MAX, "/isola");
-		return 0;
-	}
-	(void)snprintf(ret, PATH_MAX, "%s/" OWN_PARENT, own);
-	return move_to_leaf(own, err);
+	if (snprintf(ret, PATH_MAX, "%s/%s", own ? own : "", own ? OWN_PARENT : "isola") >=
+	    PATH_MAX)
+		return err_set(err, ENAMETOOLONG, "the path of isolad's cgroup is too long");
+	return 0;
 }
 
 /* Makes the parent and lets it hand on every controller it has, once, so that

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* place - where in the cgroup tree the instances live.
  *
- *   --cgroup X              instances in /X/<id>; isolad stays where it is
- *   systemd's Delegate=yes  isolad and keepers in <own>/daemon, instances in
- *                           <own>/ctr/<id> (no cgroup with controllers enabled
- *                           for its children may hold processes)
- *   else                    /isola/<id> */
+ *   --cgroup X                 /X/<id>
+ *   systemd 254 or later       isolad begins in <unit>/daemon (Delegate=yes,
+ *                              DelegateSubgroup=daemon): <unit>/ctr/<id>
+ *   else                       /isola/<id>
+ *
+ * isolad and its keepers stay where isolad was started. Not below the unit with an
+ * older systemd: that starts a service in the unit's own cgroup, which the kernel
+ * refuses while children have controllers (no internal processes), so isolad could
+ * not be restarted under running containers. */
 #pragma once
 
 #include "isola/err.h"
@@ -15,6 +19,6 @@ struct place {
 	char *controllers; /* usable by instances, space-separated; "" without any */
 };
 
-/* @want: the configured parent or "". Moves isolad when delegated. */
+/* @want: the configured parent or "". */
 int place_init(struct place *place, const char *want, struct err *err);
 void place_fini(struct place *place);
