@@ -35,6 +35,7 @@
 static const struct stage stages[] = {
 	{ "guard", stage_guard },
 	{ "time", stage_time },
+	{ "place", stage_place },
 	{ "ids", stage_ids },
 	{ "namespaces", stage_namespaces },
 	{ "network", stage_network },

@@ -17,6 +17,7 @@ void init_setup(struct init *in, const struct ctr_spec *spec, const struct ctr_p
 		.sock = -1,
 		.gate_fd = -1,
 		.stdio = { -1, -1, -1 },
+		.place_fd = -1,
 		.root_fd = -1,
 		.proc_fd = -1,
 		.devpts_fd = -1,

@@ -25,6 +25,7 @@ struct init {
 	bool reaper;
 	const struct seccomp_filter *seccomp; /* or NULL */
 
+	int place_fd;  /* where the root is attached at first */
 	int root_fd;   /* the container's "/" */
 	int proc_fd;   /* a procfs of the container's namespaces that we mounted, or -1 */
 	int devpts_fd; /* the container's devpts that we mounted, or -1 */
@@ -65,6 +66,7 @@ int stage_session(struct init *in, struct err *err);
 int start_become_root(const struct init *in, struct err *err);
 
 /* stage_root.c */
+int stage_place(struct init *in, struct err *err);
 int stage_sources(struct init *in, struct err *err);
 int stage_root(struct init *in, struct err *err);
 int stage_pivot(struct init *in, struct err *err);

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/mount.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -124,6 +126,64 @@ static int open_node(const struct ctr_device *d, int *ret, struct err *err)
 	return 0;
 }
 
+/* The host's id for the container's @id; the id itself where nothing maps it. */
+static uint32_t host_id(const struct ctr_idmaps *maps, uint32_t id)
+{
+	for (size_t i = 0; i < maps->n; i++) {
+		const struct ctr_idmap *m = &maps->items[i];
+		if (id >= m->container_id && id - m->container_id < m->size)
+			return m->host_id + (id - m->container_id);
+	}
+	return id;
+}
+
+#define NODE_NAME_BYTES 32
+
+static void node_name(size_t i, char ret[NODE_NAME_BYTES])
+{
+	(void)snprintf(ret, NODE_NAME_BYTES, ".isola-device-%zu", i);
+}
+
+/* A node of the container's own for device @i, with the owner and mode it is to
+ * have there: the host's nodes belong to nobody inside. It lies in the bundle
+ * until the container is made, since only a linked file of an ordinary mount can
+ * be cloned and attached (Linux before 6.15). -EPERM: we may not make nodes. */
+static int make_node(struct ctr_plan *plan, size_t i, struct err *err)
+{
+	const struct ctr_device *d = plan->devices[i].device;
+	const struct ctr_spec *spec = plan->spec;
+	char name[NODE_NAME_BYTES];
+	int dir = plan->args->bundle_fd;
+	node_name(i, name);
+	(void)unlinkat(dir, name, 0);
+	if (mknodat(dir, name, (d->mode & S_IFMT) | 0600, makedev(d->major, d->minor)) < 0)
+		return errno == EPERM ? -EPERM : err_sys(err, "cannot make device %s", d->path);
+	plan->devices[i].made = true;
+	cleanup_fd int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 ||
+	    fchownat(dir, name, host_id(&spec->uid_maps, d->uid), host_id(&spec->gid_maps, d->gid),
+		     AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(dir, name, d->mode & 07777, 0) < 0)
+		return err_sys(err, "cannot give device %s its owner and mode", d->path);
+	cleanup_fd int tree = tree_clone(fd, false);
+	int rc = tree < 0 ? tree
+			  : tree_set(tree, false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+				     MOUNT_ATTR_NODEV, MS_PRIVATE);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot bind device %s", d->path);
+	plan->devices[i].tree = take_fd(&tree);
+	return 0;
+}
+
+/* The default devices are anybody's to use: the host's nodes do. */
+static int open_device(struct ctr_plan *plan, size_t i, struct err *err)
+{
+	const struct ctr_device *d = plan->devices[i].device;
+	bool is_default = d >= default_devices && d < default_devices + N_DEFAULT_DEVICES;
+	int rc = is_default || plan->sources_inside ? -EPERM : make_node(plan, i, err);
+	return rc == -EPERM ? open_node(d, &plan->devices[i].tree, err) : rc;
+}
+
 static int open_root_tree(struct ctr_plan *plan, int base, struct err *err)
 {
 	cleanup_fd int inside = -1;
@@ -162,7 +222,7 @@ int plan_open_sources(struct ctr_plan *plan, struct err *err)
 			rc = open_bind(plan, base, &spec->mounts[i], &plan->mounts[i], err);
 	for (size_t i = 0; rc == 0 && plan->userns && i < plan->n_devices; i++)
 		if (!S_ISFIFO(plan->devices[i].device->mode))
-			rc = open_node(plan->devices[i].device, &plan->devices[i].tree, err);
+			rc = open_device(plan, i, err);
 	return rc;
 }
 
@@ -212,8 +272,13 @@ void plan_sources_fini(struct ctr_plan *plan)
 {
 	for (size_t i = 0; plan->mounts && i < plan->spec->n_mounts; i++)
 		fd_close(&plan->mounts[i].tree);
-	for (size_t i = 0; i < plan->n_devices; i++)
+	for (size_t i = 0; i < plan->n_devices; i++) {
+		char name[NODE_NAME_BYTES];
+		node_name(i, name);
+		if (plan->devices[i].made)
+			(void)unlinkat(plan->args->bundle_fd, name, 0);
 		fd_close(&plan->devices[i].tree);
+	}
 	free(plan->mounts);
 	free(plan->devices);
 }

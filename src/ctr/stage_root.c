@@ -60,22 +60,29 @@ static int open_root_path(const struct init *in)
 }
 
 /* Where the root is attached until it becomes "/": on itself, so that hooks find
- * it by root.path; layers have no path and go on "/", where only we could see
- * them. A descriptor from before the clone is of the parent's namespace, so the
- * path is opened anew, and has to lead to the same folder. */
-static int open_place(const struct init *in, struct err *err)
+ * it by root.path. Layers have no path; they go on "/", where only we could see
+ * them, and so does what the container's root may not reach. This comes before
+ * the change of ids. A descriptor from before the clone is of the parent's
+ * namespace, so the path is opened anew, and has to lead to the same folder. */
+int stage_place(struct init *in, struct err *err)
 {
-	if (in->plan->root_dir < 0 || in->plan->args->no_pivot) {
-		int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		return slash < 0 ? err_sys(err, "cannot open /") : slash;
-	}
-	cleanup_fd int fd = open_root_path(in);
 	struct stat now, before;
-	if (fd < 0 || fstat(fd, &now) < 0 || fstat(in->plan->root_dir, &before) < 0)
+	if (!has_new_mounts(in))
+		return 0;
+	if (in->plan->root_dir >= 0 && !in->plan->args->no_pivot) {
+		in->place_fd = open_root_path(in);
+		if (in->place_fd < 0 && errno != EACCES)
+			return err_sys(err, "cannot open root.path %s", in->spec->root_path);
+	}
+	if (in->place_fd < 0) {
+		in->place_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return in->place_fd < 0 ? err_sys(err, "cannot open /") : 0;
+	}
+	if (fstat(in->place_fd, &now) < 0 || fstat(in->plan->root_dir, &before) < 0)
 		return err_sys(err, "cannot open root.path %s", in->spec->root_path);
 	if (now.st_dev != before.st_dev || now.st_ino != before.st_ino)
 		return err_set(err, ESTALE, "root.path %s changed meanwhile", in->spec->root_path);
-	return take_fd(&fd);
+	return 0;
 }
 
 /* In a mount namespace of others nothing is mounted: root.path is as they see it. */
@@ -95,10 +102,7 @@ int stage_root(struct init *in, struct err *err)
 	int rc = in->plan->userns ? receive_trees(in, err) : 0;
 	if (rc < 0)
 		return rc;
-	cleanup_fd int place = open_place(in, err);
-	if (place < 0)
-		return place;
-	rc = tree_attach(in->plan->root_tree, place);
+	rc = tree_attach(in->plan->root_tree, in->place_fd);
 	if (rc < 0)
 		return err_rc(err, rc, "cannot attach the root");
 	in->root_fd = in->plan->root_tree;
