@@ -188,14 +188,20 @@ static bool has_upper(struct span s)
 	return false;
 }
 
-/* The first part is a host only if it looks like one: a dot, a port, upper
- * case, or "localhost"; else it belongs to Docker Hub's path. */
+/* Would the first part of a name be read as a host? It needs a dot, a port, upper
+ * case, or to be "localhost"; else it belongs to Docker Hub's path. */
+static bool begins_with_host(struct span name)
+{
+	struct span first = { name.at, find_char(name, '/') };
+	return first.len < name.len &&
+	       (find_char(first, '.') < first.len || find_char(first, ':') < first.len ||
+		span_is(first, "localhost") || has_upper(first));
+}
+
 static void split_domain(struct span name, struct reference *ret)
 {
 	struct span first = { name.at, find_char(name, '/') };
-	if (first.len < name.len &&
-	    (find_char(first, '.') < first.len || find_char(first, ':') < first.len ||
-	     span_is(first, "localhost") || has_upper(first))) {
+	if (begins_with_host(name)) {
 		ret->domain = first;
 		ret->path = (struct span){ name.at + first.len + 1, name.len - first.len - 1 };
 		if (span_is(first, "index." DEFAULT_DOMAIN))
@@ -282,7 +288,11 @@ void image_ref_familiar(const char *full, char *ret, size_t size)
 {
 	static const char hub[] = DEFAULT_DOMAIN "/", official[] = OFFICIAL_REPO;
 	const char *p = full;
-	if (!strncmp(p, hub, sizeof(hub) - 1)) {
+	struct span rest = { NULL, 0 };
+	if (!strncmp(p, hub, sizeof(hub) - 1))
+		rest = (struct span){ full + sizeof(hub) - 1, strlen(full) - sizeof(hub) + 1 };
+	/* "docker.io/a.b/c" must not become "a.b/c", which is another name. */
+	if (rest.len > 0 && !begins_with_host(rest)) {
 		p += sizeof(hub) - 1;
 		/* "library/a/b" is no official image and keeps its path. */
 		if (!strncmp(p, official, sizeof(official) - 1) &&
