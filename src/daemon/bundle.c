@@ -147,8 +147,8 @@ static void copy(json_object *out, const char *to, json_object *from, const char
 		json_add(out, to, json_object_get(v));
 }
 
-static int make_linux(const struct instance *inst, const struct bundle_env *env,
-		      json_object *mounts, json_object **ret, struct err *err)
+static int make_linux(const struct instance *inst, const struct bundle_env *env, json_object **ret,
+		      struct err *err)
 {
 	json_object *host = inst->host_config, *resources = NULL, *devices = NULL, *rules = NULL;
 	uint32_t base = bundle_userns_base(inst, env);
@@ -159,7 +159,7 @@ static int make_linux(const struct instance *inst, const struct bundle_env *env,
 	if (rc < 0)
 		return rc;
 	json_add(lin, "resources", resources);
-	rc = bundle_devices(inst, env, mounts, &devices, &rules, err);
+	rc = bundle_devices(inst, env, &devices, &rules, err);
 	if (rc < 0)
 		return rc;
 	json_add(resources, "devices", rules);
@@ -207,7 +207,7 @@ int bundle_config(const struct instance *inst, const struct bundle_env *env, jso
 		return rc;
 	json_add(o, "mounts", mounts);
 	copy(o, "annotations", inst->host_config, "Annotations");
-	rc = make_linux(inst, env, mounts, &lin, err);
+	rc = make_linux(inst, env, &lin, err);
 	if (rc < 0)
 		return rc;
 	json_add(o, "linux", lin);

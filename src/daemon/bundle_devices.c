@@ -24,8 +24,7 @@
 
 struct devices {
 	const struct bundle_env *env;
-	bool userns;
-	json_object *mounts, *nodes, *rules;
+	json_object *nodes, *rules;
 };
 
 static void add_rule(json_object *rules, bool allow, char type, int64_t major_no, int64_t minor_no,
@@ -57,15 +56,10 @@ static void add_node(struct devices *d, const char *path, const struct stat *st)
 	(void)json_object_array_add(d->nodes, o);
 }
 
-/* A user namespace can't make nodes: there the library binds the host's one of
- * the same path, and under another path we do. */
-static void add_device(struct devices *d, const char *host, const char *inside, const char *access,
+static void add_device(struct devices *d, const char *inside, const char *access,
 		       const struct stat *st)
 {
-	if (d->userns && strcmp(host, inside) != 0)
-		bundle_add_mount(d->mounts, inside, "none", host, "bind,nosuid,noexec,rprivate");
-	else
-		add_node(d, inside, st);
+	add_node(d, inside, st);
 	add_rule(d->rules, true, S_ISBLK(st->st_mode) ? 'b' : 'c', major(st->st_rdev),
 		 minor(st->st_rdev), access);
 }
@@ -109,7 +103,7 @@ static int add_folder(struct devices *d, const char *host, const char *inside, c
 		if (S_ISDIR(st.st_mode))
 			rc = add_folder(d, from, to, access, depth + 1, err);
 		else if (is_device(&st))
-			add_device(d, from, to, access, &st);
+			add_device(d, to, access, &st);
 		if (json_len(d->rules) > DEVICES_MAX)
 			rc = err_set(err, E2BIG, "%s holds more than %d devices", host,
 				     DEVICES_MAX);
@@ -136,7 +130,7 @@ static int add_mapping(struct devices *d, json_object *item, struct err *err)
 	if (!is_device(&st))
 		return err_set(err, EINVAL,
 			       "HostConfig.Devices (--device): %s is not a device node", host);
-	add_device(d, host, inside, access, &st);
+	add_device(d, inside, access, &st);
 	return 0;
 }
 
@@ -159,7 +153,7 @@ static void add_plain_rules(json_object *rules, json_object *texts)
 	}
 }
 
-int bundle_devices(const struct instance *inst, const struct bundle_env *env, json_object *mounts,
+int bundle_devices(const struct instance *inst, const struct bundle_env *env,
 		   json_object **ret_devices, json_object **ret_rules, struct err *err)
 {
 	json_object *host = inst->host_config;
@@ -167,8 +161,6 @@ int bundle_devices(const struct instance *inst, const struct bundle_env *env, js
 	cleanup_json json_object *nodes = json_object_new_array(), *rules = json_object_new_array();
 	struct devices d = {
 		.env = env,
-		.userns = bundle_userns_base(inst, env) != 0,
-		.mounts = mounts,
 		.nodes = nodes,
 		.rules = rules,
 	};

@@ -48,7 +48,7 @@ int bundle_mounts(const struct instance *inst, const struct bundle_env *env, jso
 /* bundle_devices.c: "linux.devices" (owned; NULL when there are none), rules for
  * "linux.resources.devices" (owned), and binds to add to @mounts, for nodes that a
  * user namespace can only share under another name. */
-int bundle_devices(const struct instance *inst, const struct bundle_env *env, json_object *mounts,
+int bundle_devices(const struct instance *inst, const struct bundle_env *env,
 		   json_object **ret_devices, json_object **ret_rules, struct err *err);
 
 /* bundle_files.c: hosts, hostname and resolv.conf into the run folder, as files of

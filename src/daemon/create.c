@@ -91,31 +91,6 @@ static int check_layers(struct isolad *d, json_object *image, const char *ref, s
 	return 0;
 }
 
-static void warn_of_device(json_object *device, json_object *warnings)
-{
-	const char *path = json_str_or(device, "PathOnHost", "");
-	const char *access = json_str_or(device, "CgroupPermissions", "");
-	struct stat st;
-	if (stat(path, &st) < 0 || S_ISDIR(st.st_mode))
-		return;
-	mode_t want = strchr(access, 'w') || !*access ? S_IROTH | S_IWOTH : S_IROTH;
-	if ((st.st_mode & want) != want)
-		create_warn(
-			warnings,
-			"%.128s belongs to user %u, group %u of the host, mode %04o: the "
-			"container's user namespace has neither, so it cannot open it (--userns "
-			"host, or chmod on the host)",
-			path, st.st_uid, st.st_gid, st.st_mode & 07777u);
-}
-
-/* The kernel asks for the node's own permissions, too, whatever --device says. */
-static void warn_of_devices(json_object *host, json_object *warnings)
-{
-	json_object *devices = json_get(host, "Devices");
-	for (size_t i = 0; i < json_len(devices); i++)
-		warn_of_device(json_object_array_get_idx(devices, i), warnings);
-}
-
 static int fill(struct isolad *d, struct instance *inst, const char *name, json_object *body,
 		json_object *warnings, struct err *err)
 {
@@ -143,7 +118,6 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 	rc = instance_apply_host_config(inst, err);
 	if (rc < 0 || strcmp(json_str_or(inst->host_config, "UsernsMode", ""), "host") == 0)
 		return rc;
-	warn_of_devices(inst->host_config, warnings);
 	return uidrange_take(&d->uidrange, &inst->userns_base, err);
 }
 
