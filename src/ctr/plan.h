@@ -21,8 +21,7 @@ struct plan_mount {
 /* A node for /dev: the defaults, then spec->devices. */
 struct plan_device {
 	const struct ctr_device *device;
-	int tree;  /* in a user namespace: a node to be bound; else -1 */
-	bool made; /* the node lies in the bundle for the time being */
+	int tree; /* in a user namespace: a node to be bound; else -1 */
 };
 
 struct ctr_plan {
