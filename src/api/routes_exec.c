@@ -62,8 +62,8 @@ static void inspect_gone(struct exchange *x)
 
 /* Clients ask for the exit code as soon as they see the stream's end. The keeper
  * reports the exit before it ends the stream, so the report is there already,
- * but perhaps behind this request in the loop's turn: who seems to run is looked
- * at again in the next one. */
+ * but perhaps behind this request in the loop's turn: who has no exit code yet is
+ * looked at again in the next one. */
 void execs_inspect(struct exchange *x)
 {
 	struct exec *exec = route_exec(x);
@@ -71,7 +71,7 @@ void execs_inspect(struct exchange *x)
 		return;
 	cleanup_json json_object *o = exec_inspect(exec);
 	struct exchange_timer *timer = NULL;
-	if (json_bool_or(o, "Running", false))
+	if (!json_get(o, "ExitCode"))
 		timer = exchange_timer_start(x, 0, 0, inspect_again);
 	if (!timer) {
 		reply_json(x, 200, take_ptr(o));

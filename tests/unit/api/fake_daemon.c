@@ -364,6 +364,8 @@ json_object *exec_inspect(struct exec *exec)
 	json_add_bool(o, "Running", exec->isolad->exec_runs > 0);
 	if (exec->isolad->exec_runs > 0)
 		exec->isolad->exec_runs--;
+	else
+		json_add_i64(o, "ExitCode", 9);
 	return o;
 }
 

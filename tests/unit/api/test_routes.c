@@ -424,7 +424,7 @@ static void exec_inspect__looks_twice_at_what_runs(void **state)
 	struct rig *rig = *state;
 	rig->daemon.exec_runs = 1;
 	assert_int_equal(rig_ask(rig, "GET", "/exec/" FAKE_ID "/json", NULL), 200);
-	assert_true(says(rig, "\"Running\":false"));
+	assert_true(says(rig, "\"Running\":false,\"ExitCode\":9"));
 	int fd = rig_connect(rig);
 	rig->daemon.exec_runs = 2;
 	rig_puts(rig, fd, "GET /exec/" FAKE_ID "/json HTTP/1.1\r\n" HOST "\r\n");
