@@ -45,9 +45,8 @@ int bundle_process(const struct instance *inst, json_object **ret, struct err *e
 int bundle_mounts(const struct instance *inst, const struct bundle_env *env, json_object **ret,
 		  struct err *err);
 
-/* bundle_devices.c: "linux.devices" (owned; NULL when there are none), rules for
- * "linux.resources.devices" (owned), and binds to add to @mounts, for nodes that a
- * user namespace can only share under another name. */
+/* bundle_devices.c: "linux.devices" (owned; NULL when there are none) and rules for
+ * "linux.resources.devices" (owned). */
 int bundle_devices(const struct instance *inst, const struct bundle_env *env,
 		   json_object **ret_devices, json_object **ret_rules, struct err *err);
 

@@ -430,10 +430,14 @@ void run_on_keeper_exit(void *arg, int status)
 {
 	struct instance *inst = arg;
 	struct life *life = life_of(inst);
+	struct child *ended = life->keeper;
 	/* Its last words may still be in the socket; an unanswered "start" fails
-	 * with the link. */
+	 * with the link. They may end the run, and a new one may begin at once:
+	 * then link and keeper are not the ones this is about. */
 	if (inst->link)
 		link_drain(inst->link);
+	if (life->keeper != ended)
+		return;
 	link_free(&inst->link);
 	if (life->keeper)
 		keeper_done(inst, status);
