@@ -3,6 +3,8 @@
 #include "oci_payload.h"
 #include "oci_state.h"
 
+#include "spec.h"
+
 #include "isola/console.h"
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -216,7 +218,7 @@ static int exec_in(const struct oci_box *box, const struct exec_opts *o,
 		rc = sock = oci_console_connect(o->console_socket, err);
 	if (rc < 0)
 		return rc;
-	cache = oci_box_cache(box);
+	cache = box->spec->seccomp ? oci_box_cache(box) : -1;
 	struct ctr_exec_args args = {
 		.id = box->id,
 		.pid = box->ctr.pid,

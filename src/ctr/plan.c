@@ -118,7 +118,8 @@ static int make_cgroup(struct ctr_plan *plan, struct err *err)
 
 static int open_root(struct ctr_plan *plan, struct err *err)
 {
-	if (plan->args->root.n_lower > 0)
+	/* In a joined mount namespace the path means something else. */
+	if (plan->args->root.n_lower > 0 || plan->spec->ns[CTR_NS_MOUNT].mode == CTR_NS_JOIN)
 		return 0;
 	const char *path = plan->spec->root_path;
 	plan->root_dir = openat(plan->args->bundle_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -22,13 +22,8 @@ int plan_check(struct ctr_plan *plan, struct err *err)
 {
 	const struct ctr_spec *spec = plan->spec;
 	const struct ctr_root *root = &plan->args->root;
-	if (!has_new_mount_ns(plan) &&
-	    (spec->n_mounts || spec->n_masked_paths || spec->n_readonly_paths || spec->n_devices ||
-	     root->n_lower || spec->root_readonly))
-		return err_set(err, EINVAL,
-			       "linux.namespaces: mounts, linux.devices, linux.maskedPaths, "
-			       "linux.readonlyPaths and root.readonly need a new mount namespace "
-			       "(one without a path)");
+	if (!has_new_mount_ns(plan) && root->n_lower)
+		return err_set(err, EINVAL, "a root made of layers needs a new mount namespace");
 	if (root->n_lower && geteuid() != 0)
 		return err_set(err, EPERM, "a root made of layers needs root");
 	for (size_t i = 0; i < spec->n_mounts; i++) {

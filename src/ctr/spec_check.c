@@ -110,17 +110,21 @@ static int check_mounts(struct spec_cx *cx, const struct ctr_spec *spec)
 	return 0;
 }
 
+static bool makes_mounts(const struct ctr_spec *spec)
+{
+	return spec->n_mounts || spec->n_devices || spec->n_masked_paths ||
+	       spec->n_readonly_paths || spec->rootfs_propagation || spec->root_readonly;
+}
+
 int spec_check(struct spec_cx *cx, const struct ctr_spec *spec)
 {
-	/* Without one our mounts would be the host's. Joining one would put them
-	 * into somebody else's tree. */
-	if (spec->ns[CTR_NS_MOUNT].mode == CTR_NS_JOIN)
-		return spec_unsupported(cx, &at_linux, "namespaces",
-					"joining a mount namespace by path is not supported");
-	if (spec->ns[CTR_NS_MOUNT].mode != CTR_NS_NEW)
-		return spec_unsupported(cx, &at_linux, "namespaces",
-					"a container without its own mount namespace is not "
-					"supported");
+	/* Without a new one our mounts would be the host's, or somebody else's:
+	 * then the container is but a change of root. */
+	if (spec->ns[CTR_NS_MOUNT].mode != CTR_NS_NEW && makes_mounts(spec))
+		return spec_fail(cx, &at_linux, "namespaces",
+				 "mounts, linux.devices, linux.maskedPaths, linux.readonlyPaths, "
+				 "linux.rootfsPropagation and root.readonly need a new mount "
+				 "namespace");
 	if (spec->hostname && spec->ns[CTR_NS_UTS].mode == CTR_NS_HOST)
 		return spec_fail(cx, NULL, "hostname", "needs a uts namespace in linux.namespaces");
 	if (spec->domainname && spec->ns[CTR_NS_UTS].mode == CTR_NS_HOST)

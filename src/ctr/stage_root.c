@@ -85,7 +85,8 @@ int stage_place(struct init *in, struct err *err)
 	return 0;
 }
 
-/* In a mount namespace of others nothing is mounted: root.path is as they see it. */
+/* In a mount namespace of others nothing is mounted (spec_check.c): root.path is
+ * as they see it. */
 static int use_foreign_root(struct init *in, struct err *err)
 {
 	if (in->spec->ns[CTR_NS_MOUNT].mode == CTR_NS_HOST)

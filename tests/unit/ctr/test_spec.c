@@ -103,10 +103,15 @@ static void spec__compares_sections(void **state)
 {
 	(void)state;
 	static const struct bad_row rows[] = {
-		{ "{\"linux\":{\"namespaces\":[]}}",
-		  "linux.namespaces: a container without its own mount namespace is not supported" },
-		{ "{\"linux\":{\"namespaces\":[{\"type\":\"mount\",\"path\":\"/proc/1/ns/mnt\"}]}}",
-		  "linux.namespaces: joining a mount namespace by path is not supported" },
+		{ "{\"linux\":{\"namespaces\":[]},\"root\":{\"path\":\"r\",\"readonly\":true}}",
+		  "linux.namespaces: mounts, linux.devices, linux.maskedPaths, "
+		  "linux.readonlyPaths, linux.rootfsPropagation and root.readonly need a new "
+		  "mount namespace" },
+		{ "{\"linux\":{\"namespaces\":[{\"type\":\"mount\",\"path\":\"/proc/1/ns/mnt\"}]},"
+		  "\"mounts\":[{\"destination\":\"/x\",\"type\":\"tmpfs\"}]}",
+		  "linux.namespaces: mounts, linux.devices, linux.maskedPaths, "
+		  "linux.readonlyPaths, linux.rootfsPropagation and root.readonly need a new "
+		  "mount namespace" },
 		{ "{\"hostname\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]}}",
 		  "hostname: needs a uts namespace in linux.namespaces" },
 		{ "{\"domainname\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]}}",
