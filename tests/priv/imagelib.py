@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of isola-image share: tar archives byte by byte (tarfile is
 too polite), image archives, a store, and what trees look like."""
+import ctypes
 import gzip
 import hashlib
-import io
 import json
 import os
 import stat
@@ -14,6 +14,26 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/..")
 from lib import *                                   # noqa: F401,F403,E402
 
 IMAGE = BUILD + "/isola-image"
+
+
+def zstd(data):
+    """Compressed, by the library isola-image links, too."""
+    lib = ctypes.CDLL("libzstd.so.1")
+    size = len(data) + len(data) // 100 + 1000
+    out = ctypes.create_string_buffer(size)
+    lib.ZSTD_compress.restype = ctypes.c_size_t
+    n = lib.ZSTD_compress(out, ctypes.c_size_t(size), data, ctypes.c_size_t(len(data)), 3)
+    return out.raw[:n]
+
+
+def has_user_xattrs(path):
+    """Before Linux 6.6 tmpfs has none."""
+    try:
+        os.setxattr(path, "user.probe", b"x")
+        os.removexattr(path, "user.probe")
+        return True
+    except OSError:
+        return False
 
 
 # ------------------------------------------------------------------------- tar

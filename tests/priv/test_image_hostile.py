@@ -266,6 +266,9 @@ check(store("check").rc == 0, "an empty store checks")
 clean = store.files()
 host = tree(HOST)
 for name, entries, want in CASES:
+    if name == "overlay attributes" and not has_user_xattrs(store.path):
+        skip(name, "this file system has no user attributes")
+        continue
     layer = tar(*entries)
     judge("import", name, want, store("import", "--ref", "x", data=layer), store, clean)
     judge("load", name, want, store("load", data=docker_archive([layer])), store, clean)

@@ -13,11 +13,6 @@ need_root()
 need_program("isola-image")
 
 
-def zstd(data):
-    return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE,
-                          check=True).stdout
-
-
 BASE = tar(folder("./"), folder("etc"), file("etc/passwd", b"root"), file("etc/gone"))
 TOP = tar(file("etc/.wh.gone"), file("etc/new", b"new"))
 MEDIA = "application/vnd.oci.image."

@@ -12,7 +12,10 @@ from imagelib import *                              # noqa: F401,F403,E402
 
 need_root()
 need_program("isola-image")
+if not shutil.which("umoci") and not shutil.which("buildah"):
+    skip_all("needs umoci and skopeo, or buildah and podman")
 store = Store()
+store("check")
 W = T + "/work"
 os.makedirs(W)
 ENV = dict(os.environ, XDG_RUNTIME_DIR=W, TMPDIR=W, HOME=W, BUILDAH_ISOLATION="chroot",
