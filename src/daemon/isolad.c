@@ -270,7 +270,8 @@ void isolad_fini(struct isolad *d)
 		log_warn(NULL, "not everything ended in time");
 		_exit(0);
 	}
-	isolad_stop(d);
+	if (d->has_loop)
+		isolad_stop(d);
 	images_close(d->images);
 	while (!list_is_empty(&d->registry.instances)) {
 		struct instance *inst =

@@ -135,22 +135,25 @@ static void note_exit(struct instance *inst, int run_dir)
 	run_ended(inst, exit);
 }
 
-/* No keeper lives: what did the last run leave? */
+/* No keeper lives: what did the last run leave? A --rm instance may be gone for
+ * good by now. */
 static void settle_dead(struct instance *inst, int run_dir)
 {
 	struct life *life = life_of(inst);
 	bool spawned = run_dir >= 0 && has_file(run_dir, "config.json");
+	if (list_is_empty(&inst->node))
+		return;
 	/* A keeper that came up counts as a start: the record may be a moment late,
 	 * and a --rm instance's never tells. */
 	bool was_running = inst->state == INSTANCE_RUNNING || inst->state == INSTANCE_PAUSED ||
 			   (spawned && has_file(run_dir, "keeper.pid"));
 	if (run_dir >= 0)
 		life->run_dir_fd = fd_dup(run_dir);
-	if (was_running)
+	if (was_running && !life->ended)
 		inst->state = INSTANCE_RUNNING;
 	else
 		life->ended = true;
-	if (was_running || spawned)
+	if ((was_running && !life->ended) || spawned)
 		run_sweep(inst, "it was running when isolad or the host went down, and its keeper "
 				"is gone");
 }
@@ -167,17 +170,16 @@ static void settle(struct instance *inst)
 		instance_remove(inst, true, true, NULL, NULL);
 		return;
 	}
+	life->recorded = inst->state;
+	/* First, so that whatever the end leads to finds the keeper in its place. */
+	bool alive = run_dir >= 0 && adopt(inst, run_dir);
 	if (run_dir >= 0)
 		note_exit(inst, run_dir);
-	life->recorded = inst->state;
-	if (run_dir >= 0 && adopt(inst, run_dir)) {
-		/* Until its hello: as if it ran. */
-		if (!life->ended)
-			inst->state = INSTANCE_RUNNING;
-		return;
-	}
-	if (!life->ended)
+	if (!alive)
 		settle_dead(inst, run_dir);
+	else if (!life->ended)
+		/* Until its hello: as if it ran. */
+		inst->state = INSTANCE_RUNNING;
 }
 
 /* ---- hello ---- */

@@ -56,6 +56,7 @@ static void vanish(struct op *op)
 		log_error(inst->id, "cannot remove %s: %s", record, strerror(errno));
 	struct wreck_args args = { .isolad = d,
 				   .id = inst->id,
+				   .kill_cgroup = !life->keeper,
 				   .keeper = take_ptr(life->keeper),
 				   .link = take_ptr(inst->link),
 				   .userns_base = inst->userns_base };
@@ -181,8 +182,8 @@ void remove_automatically(struct instance *inst)
 
 void instance_remove(struct instance *inst, bool force, bool volumes, op_done_fn *done, void *arg)
 {
-	/* Volumes that an image declares lie in the instance's own folder and go
-	 * with it, asked for or not. */
+	/* There is nothing that could stay: what an image declares as a volume lies
+	 * in the writable layer, others are refused at creation. */
 	(void)volumes;
 	remove_queue(inst, force, done, arg);
 }
