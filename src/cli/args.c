@@ -84,13 +84,20 @@ static int need_value(struct cursor *c, const char *shown, const char **ret, str
 	return 0;
 }
 
+static int no_such_flag(const struct verb *verb, const char *name, size_t len, struct err *err)
+{
+	const char *why = refused_flag(verb, name, len);
+	return why ? err_set(err, EINVAL, "--%.*s is not supported yet: %s", (int)len, name, why)
+		   : err_set(err, EINVAL, "unknown flag: --%.*s", (int)len, name);
+}
+
 static int parse_long(struct args *args, struct cursor *c, struct err *err)
 {
 	const char *token = c->argv[c->i], *name = token + 2;
 	size_t len = strcspn(name, "=");
 	const struct flag *f = find_long(args->verb, name, len);
 	if (!f)
-		return err_set(err, EINVAL, "unknown flag: --%.*s", (int)len, name);
+		return no_such_flag(args->verb, name, len, err);
 	const char *value = "true";
 	if (name[len] == '=')
 		value = name + len + 1;
@@ -104,6 +111,9 @@ static int parse_short(struct args *args, struct cursor *c, struct err *err)
 	const char *token = c->argv[c->i];
 	for (const char *p = token + 1; *p; p++) {
 		const struct flag *f = find_letter(args->verb, *p);
+		const char *name = f ? NULL : refused_letter(args->verb, *p);
+		if (name)
+			return no_such_flag(args->verb, name, strlen(name), err);
 		if (!f)
 			return err_set(err, EINVAL, "unknown shorthand flag: '%c' in %s", *p,
 				       token);

@@ -70,9 +70,16 @@ const char *args_list(const struct args *args, const char *flag, size_t i);
 
 /* Finds a verb by name or alias; NULL when there is none. */
 const struct verb *verb_find(const struct verb *verbs, const char *name);
+/* Why a flag of Docker's is not there: a short reason, NULL when Docker's @verb
+ * has no such flag either. @name borrowed, of @len bytes. */
+const char *refused_flag(const struct verb *verb, const char *name, size_t len);
+/* The long name of such a flag by its letter, or NULL. */
+const char *refused_letter(const struct verb *verb, char letter);
+
 /* The nearest verb's name for "did you mean", or NULL. */
 const char *verb_nearest(const struct verb *verbs, const char *name);
 
-void help_verb(const char *program, const struct verb *verb);
+/* @group: the command the verb belongs to ("image"), or NULL. */
+void help_verb(const char *program, const char *group, const struct verb *verb);
 void help_program(const char *program, const char *intro, const struct verb *verbs,
 		  const struct flag *globals);

@@ -75,7 +75,7 @@ int cli_dispatch(struct cli *cli, const char *group, const struct verb *verbs, i
 	if (!verb)
 		return unknown_verb(cli, group, verbs, argv[0]);
 	if (wants_help(verb, argc - 1, argv + 1)) {
-		help_verb(cli->program, verb);
+		help_verb(cli->program, group, verb);
 		return 0;
 	}
 	struct err err = ERR_INIT;

@@ -35,6 +35,7 @@ const struct flag flags_resources[] = {
 const struct flag flags_create[] = {
 	{ "add-host", 0, FLAG_LIST, "name:ip", "line for /etc/hosts" },
 	{ "annotation", 0, FLAG_LIST, "key=value", "annotation of the OCI bundle" },
+	{ "blkio-weight-device", 0, FLAG_LIST, "path:n", "block I/O weight of one device" },
 	{ "cap-add", 0, FLAG_LIST, "cap", "add a capability" },
 	{ "cap-drop", 0, FLAG_LIST, "cap", "drop a capability (ALL)" },
 	{ "cgroupns", 0, FLAG_STR, "mode", "cgroup namespace: private or host" },
@@ -52,11 +53,12 @@ const struct flag flags_create[] = {
 	{ "entrypoint", 0, FLAG_STR, "command", "replace the image's entrypoint" },
 	{ "env", 'e', FLAG_LIST, "name[=value]", "set a variable, or pass ours" },
 	{ "env-file", 0, FLAG_LIST, "file", "variables from a file" },
-	{ "group-add", 0, FLAG_LIST, "group", "additional group" },
+	{ "expose", 0, FLAG_LIST, "port[/proto]", "note a port; nothing is opened" },
+	{ "group-add", 0, FLAG_LIST, "gid", "additional group, by number" },
 	{ "hostname", 'h', FLAG_STR, "name", "host name inside" },
 	{ "init", 0, FLAG_BOOL, NULL, "run a small init that reaps and forwards signals" },
 	{ "interactive", 'i', FLAG_BOOL, NULL, "keep standard input open" },
-	{ "ipc", 0, FLAG_STR, "mode", "IPC namespace: private, shareable, host, container:x" },
+	{ "ipc", 0, FLAG_STR, "mode", "IPC namespace: private, shareable, host, none" },
 	{ "isolation", 0, FLAG_STR, "wall", "container" },
 	{ "label", 'l', FLAG_LIST, "key=value", "label" },
 	{ "label-file", 0, FLAG_LIST, "file", "labels from a file" },
@@ -67,6 +69,7 @@ const struct flag flags_create[] = {
 	{ "name", 0, FLAG_STR, "name", "name of the container" },
 	{ "network", 0, FLAG_STR, "mode", "none (own loopback) or host" },
 	{ "net", 0, FLAG_STR, "mode", "same as --network" },
+	{ "no-healthcheck", 0, FLAG_BOOL, NULL, "note that there is no health check" },
 	{ "oom-kill-disable", 0, FLAG_BOOL, NULL, "not on cgroup v2: refused" },
 	{ "oom-score-adj", 0, FLAG_INT, "n", "preference of the kernel's OOM killer" },
 	{ "pid", 0, FLAG_STR, "mode", "PID namespace: host, container:x" },
@@ -266,7 +269,7 @@ static void add_env(json_object *env, const char *text)
 		json_object_array_add(env, json_object_new_string(b.text));
 }
 
-static int add_environment(struct args *args, json_object *config, struct err *err)
+int create_environment(struct args *args, json_object *config, struct err *err)
 {
 	json_object *env = json_object_new_array();
 	json_add(config, "Env", env);
@@ -335,13 +338,14 @@ static int add_devices(struct args *args, json_object *host, struct err *err)
 }
 
 static const struct {
-	const char *flag, *field;
+	const char *flag, *field, *key;
 	bool bytes;
 } throttles[] = {
-	{ "device-read-bps", "BlkioDeviceReadBps", true },
-	{ "device-write-bps", "BlkioDeviceWriteBps", true },
-	{ "device-read-iops", "BlkioDeviceReadIOps", false },
-	{ "device-write-iops", "BlkioDeviceWriteIOps", false },
+	{ "blkio-weight-device", "BlkioWeightDevice", "Weight", false },
+	{ "device-read-bps", "BlkioDeviceReadBps", "Rate", true },
+	{ "device-write-bps", "BlkioDeviceWriteBps", "Rate", true },
+	{ "device-read-iops", "BlkioDeviceReadIOps", "Rate", false },
+	{ "device-write-iops", "BlkioDeviceWriteIOps", "Rate", false },
 };
 
 static int add_throttles(struct args *args, json_object *host, struct err *err)
@@ -357,12 +361,13 @@ static int add_throttles(struct args *args, json_object *host, struct err *err)
 				 : throttles[t].bytes ? num_parse_size(colon + 1, false, &rate)
 						      : num_parse_i64(colon + 1, &rate);
 			if (rc < 0)
-				return err_set(err, EINVAL, "--%s %s: want /dev/x:rate",
-					       throttles[t].flag, text);
+				return err_set(err, EINVAL, "--%s %s: want /dev/x:%s",
+					       throttles[t].flag, text,
+					       throttles[t].bytes ? "rate" : "n");
 			cleanup_free char *path = strndup(text, (size_t)(colon - text));
 			json_object *o = json_object_new_object();
 			json_add_str(o, "Path", path);
-			json_add_i64(o, "Rate", rate);
+			json_add_i64(o, throttles[t].key, rate);
 			json_object_array_add(list, o);
 		}
 	}
@@ -427,6 +432,33 @@ int create_resources(struct args *args, json_object *host, struct err *err)
 	return rc < 0 ? rc : add_restart(args, host, err);
 }
 
+/* Docker's client adds "/tcp" where no protocol is given. */
+static void add_ports(struct args *args, json_object *config)
+{
+	const char *text;
+	for (size_t i = 0; (text = args_list(args, "expose", i)); i++) {
+		json_object *ports = json_get(config, "ExposedPorts");
+		if (!ports) {
+			ports = json_object_new_object();
+			json_add(config, "ExposedPorts", ports);
+		}
+		cleanup_strbuf struct strbuf b = STRBUF_INIT;
+		strbuf_printf(&b, "%s%s", text, strchr(text, '/') ? "" : "/tcp");
+		if (strbuf_ok(&b))
+			json_add(ports, b.text, json_object_new_object());
+	}
+}
+
+static void add_no_healthcheck(struct args *args, json_object *config)
+{
+	if (!args_bool(args, "no-healthcheck"))
+		return;
+	json_object *health = json_object_new_object(), *test = json_object_new_array();
+	json_object_array_add(test, json_object_new_string("NONE"));
+	json_add(health, "Test", test);
+	json_add(config, "Healthcheck", health);
+}
+
 static int add_logging(struct args *args, json_object *host)
 {
 	json_object *log = json_object_new_object();
@@ -478,8 +510,10 @@ json_object *create_body(struct args *args, struct err *err)
 	    mount_flags(args, host, err) < 0 || add_logging(args, host) < 0 ||
 	    add_security(args, host, err) < 0 || add_devices(args, host, err) < 0 ||
 	    add_throttles(args, host, err) < 0 || add_ulimits(args, host, err) < 0 ||
-	    add_labels(args, config, err) < 0 || add_environment(args, config, err) < 0)
+	    add_labels(args, config, err) < 0 || create_environment(args, config, err) < 0)
 		return NULL;
+	add_ports(args, config);
+	add_no_healthcheck(args, config);
 	add_rows(args, config, host);
 	return take_ptr(config);
 }

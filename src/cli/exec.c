@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec - one more process in a running container. Runs in ctrctl. */
+#include "create_flags.h"
+#include "isola/fd.h"
 #include "isola/json.h"
 #include "session.h"
 #include "verbs.h"
+#include "waiter.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +15,8 @@
 const struct flag flags_exec[] = {
 	{ "detach", 'd', FLAG_BOOL, NULL, "run in the background" },
 	{ "detach-keys", 0, FLAG_STR, "keys", "sequence that detaches (ctrl-p,ctrl-q)" },
-	{ "env", 'e', FLAG_LIST, "name=value", "set a variable" },
+	{ "env", 'e', FLAG_LIST, "name[=value]", "set a variable, or pass ours" },
+	{ "env-file", 0, FLAG_LIST, "file", "variables from a file" },
 	{ "interactive", 'i', FLAG_BOOL, NULL, "keep standard input open" },
 	{ "privileged", 0, FLAG_BOOL, NULL, "give it all capabilities" },
 	{ "tty", 't', FLAG_BOOL, NULL, "give it a terminal" },
@@ -21,17 +25,14 @@ const struct flag flags_exec[] = {
 	{ .name = NULL },
 };
 
-static json_object *exec_body(struct args *args)
+/* NULL with @err for a bad variable. */
+static json_object *exec_body(struct args *args, struct err *err)
 {
-	json_object *o = json_object_new_object(), *env = json_object_new_array();
+	cleanup_json json_object *o = json_object_new_object();
 	json_object *cmd = json_object_new_array();
 	bool attach = !args_bool(args, "detach");
-	const char *text;
-	for (size_t i = 0; (text = args_list(args, "env", i)); i++)
-		json_object_array_add(env, json_object_new_string(text));
 	for (int i = 1; i < args->argc; i++)
 		json_object_array_add(cmd, json_object_new_string(args->argv[i]));
-	json_add(o, "Env", env);
 	json_add(o, "Cmd", cmd);
 	json_add_bool(o, "AttachStdin", attach && args_bool(args, "interactive"));
 	json_add_bool(o, "AttachStdout", attach);
@@ -42,7 +43,7 @@ static json_object *exec_body(struct args *args)
 	json_add_str(o, "User", args_str(args, "user", ""));
 	json_add_str(o, "WorkingDir", args_str(args, "workdir", ""));
 	json_add_str(o, "DetachKeys", args_str(args, "detach-keys", ""));
-	return o;
+	return create_environment(args, o, err) < 0 ? NULL : take_ptr(o);
 }
 
 static int exec_code(struct cli *cli, const char *id, struct err *err)
@@ -50,7 +51,7 @@ static int exec_code(struct cli *cli, const char *id, struct err *err)
 	char target[128];
 	cleanup_json json_object *doc = NULL;
 	(void)snprintf(target, sizeof(target), "/exec/%s/json", id);
-	int rc = client_call(cli_client(cli), "GET", target, NULL, &doc, err);
+	int rc = waiter_get(cli, target, &doc, err);
 	if (rc < 0)
 		return rc;
 	return (int)(json_i64_or(doc, "ExitCode", EXIT_DAEMON) & 0xff);
@@ -100,8 +101,9 @@ int verb_exec(struct cli *cli, struct args *args)
 		(void)err_set(&err, ENOTTY, "the input device is not a TTY (leave out -t)");
 		return cli_fail(cli, 1, &err);
 	}
-	cleanup_json json_object *body = exec_body(args), *result = NULL;
-	if (cli_container_call(cli, "POST", args->argv[0], "/exec", body, &result, &err) < 0)
+	cleanup_json json_object *body = exec_body(args, &err), *result = NULL;
+	if (!body ||
+	    cli_container_call(cli, "POST", args->argv[0], "/exec", body, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	const char *id = json_str_or(result, "Id", "");
 	int rc = args_bool(args, "detach") ? exec_detached(cli, id, args_bool(args, "tty"), &err)

@@ -63,15 +63,17 @@ static void print_flag(const struct flag *f)
 	printf("  %-34s %s\n", left, f->help);
 }
 
-void help_verb(const char *program, const struct verb *verb)
+void help_verb(const char *program, const char *group, const struct verb *verb)
 {
 	bool any = false;
 	for (const struct flag *const *g = verb->groups; g && *g; g++)
 		any = any || (*g)->name;
-	printf("Usage: %s %s %s%s\n\n%s\n", program, verb->name, any ? "[OPTIONS] " : "",
-	       verb->usage, verb->help);
+	const char *space = group ? " " : "";
+	group = group ? group : "";
+	printf("Usage: %s %s%s%s %s%s\n\n%s\n", program, group, space, verb->name,
+	       any ? "[OPTIONS] " : "", verb->usage, verb->help);
 	if (verb->alias)
-		printf("\nAlias: %s %s\n", program, verb->alias);
+		printf("\nAlias: %s %s%s%s\n", program, group, space, verb->alias);
 	if (any)
 		puts("\nOptions:");
 	for (const struct flag *const *g = verb->groups; g && *g; g++)

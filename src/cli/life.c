@@ -6,6 +6,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "verbs.h"
+#include "waiter.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ const struct flag flags_kill[] = {
 
 const struct flag flags_rm[] = {
 	{ "force", 'f', FLAG_BOOL, NULL, "kill it first when it runs" },
-	{ "volumes", 'v', FLAG_BOOL, NULL, "remove its anonymous volumes too" },
+	{ "volumes", 'v', FLAG_BOOL, NULL, "with its anonymous volumes (it can have none yet)" },
 	{ .name = NULL },
 };
 
@@ -127,13 +128,17 @@ int verb_unpause(struct cli *cli, struct args *args)
 	return cli_each(cli, args, unpause_one, true);
 }
 
+/* A wait may last for days, so it outlives an isolad that is started anew. */
 static int wait_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
 {
 	(void)args;
-	cleanup_json json_object *result = NULL;
-	int rc = cli_container_call(cli, "POST", ref, "/wait", NULL, &result, err);
+	struct waiter w;
+	int rc = waiter_open(&w, cli, ref, "not-running", err);
 	if (rc >= 0)
-		printf("%lld\n", (long long)json_i64_or(result, "StatusCode", 0));
+		rc = waiter_receive(&w, err);
+	if (rc >= 0)
+		printf("%d\n", rc);
+	waiter_fini(&w);
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 #include "isola/json.h"
 #include "session.h"
 #include "verbs.h"
+#include "waiter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,8 +112,8 @@ int verb_create(struct cli *cli, struct args *args)
 /* ---- staying with it ---- */
 
 struct attachment {
-	struct session session;
-	struct client *waiter; /* its answer carries the exit code */
+	struct session session; /* first: on_hangup() */
+	struct waiter waiter;
 	const char *id;
 	char resize_path[128];
 };
@@ -134,32 +135,25 @@ static int attach_open(struct attachment *a, const char *keys, struct err *err)
 	return rc < 0 ? rc : 0;
 }
 
-static int wait_send(struct attachment *a, const char *condition, struct err *err)
+/* isolad went away and may come back: the payload goes on meanwhile. */
+static int on_hangup(void *arg)
 {
-	char target[160];
-	(void)snprintf(target, sizeof(target), "/containers/%s/wait?condition=%s", a->id,
-		       condition);
-	a->waiter = client_new(&a->session.cli->host);
-	if (!a->waiter)
-		return err_set(err, ENOMEM, "out of memory");
-	return client_send(a->waiter, "POST", target, NULL, err);
+	struct session *s = arg;
+	struct attachment *a = (struct attachment *)s; /* its first member */
+	int next = waiter_again(&a->waiter);
+	return next == WAITER_DONE    ? STREAM_WATCH_NONE
+	       : next == WAITER_RETRY ? STREAM_WATCH_RETRY
+				      : next;
 }
 
-/* The payload's exit code, or -errno. */
-static int wait_receive(struct attachment *a, struct err *err)
+static int wait_begin(struct attachment *a, const char *condition, struct err *err)
 {
-	cleanup_json json_object *result = NULL;
-	int rc = client_receive(a->waiter, err);
-	if (rc >= 400)
-		rc = client_fail(a->waiter, err);
-	if (rc >= 0)
-		rc = client_read_json(a->waiter, &result, err);
+	int rc = waiter_open(&a->waiter, a->session.cli, a->id, condition, err);
 	if (rc < 0)
 		return rc;
-	const char *problem = json_str_or(json_get(result, "Error"), "Message", NULL);
-	if (problem)
-		(void)fprintf(stderr, "%s: %s\n", a->session.cli->program, problem);
-	return (int)(json_i64_or(result, "StatusCode", EXIT_DAEMON) & 0xff);
+	a->session.stream.watch_fd = waiter_fd(&a->waiter);
+	a->session.stream.on_hangup = on_hangup;
+	return 0;
 }
 
 static int attach_init(struct attachment *a, struct cli *cli, struct args *args, const char *id,
@@ -176,7 +170,7 @@ static int attach_init(struct attachment *a, struct cli *cli, struct args *args,
 
 static void attach_fini(struct attachment *a)
 {
-	client_free(a->waiter);
+	waiter_fini(&a->waiter);
 	session_fini(&a->session);
 }
 
@@ -189,7 +183,7 @@ static int attach_finish(struct attachment *a, struct err *err)
 		return 0;
 	}
 	if (rc == STREAM_EOF)
-		rc = wait_receive(a, err);
+		rc = waiter_receive(&a->waiter, err);
 	return rc < 0 ? cli_fail(a->session.cli, EXIT_DAEMON, err) : rc;
 }
 
@@ -205,7 +199,7 @@ static int attached_start(struct attachment *a, struct args *args, bool removed)
 	struct err err = ERR_INIT;
 	stream_block_signals(a->session.stream.proxy);
 	if (attach_open(a, args_str(args, "detach-keys", NULL), &err) < 0 ||
-	    wait_send(a, removed ? "removed" : "next-exit", &err) < 0)
+	    wait_begin(a, removed ? "removed" : "next-exit", &err) < 0)
 		return cli_fail(cli, EXIT_DAEMON, &err);
 	if (start(cli, a->id, &err) < 0)
 		return cli_fail(cli, start_failure(&err), &err);
@@ -304,7 +298,7 @@ int verb_attach(struct cli *cli, struct args *args)
 		return cli_fail(cli, 1, &err);
 	stream_block_signals(a.session.stream.proxy);
 	int code;
-	if (wait_send(&a, "not-running", &err) < 0 ||
+	if (wait_begin(&a, "not-running", &err) < 0 ||
 	    attach_open(&a, args_str(args, "detach-keys", NULL), &err) < 0)
 		code = cli_fail(cli, 1, &err);
 	else

@@ -47,6 +47,7 @@ int session_init(struct session *s, struct cli *cli, bool tty, bool input, bool 
 		.proxy = proxy && !tty, /* a raw terminal sends the keys themselves */
 		.on_resize = on_resize,
 		.on_signal = on_signal,
+		.watch_fd = STREAM_WATCH_NONE,
 		.arg = s,
 	};
 	return detachkeys_parse(keys ? keys : DETACHKEYS_DEFAULT, &s->stream.detach, err);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define CHUNK_BYTES 32768
 
@@ -22,6 +23,7 @@ struct pump {
 	bool input_open;
 	unsigned char out[CHUNK_BYTES + DETACHKEYS_MAX]; /* typed, not yet sent */
 	size_t sent, waiting;
+	int64_t retry_at_ms; /* of the watched connection */
 };
 
 static const int proxied[] = { SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1,
@@ -154,6 +156,35 @@ static void pump_signal(struct pump *p, int fd)
 	}
 }
 
+#define RETRY_MS 50
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* How long to poll: for ever, or until the next attempt. */
+static int watch_timeout(const struct pump *p)
+{
+	if (p->s->watch_fd != STREAM_WATCH_RETRY)
+		return -1;
+	int64_t left = p->retry_at_ms - now_ms();
+	return left > 0 ? (int)left : 0;
+}
+
+static void pump_watch(struct pump *p, short revents)
+{
+	struct stream *s = p->s;
+	if (s->watch_fd == STREAM_WATCH_NONE)
+		return;
+	if (s->watch_fd == STREAM_WATCH_RETRY ? now_ms() < p->retry_at_ms : !revents)
+		return;
+	s->watch_fd = s->on_hangup(s->arg);
+	p->retry_at_ms = now_ms() + RETRY_MS;
+}
+
 static int pump_loop(struct pump *p, int sig_fd, struct err *err)
 {
 	for (;;) {
@@ -162,8 +193,9 @@ static int pump_loop(struct pump *p, int sig_fd, struct err *err)
 			{ .fd = sig_fd, .events = POLLIN },
 			{ .fd = p->input_open && !p->waiting ? STDIN_FILENO : -1,
 			  .events = POLLIN },
+			{ .fd = p->s->watch_fd, .events = POLLRDHUP },
 		};
-		if (poll(fds, 3, -1) < 0) {
+		if (poll(fds, 4, watch_timeout(p)) < 0) {
 			if (errno == EINTR)
 				continue;
 			return err_sys(err, "cannot wait for the payload's output");
@@ -179,6 +211,7 @@ static int pump_loop(struct pump *p, int sig_fd, struct err *err)
 			if (rc <= 0)
 				return rc < 0 ? rc : STREAM_EOF;
 		}
+		pump_watch(p, fds[3].revents);
 	}
 }
 

@@ -30,8 +30,15 @@ struct stream {
 	 * forwarded. May be NULL. */
 	void (*on_resize)(void *arg, int h, int w);
 	void (*on_signal)(void *arg, int signo);
+	/* A second connection, watched for its end only; on_hangup() gives the
+	 * next one to watch, or STREAM_WATCH_RETRY to be called again later. */
+	int watch_fd; /* or one of the constants below */
+	int (*on_hangup)(void *arg);
 	void *arg;
 };
+
+#define STREAM_WATCH_RETRY (-1)
+#define STREAM_WATCH_NONE  (-2)
 
 enum stream_end { STREAM_EOF, STREAM_DETACHED };
 
