@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* system, stats - the keys that Docker's clients look for, and that what this
+ * host lacks is said. The key lists are those of dockerd 20.10. */
+#include "fixture.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include <string.h>
+
+static void assert_has(json_object *o, const char *const *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!json_object_object_get_ex(o, keys[i], NULL))
+			fail_msg("%s is missing", keys[i]);
+	}
+}
+
+#define ASSERT_HAS(o, ...)                                                                         \
+	do {                                                                                       \
+		static const char *const keys[] = { __VA_ARGS__ };                                 \
+		assert_has(o, keys, sizeof(keys) / sizeof(keys[0]));                               \
+	} while (0)
+
+static void system_version__has_docker_s_keys(void **state)
+{
+	(void)state;
+	struct isolad *d = fixture_isolad();
+	cleanup_json json_object *o = system_version(d);
+	ASSERT_HAS(o, "Platform", "Components", "Version", "ApiVersion", "MinAPIVersion",
+		   "GitCommit", "GoVersion", "Os", "Arch", "KernelVersion", "BuildTime");
+	assert_string_equal(json_str_or(o, "ApiVersion", ""), "1.47");
+	assert_string_equal(json_str_or(o, "MinAPIVersion", ""), "1.24");
+	json_object *engine = json_object_array_get_idx(json_get(o, "Components"), 0);
+	assert_string_equal(json_str_or(engine, "Name", ""), "Engine");
+	ASSERT_HAS(json_get(engine, "Details"), "ApiVersion", "Arch", "BuildTime", "Experimental",
+		   "GitCommit", "GoVersion", "KernelVersion", "MinAPIVersion", "Os");
+	fixture_isolad_free(d);
+}
+
+static void system_info__has_docker_s_keys(void **state)
+{
+	(void)state;
+	struct isolad *d = fixture_isolad();
+	cleanup_json json_object *o = system_info(d);
+	ASSERT_HAS(o, "ID", "Containers", "ContainersRunning", "ContainersPaused",
+		   "ContainersStopped", "Images", "Driver", "DriverStatus", "Plugins",
+		   "MemoryLimit", "SwapLimit", "KernelMemory", "KernelMemoryTCP", "CpuCfsPeriod",
+		   "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit", "IPv4Forwarding",
+		   "BridgeNfIptables", "BridgeNfIp6tables", "Debug", "NFd", "OomKillDisable",
+		   "NGoroutines", "SystemTime", "LoggingDriver", "CgroupDriver", "CgroupVersion",
+		   "NEventsListener", "KernelVersion", "OperatingSystem", "OSVersion", "OSType",
+		   "Architecture", "IndexServerAddress", "RegistryConfig", "NCPU", "MemTotal",
+		   "GenericResources", "DockerRootDir", "HttpProxy", "HttpsProxy", "NoProxy",
+		   "Name", "Labels", "ExperimentalBuild", "ServerVersion", "Runtimes",
+		   "DefaultRuntime", "Swarm", "LiveRestoreEnabled", "Isolation", "InitBinary",
+		   "ContainerdCommit", "RuncCommit", "InitCommit", "SecurityOptions", "Warnings");
+	assert_true(json_bool_or(o, "MemoryLimit", false));
+	assert_json(json_get(o, "Warnings"), "[]");
+	assert_true(json_i64_or(o, "MemTotal", 0) > 0);
+	fixture_isolad_free(d);
+}
+
+static void system_info__tells_what_is_missing(void **state)
+{
+	(void)state;
+	struct isolad *d = fixture_isolad();
+	struct instance *inst = fixture_instance(d, "c", "{'Image':'i'}");
+	inst->state = INSTANCE_PAUSED;
+	d->place.controllers = (char *)(uintptr_t) "hugetlb cpuset";
+	cleanup_json json_object *o = system_info(d);
+	assert_false(json_bool_or(o, "MemoryLimit", true));
+	assert_false(json_bool_or(o, "CpuCfsQuota", true));
+	assert_true(json_bool_or(o, "CPUSet", false));
+	assert_false(json_bool_or(o, "PidsLimit", true));
+	assert_json(json_get(o, "Warnings"),
+		    "['WARNING: No memory limit support','WARNING: No swap limit support',"
+		    "'WARNING: No cpu limit support','WARNING: No pids limit support',"
+		    "'WARNING: No io weight and throttle support']");
+	assert_int_equal(json_i64_or(o, "Containers", 0), 1);
+	assert_int_equal(json_i64_or(o, "ContainersPaused", 0), 1);
+	assert_int_equal(json_i64_or(o, "ContainersStopped", -1), 0);
+	inst->state = INSTANCE_EXITED;
+	fixture_isolad_free(d);
+}
+
+static void stats__has_docker_s_keys(void **state)
+{
+	(void)state;
+	struct isolad *d = fixture_isolad();
+	struct instance *inst = fixture_instance(d, "c", "{'Image':'i'}");
+	cleanup_json json_object *idle = stats_sample(inst, NULL, NULL);
+	ASSERT_HAS(idle, "read", "preread", "pids_stats", "blkio_stats", "num_procs",
+		   "storage_stats", "cpu_stats", "precpu_stats", "memory_stats", "name", "id");
+	assert_string_equal(json_str_or(idle, "read", ""), "0001-01-01T00:00:00Z");
+	assert_string_equal(json_str_or(idle, "name", ""), "/c");
+	assert_null(json_get(idle, "isola"));
+	/* It runs, but its cgroup tells nothing: zeros, and the names of what is missing. */
+	inst->state = INSTANCE_RUNNING;
+	cleanup_json json_object *first = stats_sample(inst, NULL, NULL);
+	cleanup_json json_object *second = stats_sample(inst, first, NULL);
+	ASSERT_HAS(json_get(first, "cpu_stats"), "cpu_usage", "system_cpu_usage", "online_cpus",
+		   "throttling_data");
+	assert_true(json_i64_or(json_get(first, "cpu_stats"), "system_cpu_usage", 0) > 0);
+	assert_json(json_get(first, "memory_stats"), "{}");
+	assert_json(json_get(json_get(first, "isola"), "missing"), "['cpu','memory','pids','io']");
+	assert_true(
+		json_object_equal(json_get(second, "precpu_stats"), json_get(first, "cpu_stats")));
+	assert_string_equal(json_str_or(second, "preread", ""), json_str_or(first, "read", "x"));
+	inst->state = INSTANCE_EXITED;
+	fixture_isolad_free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(system_version__has_docker_s_keys),
+		cmocka_unit_test(system_info__has_docker_s_keys),
+		cmocka_unit_test(system_info__tells_what_is_missing),
+		cmocka_unit_test(stats__has_docker_s_keys),
+	};
+	return cmocka_run_group_tests_name("system", tests, NULL, NULL);
+}
