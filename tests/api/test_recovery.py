@@ -53,6 +53,7 @@ def read_until(p, what, limit_s=5):
     return got
 
 
+d.ctr("run", "--rm", "box", "true")     # isolad has its helper from then on
 leak_mark()
 
 # ---------------------------------------------------------- what runs goes on
