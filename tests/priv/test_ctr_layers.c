@@ -2,6 +2,7 @@
 /* test_ctr_layers - ctr_create() with a root made of layers, as isola-keeper uses
  * it: overlay from descriptors, idmaps, the reaper, the gate, exec, delete.
  * Works in $ISOLA_TMP, with root's rights; CMocka. */
+#include "isola/cgroup.h"
 #include "isola/ctr.h"
 
 #include "isola/fd.h"
@@ -432,8 +433,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	char cgroup[300];
+	const char *parent = getenv("ISOLA_CGROUP");
+	(void)snprintf(cgroup, sizeof(cgroup), "/%s", parent ? parent : "isola-test-layers");
 	shell("rm -rf --one-file-system %s", tmp);
-	return 0;
+	return cgroup_destroy(cgroup, 1000, NULL);
 }
 
 int main(void)
