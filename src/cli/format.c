@@ -224,6 +224,10 @@ int format_document(struct cli *cli, const char *format, json_object *doc)
 
 int format_documents(struct cli *cli, const char *format, json_object *docs)
 {
+	if (!format && json_len(docs) == 0) {
+		puts("[]");
+		return 0;
+	}
 	if (!format) {
 		puts(json_object_to_json_string_ext(docs, JSON_C_TO_STRING_PRETTY |
 								  JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -46,6 +46,9 @@ static bool wants_proxy(struct args *args)
 /* The exit code Docker's client gives a failed start, by what the text says. */
 static int start_failure(const struct err *err)
 {
+	/* A mount's source may be missing, too, or a folder: that is no exec. */
+	if (!strstr(err->text, "exec: ") && !strstr(err->text, "cannot execute"))
+		return EXIT_DAEMON;
 	if (strstr(err->text, "not found in $PATH") || strstr(err->text, "No such file") ||
 	    strstr(err->text, "no such file"))
 		return EXIT_NOT_FOUND;

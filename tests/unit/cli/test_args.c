@@ -55,6 +55,20 @@ static void args_parse__takes_all_forms(void **state)
 	args_fini(&a);
 }
 
+static void args_parse__says_why_a_flag_of_docker_is_refused(void **state)
+{
+	(void)state;
+	struct args a;
+	struct err err = ERR_INIT;
+	assert_int_equal(PARSE(&run, &a, &err, "--publish=80:80", "img"), -EINVAL);
+	assert_non_null(strstr(err.text, "--publish is not supported yet: "));
+	assert_int_equal(PARSE(&run, &a, &err, "-dp", "80:80", "img"), -EINVAL);
+	assert_non_null(strstr(err.text, "--publish is not supported yet: "));
+	/* which is a flag of run alone */
+	assert_int_equal(PARSE(&stop, &a, &err, "--publish=80:80", "c"), -EINVAL);
+	assert_string_equal(err.text, "unknown flag: --publish");
+}
+
 static void args_parse__takes_flags_behind_arguments(void **state)
 {
 	(void)state;
@@ -113,6 +127,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(args_parse__takes_all_forms),
+		cmocka_unit_test(args_parse__says_why_a_flag_of_docker_is_refused),
 		cmocka_unit_test(args_parse__takes_flags_behind_arguments),
 		cmocka_unit_test(args_parse__names_what_is_wrong),
 		cmocka_unit_test(verb_nearest__finds_typing_errors),
