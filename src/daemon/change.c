@@ -30,6 +30,23 @@ static void save_and_finish(struct op *op)
 
 /* ---- rename ---- */
 
+/* op->name: the old name by now. What could not be saved did not happen: the old
+ * record is still the one on the disk. */
+static void on_renamed(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	if (err) {
+		(void)registry_rename(op->inst, op->name, NULL);
+	} else {
+		json_object *attrs = json_object_new_object();
+		char with_slash[300];
+		(void)snprintf(with_slash, sizeof(with_slash), "/%s", op->name);
+		json_add_str(attrs, "oldName", with_slash);
+		events_emit_instance(op->inst, "rename", attrs);
+	}
+	on_saved(op, err);
+}
+
 static void rename_run(struct op *op)
 {
 	struct instance *inst = op->inst;
@@ -43,13 +60,10 @@ static void rename_run(struct op *op)
 		op_finish(op, &e, NULL);
 		return;
 	}
-	json_object *attrs = json_object_new_object();
-	char with_slash[300];
-	(void)snprintf(with_slash, sizeof(with_slash), "/%s", old);
-	json_add_str(attrs, "oldName", with_slash);
-	free(old);
-	events_emit_instance(inst, "rename", attrs);
-	save_and_finish(op);
+	free(op->name);
+	op->name = old;
+	op->pinned = true;
+	persist_save(inst, on_renamed, op);
 }
 
 static const struct op_type rename_type = { .name = "rename", .run = rename_run };
