@@ -6,14 +6,15 @@
  *                                cannot be opened, nothing runs)
  *   no network                   an empty network namespace, no socket()
  *   capabilities                 those for writing files of any owner
- *   Landlock                     the same folder again; a layer process: one
- *                                layer's folder
+ *   Landlock                     the same folder again
  *   seccomp                      the calls below, else the process dies
  *   limits                       memory, file size, open files, no core
  *
- * A layer process, which parses the tar, has besides no CAP_SYS_ADMIN: that is
- * kept only for the attribute trusted.overlay.opaque, which its parent sets.
- * CAP_MKNOD makes what an image has; opening it is what nodev forbids. */
+ * A layer process, which parses the tar, has its layer's folder as "/" and in
+ * Landlock, no other folder open, not the standard streams of the job, and no
+ * CAP_SYS_ADMIN: that is kept only for the attribute trusted.overlay.opaque,
+ * which its parent sets. CAP_MKNOD makes what an image has; opening it is what
+ * nodev forbids. */
 #include "confine.h"
 
 #include "isola/jail.h"
@@ -53,7 +54,8 @@ static const struct jail_calls calls[] = {
 	{ .names = "fstat newfstatat statx fstatfs faccessat faccessat2 getdents64 umask",
 	  .why = "looking at the store" },
 	{ .names = "fsync fdatasync syncfs flock", .why = "durable, one writer at a time" },
-	{ .names = "pipe2 poll ppoll fcntl dup", .why = "the layer process, standard streams" },
+	{ .names = "pipe2 poll ppoll fcntl dup dup2 dup3",
+	  .why = "the layer process, standard streams" },
 	{ .names = "clone",
 	  .why = "fork of the layer process; no namespaces",
 	  .arg = 0,
@@ -61,7 +63,8 @@ static const struct jail_calls calls[] = {
 		       CLONE_NEWUTS | CLONE_NEWCGROUP },
 	{ .names = "wait4 waitid getpid getppid gettid prctl set_robust_list rseq",
 	  .why = "its start and end" },
-	{ .names = "capget capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+	{ .names =
+		  "fchdir chroot close_range capget capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
 	  .why = "it gives up more rights" },
 	{ .names = "mmap mprotect",
 	  .why = "memory, not for code",
@@ -127,7 +130,7 @@ int confine_job(const struct confine_options *options, struct err *err)
 	if (rc == 0)
 		rc = jail_root(options->state, options->foreign, err);
 	if (rc == 0)
-		rc = jail_caps(CAPS_FILES | CAP(SYS_ADMIN), err);
+		rc = jail_caps(CAPS_FILES | CAP(SYS_ADMIN) | CAP(SYS_CHROOT), err);
 	if (rc == 0)
 		rc = landlock(options->require_landlock, err);
 	if (rc == 0)
@@ -135,10 +138,36 @@ int confine_job(const struct confine_options *options, struct err *err)
 	return rc < 0 ? err_prefix(err, "cannot confine isola-image") : 0;
 }
 
-int confine_layer(int root_fd, struct err *err)
+/* Closes all but @keep and the standard ones, of which only error stays what it
+ * was; the others become @keep[0], so that no file gets their numbers. */
+static int close_others(const int *keep, size_t n)
+{
+	if (dup2(keep[0], STDIN_FILENO) < 0 || dup2(keep[0], STDOUT_FILENO) < 0)
+		return -errno;
+	for (unsigned int from = STDERR_FILENO + 1;;) {
+		unsigned int next = ~0U;
+		for (size_t i = 0; i < n; i++)
+			if ((unsigned int)keep[i] >= from && (unsigned int)keep[i] < next)
+				next = (unsigned int)keep[i];
+		bool last = next == ~0U;
+		if (next != from && syscall(SYS_close_range, from, last ? next : next - 1, 0) < 0)
+			return -errno;
+		if (last)
+			return 0;
+		from = next + 1;
+	}
+}
+
+int confine_layer(int root_fd, const int *keep, size_t n, struct err *err)
 {
 	const struct jail_path path = { root_fd, true };
-	int rc = jail_caps(CAPS_FILES, err);
+	int rc = close_others(keep, n);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot close descriptors");
+	/* From here no folder but its own has a name or a descriptor. */
+	if (fchdir(root_fd) < 0 || chroot(".") < 0)
+		return err_sys(err, "cannot enter the layer's folder");
+	rc = jail_caps(CAPS_FILES, err);
 	if (rc == 0)
 		rc = jail_landlock(&path, 1, err);
 	return rc == -EOPNOTSUPP ? 0 : rc;

@@ -6,6 +6,7 @@
 #include "isola/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct confine_options {
@@ -20,6 +21,7 @@ struct confine_options {
  * network, the capabilities it needs, and a short list of system calls. */
 int confine_job(const struct confine_options *options, struct err *err);
 
-/* In a forked layer process: opens and makes files below @root_fd only (other
- * descriptors it has can be looked at), and has no CAP_SYS_ADMIN. */
-int confine_layer(int root_fd, struct err *err);
+/* In a forked layer process: the folder @root_fd is its root, all descriptors but
+ * @keep and standard error are closed (input and output become @keep[0]), and
+ * CAP_SYS_ADMIN and CAP_SYS_CHROOT are gone. */
+int confine_layer(int root_fd, const int *keep, size_t n, struct err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* later - see later.h. Written by the process that unpacks a layer; the opaque
- * marks are read by its parent, which does not trust it. */
+/* later - see later.h. Written by the process that unpacks a layer, read by its
+ * parent, which does not trust it. */
 #include "later.h"
 
 #include "isola/fd.h"
@@ -20,7 +20,7 @@ struct later {
 
 /* In front of each item: then path and NUL, xattr and NUL, value. */
 struct head {
-	uint32_t kind, mtime_ns, path_size, xattr_size, value_size, zero;
+	uint32_t kind, mode, uid, gid, mtime_ns, path_size, xattr_size, value_size;
 	int64_t mtime_s;
 };
 
@@ -63,6 +63,9 @@ int later_add(struct later *l, const struct later_item *item, struct err *err)
 	const char *xattr = item->xattr ? item->xattr : "";
 	struct head h = {
 		.kind = item->kind,
+		.mode = item->mode,
+		.uid = item->uid,
+		.gid = item->gid,
 		.mtime_s = item->mtime_s,
 		.mtime_ns = item->mtime_ns,
 		.path_size = (uint32_t)strlen(item->path) + 1,
@@ -94,7 +97,7 @@ static ssize_t parse(const unsigned char *p, size_t left, struct later_item *ret
 	memcpy(&h, p, sizeof(h));
 	if (h.kind > LATER_OPAQUE || h.path_size < 1 || h.path_size > PATH_MAX ||
 	    h.xattr_size < 1 || h.xattr_size > XATTR_NAME_MAX + 1 ||
-	    h.value_size > XATTR_SIZE_MAX || h.mtime_ns > 999999999)
+	    h.value_size > XATTR_SIZE_MAX || h.mtime_ns > 999999999 || h.mode > 07777)
 		return -EPROTO;
 	size_t size = sizeof(h) + h.path_size + h.xattr_size + h.value_size;
 	if (left < size)
@@ -106,6 +109,9 @@ static ssize_t parse(const unsigned char *p, size_t left, struct later_item *ret
 	*ret = (struct later_item){
 		.kind = (enum later_kind)h.kind,
 		.path = path,
+		.mode = h.mode,
+		.uid = h.uid,
+		.gid = h.gid,
 		.mtime_s = h.mtime_s,
 		.mtime_ns = h.mtime_ns,
 		.xattr = xattr,

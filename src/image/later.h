@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* later - what can only be done when a layer is complete: times of folders
+/* later - what happens to a layer's folders when all entries are there: times
  * (making an entry changes its folder's), default ACLs (new entries inherit
- * them), opaque marks. A million of them must not cost memory, so they wait in
- * an unlinked file, written and read in one sweep. */
+ * them), opaque marks, looks of folders that were only implied. A million of them
+ * must not cost memory, so they wait in an unlinked file, written and read in one
+ * sweep. */
 #pragma once
 
 #include "isola/err.h"
@@ -10,14 +11,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum later_kind { LATER_TIME, LATER_XATTR, LATER_OPAQUE };
+enum later_kind {
+	LATER_TIME,  /* of a folder that looks right already */
+	LATER_LOOK,  /* owner, mode, time */
+	LATER_BELOW, /* the same, as it looks in the layers below */
+	LATER_XATTR,
+	LATER_OPAQUE,
+};
 
 struct later_item {
 	enum later_kind kind;
 	const char *path; /* below the layer's folder, "" = itself */
+	uint32_t mode, uid, gid;
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	const char *xattr; /* "" or the attribute's name */
+	const char *xattr; /* NULL or the attribute's name */
 	const void *value;
 	size_t size;
 };

@@ -6,9 +6,10 @@
  *   hashes, counts                      reports in one message
  *
  * so the work overlaps, and a bug in the part that judges names and headers of
- * a stranger's tar can spoil only this layer's folder: the child has no other
- * one, and no say in whether the layer's digest is right. A blob whose bytes
- * were compared when they were spooled is read by the child itself. */
+ * a stranger's tar can spoil only this layer's folder: that is the child's root,
+ * it has no other folder open, and no say in whether the layer's digest is
+ * right. When it has ended, its parent settles the folders (unpack.h). A blob
+ * whose bytes were compared when they were spooled is read by the child itself. */
 #include "layer.h"
 
 #include "isola/fd.h"
@@ -41,13 +42,14 @@ struct work {
 	const struct job *job;
 	const struct layer_input *input;
 	struct layer *layer;
-	int later_fd, opaque_fd; /* unlinked files */
-	int data_fd;             /* write end of the pipe, -1 = the child reads the blob */
+	int later_fd; /* an unlinked file */
+	int data_fd;  /* write end of the pipe, -1 = the child reads the blob */
 	int report_fd;
 	pid_t child;
 };
 
-static int child_unpack(const struct work *w, int in_fd, struct unpack_result *ret, struct err *err)
+static int child_unpack(const struct work *w, int in_fd, int report_fd, struct unpack_result *ret,
+			struct err *err)
 {
 	const struct stream_options options = { .what = w->input->what,
 						.plain_only = true,
@@ -55,7 +57,8 @@ static int child_unpack(const struct work *w, int in_fd, struct unpack_result *r
 	cleanup_stream struct stream *stream = NULL;
 	cleanup_tar struct tar *tar = NULL;
 	(void)umask(0);
-	int rc = confine_layer(w->layer->fs_fd, err);
+	const int keep[] = { in_fd, report_fd, w->later_fd, w->layer->fs_fd };
+	int rc = confine_layer(w->layer->fs_fd, keep, sizeof(keep) / sizeof(keep[0]), err);
 	if (rc == 0)
 		rc = stream_new(in_fd, &options, &stream, err);
 	if (rc == 0)
@@ -65,10 +68,7 @@ static int child_unpack(const struct work *w, int in_fd, struct unpack_result *r
 	const struct unpack_args args = {
 		.tar = tar,
 		.root_fd = w->layer->fs_fd,
-		.lower_fds = w->input->lower_fds,
-		.n_lower = w->input->n_lower,
 		.later_fd = w->later_fd,
-		.opaque_fd = w->opaque_fd,
 		.entries_max = w->input->entries_max,
 	};
 	rc = unpack_layer(&args, ret, err);
@@ -81,7 +81,7 @@ static void __attribute__((noreturn)) child_main(const struct work *w, int in_fd
 {
 	struct err err = ERR_INIT;
 	struct report report = { .code = 0 };
-	int rc = child_unpack(w, in_fd, &report.result, &err);
+	int rc = child_unpack(w, in_fd, report_fd, &report.result, &err);
 	if (rc < 0) {
 		report.code = -rc;
 		memcpy(report.text, err.text, sizeof(report.text));
@@ -225,14 +225,12 @@ int layer_unpack(const struct job *job, const struct layer_input *input, struct 
 	if (l->fs_fd < 0)
 		return err_sys(err, "cannot open a folder in tmp/");
 	cleanup_fd int later_fd = job_temp(job, err);
-	cleanup_fd int opaque_fd = later_fd < 0 ? -1 : job_temp(job, err);
-	if (opaque_fd < 0)
-		return -EIO;
+	if (later_fd < 0)
+		return later_fd;
 	struct work w = { .job = job,
 			  .input = input,
 			  .layer = l,
 			  .later_fd = later_fd,
-			  .opaque_fd = opaque_fd,
 			  .data_fd = -1,
 			  .report_fd = -1 };
 	show(&w, 0);
@@ -240,7 +238,7 @@ int layer_unpack(const struct job *job, const struct layer_input *input, struct 
 	fd_close(&w.data_fd);
 	fd_close(&w.report_fd);
 	if (rc == 0)
-		rc = unpack_mark_opaque(l->fs_fd, opaque_fd, err);
+		rc = unpack_settle(l->fs_fd, later_fd, input->lower_fds, input->n_lower, err);
 	if (rc < 0)
 		return rc;
 	show(&w, input->size);

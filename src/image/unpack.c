@@ -21,18 +21,9 @@ int unpack_count(struct unpack *u, struct err *err)
 	return 0;
 }
 
-int unpack_note_opaque(struct unpack *u, const char *path, struct err *err)
+int unpack_note(struct unpack *u, enum later_kind kind, const char *path, struct err *err)
 {
-	struct later_item item = { .kind = LATER_OPAQUE, .path = path };
-	return later_add(u->opaque, &item, err);
-}
-
-int unpack_note_time(struct unpack *u, const char *path, int64_t mtime_s, uint32_t mtime_ns,
-		     struct err *err)
-{
-	struct later_item item = {
-		.kind = LATER_TIME, .path = path, .mtime_s = mtime_s, .mtime_ns = mtime_ns
-	};
+	struct later_item item = { .kind = kind, .path = path };
 	return later_add(u->later, &item, err);
 }
 
@@ -165,7 +156,7 @@ static int put_whiteout(struct unpack *u, int dir, const struct name *name, stru
 	char path[PATH_MAX];
 	(void)snprintf(path, sizeof(path), "%s%s%s", name->parent, *name->parent ? "/" : "",
 		       name->last);
-	return unpack_note_opaque(u, path, err);
+	return unpack_note(u, LATER_OPAQUE, path, err);
 }
 
 static int put_entry(struct unpack *u, const struct name *name, const struct tar_entry *e,
@@ -189,7 +180,7 @@ static int put_entry(struct unpack *u, const struct name *name, const struct tar
 	if (name->kind == NAME_WHITEOUT)
 		return put_whiteout(u, dir, name, err);
 	if (name->kind == NAME_OPAQUE)
-		return unpack_note_opaque(u, name->parent, err);
+		return unpack_note(u, LATER_OPAQUE, name->parent, err);
 	if (e->kind == TAR_FILE)
 		return put_file(u, dir, name, e, err);
 	if (e->kind == TAR_HARDLINK)
@@ -201,7 +192,7 @@ static int run(struct unpack *u, struct err *err)
 {
 	struct name name;
 	const struct tar_entry *e = NULL;
-	int rc = unpack_root(u, err);
+	int rc = unpack_note(u, LATER_BELOW, "", err);
 	while (rc == 0 && (rc = tar_next(u->args->tar, &e, err)) > 0) {
 		rc = name_parse(e->path, &name, err);
 		if (rc == 0)
@@ -212,18 +203,16 @@ static int run(struct unpack *u, struct err *err)
 		if (rc < 0)
 			(void)err_prefix(err, "\"%.300s\"", e->path);
 	}
-	return rc < 0 ? rc : unpack_finish(u, err);
+	return rc < 0 ? rc : later_flush(u->later, err);
 }
 
 int unpack_layer(const struct unpack_args *args, struct unpack_result *ret, struct err *err)
 {
-	cleanup_later struct later *later = NULL, *opaque = NULL;
+	cleanup_later struct later *later = NULL;
 	int rc = later_new(args->later_fd, &later, err);
-	if (rc == 0)
-		rc = later_new(args->opaque_fd, &opaque, err);
 	if (rc < 0)
 		return rc;
-	struct unpack u = { .args = args, .later = later, .opaque = opaque, .dir_fd = -1 };
+	struct unpack u = { .args = args, .later = later, .dir_fd = -1 };
 	rc = run(&u, err);
 	fd_close(&u.dir_fd);
 	if (rc == 0)

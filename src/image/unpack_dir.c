@@ -10,50 +10,12 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* How @path looks in the layers below, or the default. */
-static struct unpack_attr attr_below(const struct unpack *u, const char *path)
-{
-	struct unpack_attr attr = { .mode = 0755 };
-	for (size_t i = 0; i < u->args->n_lower; i++) {
-		cleanup_fd int fd =
-			path_open_beneath(u->args->lower_fds[i], path, O_PATH | O_NOFOLLOW, 0);
-		if (fd == -ENOENT)
-			continue;
-		struct stat st;
-		/* Hidden or something else: what lies deeper does not show. */
-		if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
-			break;
-		return (struct unpack_attr){ .mode = st.st_mode & 07777,
-					     .uid = st.st_uid,
-					     .gid = st.st_gid,
-					     .mtime_s = st.st_mtim.tv_sec,
-					     .mtime_ns = (uint32_t)st.st_mtim.tv_nsec };
-	}
-	return attr;
-}
-
-static int set_attr(struct unpack *u, int fd, const char *path, const struct unpack_attr *attr,
-		    struct err *err)
-{
-	if (fchown(fd, attr->uid, attr->gid) < 0 || fchmod(fd, attr->mode) < 0)
-		return err_sys(err, "cannot set owner and mode of the folder \"%.300s\"", path);
-	return unpack_note_time(u, path, attr->mtime_s, attr->mtime_ns, err);
-}
-
-int unpack_root(struct unpack *u, struct err *err)
-{
-	struct unpack_attr attr = attr_below(u, "");
-	cleanup_fd int fd =
-		openat(u->args->root_fd, ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, "cannot open the layer's folder");
-	return set_attr(u, fd, "", &attr, err);
-}
-
 /* Makes @last, which is missing or a whiteout, a folder. Returns its fd. */
 static int imply_one(struct unpack *u, int parent, const char *last, const char *path,
 		     bool whiteout, struct err *err)
 {
+	static const struct later_item plain = { .kind = LATER_LOOK, .mode = 0755 };
+	struct later_item look = plain;
 	int rc = unpack_count(u, err);
 	if (rc < 0)
 		return rc;
@@ -61,17 +23,16 @@ static int imply_one(struct unpack *u, int parent, const char *last, const char 
 		return err_sys(err, "cannot replace \"%.300s\"", path);
 	if (mkdirat(parent, last, 0755) < 0)
 		return err_sys(err, "cannot make the folder \"%.300s\"", path);
-	cleanup_fd int fd = openat(parent, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, "cannot open the folder \"%.300s\"", path);
-	struct unpack_attr attr = { .mode = 0755 };
-	if (whiteout)
-		rc = unpack_note_opaque(u, path, err);
-	else
-		attr = attr_below(u, path);
+	/* Where the layers below are hidden, their folder's look is, too. */
+	look.path = path;
+	rc = whiteout ? unpack_note(u, LATER_OPAQUE, path, err) : 0;
 	if (rc == 0)
-		rc = set_attr(u, fd, path, &attr, err);
-	return rc < 0 ? rc : take_fd(&fd);
+		rc = whiteout ? later_add(u->later, &look, err)
+			      : unpack_note(u, LATER_BELOW, path, err);
+	if (rc < 0)
+		return rc;
+	int fd = openat(parent, last, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, "cannot open the folder \"%.300s\"", path) : fd;
 }
 
 static int step(struct unpack *u, int parent, const char *last, const char *path, struct err *err)
@@ -164,7 +125,8 @@ int unpack_put_dir(struct unpack *u, const struct name *name, const struct tar_e
 			if (unlinkat(dir, name->last, 0) < 0 || mkdirat(dir, name->last, mode) < 0)
 				return err_sys(err, "cannot replace what was there");
 			fresh = true;
-			int rc = is_whiteout(&st) ? unpack_note_opaque(u, name->path, err) : 0;
+			int rc = is_whiteout(&st) ? unpack_note(u, LATER_OPAQUE, name->path, err)
+						  : 0;
 			if (rc < 0)
 				return rc;
 		}

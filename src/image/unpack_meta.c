@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack_meta - owners, modes, extended attributes and times of what unpack
- * makes. Runs in the process that unpacks one layer; unpack_mark_opaque() in
- * its parent. */
+ * makes. Runs in the process that unpacks one layer. */
 #include "unpack_priv.h"
 
 #include "isola/fd.h"
-#include "isola/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/xattr.h>
-
-#define OPAQUE_XATTR "trusted.overlay.opaque"
 
 enum xattr_rule { XATTR_DROP, XATTR_KEEP, XATTR_LATER };
 
@@ -108,7 +104,15 @@ int unpack_dir_meta(struct unpack *u, int dir_fd, const char *last, const char *
 		if (rc < 0)
 			return rc;
 	}
-	return unpack_note_time(u, path, e->mtime_s, e->mtime_ns, err);
+	/* It may have been noted as implied before: the last word counts. */
+	struct later_item item = { .kind = fresh ? LATER_TIME : LATER_LOOK,
+				   .path = path,
+				   .mode = e->mode,
+				   .uid = e->uid,
+				   .gid = e->gid,
+				   .mtime_s = e->mtime_s,
+				   .mtime_ns = e->mtime_ns };
+	return later_add(u->later, &item, err);
 }
 
 int unpack_node_meta(struct unpack *u, int dir_fd, const char *last, const struct tar_entry *e,
@@ -123,63 +127,4 @@ int unpack_node_meta(struct unpack *u, int dir_fd, const char *last, const struc
 	if (utimensat(dir_fd, last, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, "cannot set the time");
 	return 0;
-}
-
-/* A folder noted may have been replaced since: that is no error. */
-static bool is_gone(int rc)
-{
-	return rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP;
-}
-
-static int apply_later(const struct later_item *item, void *arg, struct err *err)
-{
-	struct unpack *u = arg;
-	cleanup_fd int fd =
-		path_open_beneath(u->args->root_fd, item->path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return is_gone(fd) ? 0 : err_rc(err, fd, "cannot open \"%.300s\"", item->path);
-	struct timespec times[2] = { { item->mtime_s, item->mtime_ns },
-				     { item->mtime_s, item->mtime_ns } };
-	if (item->kind == LATER_TIME && futimens(fd, times) < 0)
-		return err_sys(err, "cannot set the time of \"%.300s\"", item->path);
-	if (item->kind == LATER_XATTR && fsetxattr(fd, item->xattr, item->value, item->size, 0) < 0)
-		return err_sys(err, "cannot set extended attribute %s of \"%.300s\"", item->xattr,
-			       item->path);
-	return 0;
-}
-
-int unpack_finish(struct unpack *u, struct err *err)
-{
-	int rc = later_flush(u->later, err);
-	if (rc == 0)
-		rc = later_flush(u->opaque, err);
-	if (rc == 0)
-		rc = later_each(u->args->later_fd, apply_later, u, err);
-	return rc;
-}
-
-static int mark_opaque(const struct later_item *item, void *arg, struct err *err)
-{
-	int root_fd = *(int *)arg;
-	if (item->kind != LATER_OPAQUE)
-		return err_set(err, EPROTO, "a temporary file is malformed");
-	cleanup_fd int fd = path_open_beneath(root_fd, item->path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return is_gone(fd) ? 0 : err_rc(err, fd, "cannot open \"%.300s\"", item->path);
-	if (fsetxattr(fd, OPAQUE_XATTR, "y", 1, 0) < 0)
-		return err_sys(err, "cannot set extended attribute " OPAQUE_XATTR " of \"%.300s\"",
-			       item->path);
-	return 0;
-}
-
-int unpack_mark_opaque(int root_fd, int opaque_fd, struct err *err)
-{
-	return later_each(opaque_fd, mark_opaque, &root_fd, err);
-}
-
-bool unpack_is_opaque(int root_fd)
-{
-	char v = 0;
-	cleanup_fd int fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && fgetxattr(fd, OPAQUE_XATTR, &v, 1) == 1 && v == 'y';
 }

@@ -62,7 +62,6 @@ static void unpack(const uint8_t *data, size_t size, int root, const int *lower,
 	static const struct stream_options options = { .what = "it", .plain_max = 1 << 22 };
 	cleanup_fd int in = memfd_create("fuzz", MFD_CLOEXEC);
 	cleanup_fd int later = memfd_create("later", MFD_CLOEXEC);
-	cleanup_fd int opaque = memfd_create("opaque", MFD_CLOEXEC);
 	cleanup_stream struct stream *s = NULL;
 	cleanup_tar struct tar *tar = NULL;
 	struct unpack_result result;
@@ -70,15 +69,11 @@ static void unpack(const uint8_t *data, size_t size, int root, const int *lower,
 	if (fd_write_all(in, data, size) < 0 || lseek(in, 0, SEEK_SET) < 0 ||
 	    stream_new(in, &options, &s, &err) < 0 || tar_new(s, &tar, &err) < 0)
 		return;
-	const struct unpack_args args = { .tar = tar,
-					  .root_fd = root,
-					  .lower_fds = lower,
-					  .n_lower = n_lower,
-					  .later_fd = later,
-					  .opaque_fd = opaque,
-					  .entries_max = 500 };
+	const struct unpack_args args = {
+		.tar = tar, .root_fd = root, .later_fd = later, .entries_max = 500
+	};
 	if (unpack_layer(&args, &result, &err) == 0)
-		(void)unpack_mark_opaque(root, opaque, &err);
+		(void)unpack_settle(root, later, lower, n_lower, &err);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

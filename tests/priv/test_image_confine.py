@@ -13,7 +13,7 @@ need_program("isola-image")
 CAPS = {n: 1 << i for i, n in enumerate(
     ("CHOWN", "DAC_OVERRIDE", None, "FOWNER", "FSETID"))}
 FILES = CAPS["CHOWN"] | CAPS["DAC_OVERRIDE"] | CAPS["FOWNER"] | CAPS["FSETID"] | 1 << 27 | 1 << 31
-ADMIN = 1 << 21
+ADMIN, CHROOT = 1 << 21, 1 << 18
 store = Store()
 
 
@@ -34,14 +34,23 @@ def judge(who, pid, caps):
     s = status(pid)
     is_((int(s["CapEff"], 16), int(s["CapPrm"], 16), int(s["CapInh"], 16), int(s["CapAmb"], 16)),
         (caps, caps, 0, 0), who + ": capabilities")
-    is_(int(s["CapBnd"], 16) & ~(FILES | ADMIN), 0, who + ": bounding set")
+    is_(int(s["CapBnd"], 16) & ~(FILES | ADMIN | CHROOT), 0, who + ": bounding set")
     is_((s["NoNewPrivs"], s["Seccomp"]), ("1", "2"), who + ": no new privileges, seccomp")
     is_(int(s["Umask"], 8), 0 if who == "layer process" else 0o77, who + ": umask")
     mounts = [li.split() for li in read("/proc/%s/mountinfo" % pid).splitlines()]
-    check(len(mounts) == 1 and {"nosuid", "nodev", "noexec"} <= set(mounts[0][5].split(",")),
+    check(who != "isola-image" or len(mounts) == 1 and {"nosuid", "nodev", "noexec"} <= set(mounts[0][5].split(",")),
           who + ": one mount, without devices, set-id and execution", mounts)
-    is_(sorted(os.listdir("/proc/%s/root" % pid)), ["images", "layers", "records", "tmp"],
-        who + ": its root is the state folder")
+    if who == "isola-image":
+        is_(sorted(os.listdir("/proc/%s/root" % pid)), ["images", "layers", "records", "tmp"],
+            who + ": its root is the state folder")
+    else:
+        like(os.readlink("/proc/%s/root" % pid), "/tmp/job-[0-9a-f]+/layer-0$",
+             who + ": its root is the layer's folder")
+        fds = {f: os.readlink("/proc/%s/fd/%s" % (pid, f)) for f in os.listdir("/proc/%s/fd" % pid)}
+        known = [v for v in fds.values() if re.search(
+            r"^pipe:|/layer-0(/.*)?$|/tmp/job-[0-9a-f]+/temp \(deleted\)$", v)]
+        check(len(known) == len(fds) and fds["0"] == fds["1"] != fds["2"],
+              who + ": its descriptors", fds)
     is_([li.split(":")[0].strip() for li in read("/proc/%s/net/dev" % pid).splitlines()[2:]], ["lo"],
         who + ": no network")
     limits = read("/proc/%s/limits" % pid)
@@ -63,7 +72,7 @@ p.stdin.flush()
 if not wait_for(10, lambda: status(p.pid).get("Seccomp") == "2"):
     not_ok("isola-image confines itself", status(p.pid))
 else:
-    judge("isola-image", p.pid, FILES | ADMIN)
+    judge("isola-image", p.pid, FILES | ADMIN | CHROOT)
     fds = {os.readlink("/proc/%d/fd/%s" % (p.pid, f)) for f in os.listdir("/proc/%d/fd" % p.pid)}
     check("/etc/passwd" not in fds and not any("socket" in f for f in fds),
           "isola-image: keeps no descriptor it was not given for the job", fds)
