@@ -103,6 +103,9 @@ void exec_start(struct exec *exec, const struct stream_request *req, int h, int 
 		void *arg);
 void exec_resize(struct exec *exec, int h, int w, op_done_fn *done, void *arg);
 json_object *exec_inspect(struct exec *exec); /* Docker's ExecInspect, owned */
+/* Takes what the keeper has told already, however much is before it. @exec may be
+ * gone afterwards; only from a turn of the loop of its own. */
+void exec_hear(struct exec *exec);
 
 /* ---- views (view.c, stats.c, top.c, system.c): Docker's JSON, owned ---- */
 

@@ -50,6 +50,10 @@ static void inspect_again(struct exchange *x)
 	x->on_gone = NULL;
 	exchange_timer_stop(&timer);
 	struct exec *exec = route_exec(x);
+	if (!exec)
+		return;
+	exec_hear(exec);
+	exec = route_exec(x); /* its container may have ended */
 	if (exec)
 		reply_json(x, 200, exec_inspect(exec));
 }
@@ -62,8 +66,9 @@ static void inspect_gone(struct exchange *x)
 
 /* Clients ask for the exit code as soon as they see the stream's end. The keeper
  * reports the exit before it ends the stream, so the report is there already,
- * but perhaps behind this request in the loop's turn: who has no exit code yet is
- * looked at again in the next one. */
+ * but perhaps behind this request in the loop's turn, and behind others' reports:
+ * who has no exit code yet is looked at again in the next one, when all that was
+ * told is heard. */
 void execs_inspect(struct exchange *x)
 {
 	struct exec *exec = route_exec(x);

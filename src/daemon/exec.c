@@ -325,6 +325,12 @@ json_object *exec_inspect(struct exec *exec)
 	return o;
 }
 
+void exec_hear(struct exec *exec)
+{
+	if (exec->inst->link)
+		link_drain(exec->inst->link);
+}
+
 /* ---- what the keeper tells ---- */
 
 static struct exec *of_instance(struct instance *inst, const char *id)
