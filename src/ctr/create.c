@@ -139,8 +139,10 @@ static int idmap_mount(const struct ctr_plan *plan, size_t i, int userns_fd, str
 	int rc = tree_idmap(plan->mounts[i].tree, m->idmap == CTR_IDMAP_RECURSIVE, userns_fd);
 	if (rc == -EINVAL)
 		return err_set(err, EINVAL,
-			       "mounts[%zu] (%s): the file system of %s cannot be idmapped", i,
-			       m->destination, m->source);
+			       "mounts[%zu] (%s): the file system of %s, or one mounted below it, "
+			       "cannot be idmapped: bind it without (-v %s:%s:noidmap) or use the "
+			       "host's user namespace",
+			       i, m->destination, m->source, m->source, m->destination);
 	return rc < 0 ? err_rc(err, rc, "mounts[%zu] (%s): cannot idmap", i, m->destination) : 0;
 }
 

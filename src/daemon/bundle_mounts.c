@@ -122,9 +122,9 @@ static void add_bind(json_object *out, const struct shape *s, const struct mount
 		       : p->shallow_read_only || !p->recursive ? "ro"
 							       : "rro",
 		       p->propagation,
-		       !s->userns     ? ""
-		       : p->recursive ? ",ridmap"
-				      : ",idmap");
+		       !s->userns || p->unmapped ? ""
+		       : p->recursive            ? ",ridmap"
+						 : ",idmap");
 	bundle_add_mount(out, p->target, "none", p->source, options);
 }
 

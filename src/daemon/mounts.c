@@ -118,6 +118,12 @@ static int apply_bind_option(struct mount_point *p, const char *option, size_t l
 		p->read_only = true;
 		return 0;
 	}
+	/* Ours: for file systems that cannot be idmapped (sysfs, procfs, NFS, before
+	 * Linux 6.3 tmpfs). */
+	if (len == 7 && !memcmp(option, "noidmap", 7)) {
+		p->unmapped = true;
+		return 0;
+	}
 	/* Without SELinux there are no labels, so nothing is left undone. */
 	if (len == 1 && (*option == 'z' || *option == 'Z') && !lsm_has_selinux())
 		return 0;

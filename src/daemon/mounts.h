@@ -20,6 +20,7 @@ struct mount_point {
 	bool recursive;          /* bind: what is mounted below comes along */
 	bool shallow_read_only;  /* read-only, but not what is mounted below */
 	bool make_source;        /* a missing source folder is made (-v, CreateMountpoint) */
+	bool unmapped;           /* "noidmap": files show the host's own ids, mostly nobody */
 	bool listed;             /* inspect shows it in Mounts (all but HostConfig.Tmpfs) */
 	const char *propagation; /* bind: "rprivate", "rslave"...; static */
 	char *tmpfs;             /* tmpfs: options for the mount, with Docker's defaults */

@@ -103,7 +103,7 @@ static const struct {
 			    "'IpcMode':'host','CgroupnsMode':'host'}}" },
 	{ "mounts",
 	  "{'Image':'img','HostConfig':{'Binds':['/b:/srv/data/x','/a:/srv/data:ro,rslave',"
-	  "'/etc/new:/etc','/h:/etc/hosts:ro'],'Tmpfs':{'/run':'size=1m,exec','/dev/shm':''},"
+	  "'/etc/new:/etc','/h:/etc/hosts:ro','/sys:/host/sys:ro,noidmap'],'Tmpfs':{'/run':'size=1m,exec','/dev/shm':''},"
 	  "'Mounts':[{'Type':'tmpfs','Target':'/t','ReadOnly':true,'TmpfsOptions':"
 	  "{'SizeBytes':4096,'Mode':1023,'Options':[['noexec'],['uid','7']]}},"
 	  "{'Type':'bind','Source':'/s/../src','Target':'/m','ReadOnly':true,'BindOptions':"

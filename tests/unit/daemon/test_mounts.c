@@ -21,6 +21,8 @@ static void mounts__read_all_forms(void **state)
 		{ "{'Binds':['/a/../x//y/:/b/./c/']}", "/x/y>/b/c rw rec rprivate make listed" },
 		{ "{'Binds':['/a:/b:ro,rshared,nocopy,cached']}",
 		  "/a>/b ro rec rshared make listed" },
+		{ "{'Binds':['/sys:/sys:ro,noidmap']}",
+		  "/sys>/sys ro rec rprivate make unmapped listed" },
 		{ "{'Mounts':[{'Type':'bind','Source':'/a','Target':'/b','ReadOnly':true}]}",
 		  "/a>/b ro rec rprivate listed" },
 		{ "{'Mounts':[{'Type':'bind','Source':'/a','Target':'/b','Consistency':'cached',"
@@ -44,14 +46,15 @@ static void mounts__read_all_forms(void **state)
 		assert_int_equal(m.n, 1);
 		const struct mount_point *p = &m.items[0];
 		bool bind = p->kind == MOUNT_BIND;
-		(void)snprintf(got, sizeof(got), "%s%s%s%s>%s %s%s%s%s%s%s", bind ? p->source : "-",
-			       bind ? "" : "(", bind ? "" : p->tmpfs, bind ? "" : ")", p->target,
-			       p->read_only ? "ro" : "rw",
+		(void)snprintf(got, sizeof(got), "%s%s%s%s>%s %s%s%s%s%s%s%s",
+			       bind ? p->source : "-", bind ? "" : "(", bind ? "" : p->tmpfs,
+			       bind ? "" : ")", p->target, p->read_only ? "ro" : "rw",
 			       !bind          ? ""
 			       : p->recursive ? " rec"
 					      : " one",
 			       bind ? " " : "", bind ? p->propagation : "",
-			       p->make_source ? " make" : "", p->listed ? " listed" : "");
+			       p->make_source ? " make" : "", p->unmapped ? " unmapped" : "",
+			       p->listed ? " listed" : "");
 		assert_string_equal(got, rows[i].want);
 	}
 }
