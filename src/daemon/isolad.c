@@ -191,6 +191,11 @@ static void raise_nofile(struct isolad *d)
 
 static int init_process(struct isolad *d, struct err *err)
 {
+	d->listen_fd = notify_listen_fd(err);
+	if (d->listen_fd < 0 && d->listen_fd != -ENOENT)
+		return d->listen_fd;
+	/* What our parent left open is not for containers. */
+	(void)close_range(d->listen_fd < 0 ? 3u : (unsigned int)d->listen_fd + 1, ~0u, 0);
 	/* 0-2 must be something: the next open would become stderr. */
 	do
 		d->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -201,8 +206,7 @@ static int init_process(struct isolad *d, struct err *err)
 		return err_sys(err, "cannot ignore SIGPIPE");
 	(void)umask(022);
 	raise_nofile(d);
-	d->listen_fd = notify_listen_fd(err);
-	return d->listen_fd == -ENOENT ? 0 : d->listen_fd;
+	return 0;
 }
 
 static int init_loop(struct isolad *d, struct err *err)
