@@ -131,6 +131,7 @@ for data in ("P", "POST /containers/create HTTP/1.1\r\n", "POST /containers/crea
         w.send(data)
         w.close()
 settles("half requests")
+leak_check("clients that vanished left nothing behind")
 
 # ---- isolad vanishes
 
