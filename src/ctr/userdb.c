@@ -154,9 +154,6 @@ static bool has_member(struct field members, struct field name)
 
 static int add_group(struct userdb_entry *e, gid_t gid)
 {
-	for (size_t i = 0; i < e->n_groups; i++)
-		if (e->groups[i] == gid)
-			return 0;
 	if (e->n_groups == USERDB_GROUPS_MAX)
 		return 0;
 	if ((e->n_groups & (e->n_groups - 1)) == 0) {
@@ -170,6 +167,24 @@ static int add_group(struct userdb_entry *e, gid_t gid)
 	return 0;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Sorted, each once: a hostile file may name some ten thousand. */
+static void tidy_groups(struct userdb_entry *e)
+{
+	size_t n = 0;
+	if (e->n_groups)
+		qsort(e->groups, e->n_groups, sizeof(*e->groups), by_number);
+	for (size_t i = 0; i < e->n_groups; i++)
+		if (n == 0 || e->groups[n - 1] != e->groups[i])
+			e->groups[n++] = e->groups[i];
+	e->n_groups = n;
+}
+
 static int find_groups_of(struct field name, struct userdb_text group, struct userdb_entry *e)
 {
 	struct line l;
@@ -180,6 +195,7 @@ static int find_groups_of(struct field name, struct userdb_text group, struct us
 		if (add_group(e, gid) < 0)
 			return -ENOMEM;
 	}
+	tidy_groups(e);
 	return 0;
 }
 
