@@ -140,9 +140,10 @@ check(wait_for(5, lambda: get("tmp") is None), "it is gone")
 d.ctr("run", "-d", "--name", "wtr", "box", "sh", "-c", "sleep 1; exit 9")
 waiter = spawn("wait", "wtr")
 crash()
-is_(waiter.wait(5 * SCALE) != 0, True, "who waited is told that isolad went away")
+is_((waiter.wait(10 * SCALE), waiter.stdout.read()), (0, b"9\n"),
+    "who waited waits on, and gets the exit code")
 r = d.ctr("wait", "wtr")
-is_((r.out, r.err), ("9\n", ""), "and may ask again")
+is_((r.out, r.err), ("9\n", ""), "as does who asks later")
 d.ctr("rm", "wtr")
 
 # -------------------------------------------------------- policies after a crash
