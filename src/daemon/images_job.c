@@ -296,8 +296,9 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 void image_job_cancel(struct image_job *job)
 {
 	job->cancelled = true;
+	/* Not SIGKILL: the helper removes its half-made files first. */
 	if (job->child)
-		(void)child_kill(job->child, SIGKILL);
+		(void)child_kill(job->child, SIGTERM);
 }
 
 /* Nobody watches children any more, so the pipe's end is the job's. */
@@ -310,7 +311,7 @@ void images_stop(struct images *images)
 		image_job_cancel(job);
 		child_forget(job->child);
 		job->child = NULL;
-		job->status = SIGKILL;
+		job->status = SIGTERM;
 		close_out(job);
 		maybe_finish(job);
 	}
