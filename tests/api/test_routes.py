@@ -61,8 +61,11 @@ class Sleeper:
         self.config = config
 
     def __enter__(self):
-        self.id = start(d, "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.1; done",
+        self.id = start(d, "sh", "-c",
+                        "trap 'exit 4' TERM; echo ready; while :; do sleep 0.1; done",
                         **self.config)
+        # A first process without its trap would not hear SIGTERM.
+        wait_for(10, lambda: b"ready" in ask("GET", "/containers/%s/logs?stdout=1" % self.id)[2])
         return self.id
 
     def __exit__(self, *_):
