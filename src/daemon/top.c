@@ -199,5 +199,6 @@ json_object *top_list(struct instance *inst, const char *ps_args, struct err *er
 	json_object *o = json_object_new_object();
 	json_add(o, "Titles", make_titles(&s));
 	json_add(o, "Processes", json_object_get(rows));
+	events_emit_instance(inst, "top", NULL);
 	return o;
 }
