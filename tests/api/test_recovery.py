@@ -137,8 +137,9 @@ check(wait_for(5, lambda: get("tmp") is None), "it is gone")
 
 # ---------------------------------------------------- waiting across restarts
 
-d.ctr("run", "-d", "--name", "wtr", "box", "sh", "-c", "sleep 1; exit 9")
+d.ctr("run", "-d", "--name", "wtr", "box", "sh", "-c", "sleep %d; exit 9" % (2 + SCALE))
 waiter = spawn("wait", "wtr")
+time.sleep(0.3 * SCALE)      # until it has asked
 crash()
 is_((waiter.wait(10 * SCALE), waiter.stdout.read()), (0, b"9\n"),
     "who waited waits on, and gets the exit code")
