@@ -58,6 +58,7 @@ static void hook_main(const struct ctr_hook *h, int in_fd, int out_fd)
 {
 	signals_reset();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)setpgid(0, 0); /* what it starts ends with it, should it take too long */
 	if (dup2(in_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(out_fd, 2) < 0)
 		_exit(127);
 	(void)syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -108,8 +109,10 @@ static int run_one(const struct ctr_hook *h, const char *state, struct err *err)
 		return err_sys(err, "cannot start hook %s", h->path);
 	siginfo_t info = { .si_pid = 0 };
 	int ended = pid_wait_end(pidfd, h->timeout_s ? h->timeout_s * 1000 : -1);
-	if (ended <= 0)
+	if (ended <= 0) {
 		(void)pid_signal(pidfd, SIGKILL);
+		(void)kill(-pid, SIGKILL); /* not reaped yet: the group is still its */
+	}
 	(void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
 	if (ended <= 0)
 		return err_set(err, ETIMEDOUT, "hook %s took longer than %d s", h->path,
