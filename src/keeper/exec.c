@@ -294,6 +294,14 @@ bool execs_have_streams(const struct keeper *k)
 	return false;
 }
 
+size_t execs_waiting(const struct keeper *k)
+{
+	size_t sum = 0;
+	list_for_each (n, &k->execs)
+		sum += streams_waiting(&container_of(n, struct exec, node)->io);
+	return sum;
+}
+
 void execs_free(struct keeper *k)
 {
 	list_for_each_safe (n, &k->execs)

@@ -32,5 +32,6 @@ void execs_free(struct keeper *k);
 /* NULL when no stream of any payload (init's too) has that id. */
 struct stream *execs_find_stream(struct keeper *k, const char *stream_id);
 
-/* Whether a client of an ended exec still has output to read. */
+/* Whether there is a client of an exec, and the bytes that wait for all of them. */
 bool execs_have_streams(const struct keeper *k);
+size_t execs_waiting(const struct keeper *k);

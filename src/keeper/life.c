@@ -22,7 +22,7 @@
 #define START_WAIT_MS 60000
 /* How long an unused config.json stays parsed. */
 #define SPEC_KEEP_MS 2000
-/* A client that was sent all, but does not read it, keeps us this long. */
+/* Clients of whom none reads any more of their output keep us this long. */
 #define LINGER_MS 600000
 
 static const char *const state_names[] = {
@@ -62,6 +62,17 @@ static void on_spec_unused(struct timer *timer)
 static bool has_streams(const struct keeper *k)
 {
 	return (k->io.loop && k->io.n_streams > 0) || execs_have_streams(k);
+}
+
+static size_t bytes_waiting(const struct keeper *k)
+{
+	return (k->io.loop ? streams_waiting(&k->io) : 0) + execs_waiting(k);
+}
+
+static void linger(struct keeper *k)
+{
+	k->linger_bytes = bytes_waiting(k);
+	loop_timer(&k->loop, &k->linger_timer, LINGER_MS);
 }
 
 static void warn_err(struct keeper *k, const struct err *err)
@@ -126,8 +137,10 @@ static void finish(struct keeper *k)
 		streams_finish(&k->io);
 	remove_container(k);
 	control_close(k);
+	fd_close(&k->run_dir_fd);
+	fd_close(&k->cache_fd);
 	if (has_streams(k))
-		loop_timer(&k->loop, &k->linger_timer, LINGER_MS);
+		linger(k);
 	else
 		loop_stop(&k->loop);
 }
@@ -147,7 +160,11 @@ void keeper_stream_ended(struct keeper *k, const char *stream_id, const char *wh
 
 static void on_linger_end(struct timer *timer)
 {
-	loop_stop(&container_of(timer, struct keeper, linger_timer)->loop);
+	struct keeper *k = container_of(timer, struct keeper, linger_timer);
+	if (has_streams(k) && bytes_waiting(k) < k->linger_bytes)
+		linger(k);
+	else
+		loop_stop(&k->loop);
 }
 
 /* ---- failure ---- */

@@ -54,6 +54,7 @@ struct keeper {
 	bool answered_failure;     /* somebody asked for the start and knows */
 	struct timer start_timer;  /* for a start that never comes */
 	struct timer linger_timer; /* for clients that never read */
+	size_t linger_bytes;       /* waited for them when it was started */
 	struct list execs;         /* exec.c */
 	struct source listener;    /* keeper.sock; control.c */
 	struct timer listen_timer; /* accepting goes on */

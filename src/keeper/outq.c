@@ -46,7 +46,7 @@ void chunk_unref(struct chunk *chunk)
 void outq_init(struct outq *q)
 {
 	list_init(&q->parts);
-	q->cost = 0;
+	q->cost = q->left = 0;
 }
 
 static size_t part_cost(const struct part *p)
@@ -57,6 +57,7 @@ static size_t part_cost(const struct part *p)
 static void part_free(struct outq *q, struct part *p)
 {
 	q->cost -= part_cost(p);
+	q->left -= p->chunk->size - p->from;
 	list_del(&p->node);
 	chunk_unref(p->chunk);
 	free(p);
@@ -78,6 +79,7 @@ int outq_add(struct outq *q, struct chunk *chunk, size_t from)
 	chunk->refs++;
 	list_add_tail(&q->parts, &p->node);
 	q->cost += part_cost(p);
+	q->left += chunk->size - from;
 	return 0;
 }
 
@@ -93,6 +95,7 @@ int outq_send(struct outq *q, int fd)
 			return errno == EAGAIN ? 0 : -errno;
 		}
 		p->from += (size_t)n;
+		q->left -= (size_t)n;
 		if (p->from == p->chunk->size)
 			part_free(q, p);
 	}

@@ -29,6 +29,7 @@ void chunk_unref(struct chunk *chunk); /* NULL is fine */
 struct outq {
 	struct list parts;
 	size_t cost; /* memory that its chunks take, shared or not */
+	size_t left; /* bytes to send */
 };
 
 void outq_init(struct outq *q);

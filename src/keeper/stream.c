@@ -226,6 +226,14 @@ bool streams_are_full(const struct payio *io, unsigned int which)
 	return false;
 }
 
+size_t streams_waiting(const struct payio *io)
+{
+	size_t sum = 0;
+	list_for_each (n, &io->streams)
+		sum += container_of(n, struct stream, node)->q.left;
+	return sum;
+}
+
 /* ---- begin, finish ---- */
 
 struct stream *stream_find(struct payio *io, const char *id)

@@ -53,6 +53,9 @@ void streams_output(struct payio *io, unsigned int which, char *data, size_t siz
 /* Whether a stream that wants output @which has a full queue. */
 bool streams_are_full(const struct payio *io, unsigned int which);
 
+/* Bytes that wait for slow clients. */
+size_t streams_waiting(const struct payio *io);
+
 /* The sink takes input again. */
 void streams_resume_input(struct payio *io);
 
