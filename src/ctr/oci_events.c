@@ -61,14 +61,17 @@ static const struct place places[] = {
 	PLACE("psi", "io", "full", psi_io_full_us, 1),
 };
 
+/* The object @key of @o, made where it is missing; @o itself without a key. */
 static json_object *child_of(json_object *o, const char *key)
 {
+	if (!key)
+		return o;
 	json_object *child = json_get(o, key);
-	if (!child && key) {
+	if (!child) {
 		child = json_object_new_object();
 		json_add(o, key, child);
 	}
-	return key ? child : o;
+	return child;
 }
 
 static void add_io(json_object *data, const char *key, uint64_t reads, uint64_t writes)

@@ -151,6 +151,12 @@ with Bundle() as b:
     doc = json.loads(r.out)
     is_((doc["type"], doc["id"]), ("stats", b.id), "events --stats prints one sample")
     check(doc["data"]["cpu"]["usage"]["total"] > 0, "with CPU time", doc)
+    for controller, usage in (("pids", lambda d: d["pids"]["current"]),
+                              ("memory", lambda d: d["memory"]["usage"]["usage"])):
+        if has_controller(controller):
+            check(usage(doc["data"]) > 0, "with what %s tells" % controller, doc)
+        else:
+            skip("with what %s tells" % controller, "no controller")
     p = subprocess.Popen([OCI, "--root", ROOT, "events", "--interval", "100ms", b.id],
                          stdout=subprocess.PIPE, text=True)
     lines = [json.loads(p.stdout.readline()) for _ in range(3)]
