@@ -107,13 +107,13 @@ static int copy_folder(int from, int to, dev_t dev, int depth)
 	return rc;
 }
 
-int copyup(int from, int to, struct err *err)
+int copyup(int from, int to, bool keep_own, struct err *err)
 {
 	struct stat st;
 	if (fstat(from, &st) < 0)
 		return err_sys(err, "cannot read the folder to copy up");
 	int rc = copy_folder(from, to, st.st_dev, 0);
-	if (rc == 0)
+	if (rc == 0 && !keep_own)
 		rc = copy_attributes(to, ".", &st);
 	return rc < 0 ? err_rc(err, rc, "cannot copy what the image has there") : 0;
 }

@@ -6,6 +6,7 @@
 #include "channel.h"
 #include "clone.h"
 #include "init.h"
+#include "notify.h"
 #include "rlimits.h"
 
 #include "isola/caps.h"
@@ -243,10 +244,19 @@ static int wait_exec(const struct joining *j, struct ctr_child *child, struct er
 			child->console_fd = fd;
 			continue;
 		}
+		if (msg.type == CHAN_LISTENER && n == 1) {
+			const struct hook_state state = { j->args->id ? j->args->id : "", "running",
+							  child->pid, "" };
+			rc = notify_forward(j->args->spec, fd, &state, err);
+		} else if (msg.type == CHAN_ERROR) {
+			rc = err_set(err, msg.value, "%s", msg.text);
+		} else {
+			rc = err_set(err, EPROTO, "unexpected message %d from the new process",
+				     msg.type);
+		}
 		fd_close(&fd);
-		if (msg.type == CHAN_ERROR)
-			return err_set(err, msg.value, "%s", msg.text);
-		return err_set(err, EPROTO, "unexpected message %d from the new process", msg.type);
+		if (rc < 0)
+			return rc;
 	}
 }
 

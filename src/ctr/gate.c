@@ -21,15 +21,7 @@ struct starting {
 static int forward_listener(const struct starting *s, int listener, struct err *err)
 {
 	const struct hook_state state = { s->ctr->id, "created", s->ctr->pid, s->bundle };
-	json_object *seccomp = s->spec->seccomp;
-	json_object *path = NULL, *metadata = NULL;
-	(void)json_object_object_get_ex(seccomp, "listenerPath", &path);
-	(void)json_object_object_get_ex(seccomp, "listenerMetadata", &metadata);
-	if (!path)
-		return err_set(err, EINVAL, "linux.seccomp.listenerPath is missing");
-	return notify_send(json_object_get_string(path),
-			   metadata ? json_object_get_string(metadata) : NULL, listener, &state,
-			   err);
+	return notify_forward(s->spec, listener, &state, err);
 }
 
 /* Until init's end closes: the kernel does that when it executes the payload, or

@@ -31,8 +31,8 @@ static char *state_text(const char *metadata, const struct hook_state *s)
 	return text ? strdup(text) : NULL;
 }
 
-int notify_send(const char *path, const char *metadata, int listener,
-		const struct hook_state *state, struct err *err)
+static int send_to(const char *path, const char *metadata, int listener,
+		   const struct hook_state *state, struct err *err)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(addr.sun_path))
@@ -46,4 +46,14 @@ int notify_send(const char *path, const char *metadata, int listener,
 		return err_set(err, ENOMEM, "out of memory");
 	int rc = console_send(sock, listener, text);
 	return rc < 0 ? err_rc(err, rc, "cannot reach the seccomp agent at %s", path) : 0;
+}
+
+int notify_forward(const struct ctr_spec *spec, int listener, const struct hook_state *state,
+		   struct err *err)
+{
+	const char *path = json_str_or(spec->seccomp, "listenerPath", NULL);
+	if (!path)
+		return err_set(err, EINVAL, "linux.seccomp.listenerPath is missing");
+	return send_to(path, json_str_or(spec->seccomp, "listenerMetadata", NULL), listener, state,
+		       err);
 }

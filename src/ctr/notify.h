@@ -5,7 +5,6 @@
 
 #include "hooks.h"
 
-/* @listener is borrowed. Connects to @path, a Unix stream socket, and sends the
- * process state with it. */
-int notify_send(const char *path, const char *metadata, int listener,
-		const struct hook_state *state, struct err *err);
+/* Hands @listener (borrowed) with the process state to the agent of @spec. */
+int notify_forward(const struct ctr_spec *spec, int listener, const struct hook_state *state,
+		   struct err *err);

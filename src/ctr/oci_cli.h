@@ -33,7 +33,7 @@ struct oci_opt {
 
 /* The options before the verb. */
 struct oci {
-	const char *root, *log, *log_format, *rootless, *criu;
+	const char *root, *log, *log_format, *rootless;
 	bool debug, systemd_cgroup;
 	bool help, version;
 	const char *verb; /* for messages */

@@ -83,6 +83,8 @@ struct session {
 	int pidfd, console_fd, signal_fd;
 	bool stdin_open, is_raw;
 	struct termios before;
+	char typed[4096]; /* what the terminal has not taken yet */
+	size_t n_typed;
 };
 
 static void fit_size(const struct session *s)
@@ -122,23 +124,44 @@ static void drain(const struct session *s)
 		;
 }
 
+/* A payload that does not read its terminal must not keep its output from us. */
+static void on_input(struct session *s, bool readable, bool writable)
+{
+	if (readable && s->n_typed == 0) {
+		ssize_t n = read(0, s->typed, sizeof(s->typed));
+		if (n > 0)
+			s->n_typed = (size_t)n;
+		else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+			s->stdin_open = false;
+	}
+	if (!writable || s->n_typed == 0)
+		return;
+	ssize_t n = write(s->console_fd, s->typed, s->n_typed);
+	if (n < 0 && errno != EINTR && errno != EAGAIN)
+		s->n_typed = 0; /* nobody is there to read it */
+	if (n <= 0)
+		return;
+	s->n_typed -= (size_t)n;
+	memmove(s->typed, s->typed + n, s->n_typed);
+}
+
 /* Until the payload ends. */
 static int relay(struct session *s, struct err *err)
 {
 	for (;;) {
+		bool tty = s->console_fd >= 0;
 		struct pollfd p[] = {
 			{ .fd = s->pidfd, .events = POLLIN },
 			{ .fd = s->signal_fd, .events = POLLIN },
-			{ .fd = s->console_fd, .events = POLLIN },
-			{ .fd = s->console_fd >= 0 && s->stdin_open ? 0 : -1, .events = POLLIN },
+			{ .fd = s->console_fd, .events = s->n_typed ? POLLIN | POLLOUT : POLLIN },
+			{ .fd = tty && s->stdin_open && !s->n_typed ? 0 : -1, .events = POLLIN },
 		};
 		if (poll(p, 4, -1) < 0 && errno != EINTR)
 			return err_sys(err, "cannot wait for the payload");
 		if (p[1].revents)
 			on_signal(s);
-		if (p[3].revents && pump(0, s->console_fd) <= 0)
-			s->stdin_open = false;
-		if (p[2].revents && pump(s->console_fd, 1) <= 0)
+		on_input(s, p[3].revents, tty && p[2].revents & POLLOUT);
+		if (p[2].revents & ~POLLOUT && pump(s->console_fd, 1) <= 0)
 			s->console_fd = -1;
 		if (p[0].revents) {
 			drain(s);
@@ -171,6 +194,8 @@ int oci_wait(pid_t pid, int pidfd, int console_fd, struct err *err)
 		return err_sys(err, "cannot receive signals");
 	fit_size(&s);
 	s.is_raw = console_fd >= 0 && console_raw(0, &s.before) == 0;
+	if (console_fd >= 0)
+		(void)fd_set_nonblock(console_fd, true);
 	int rc = relay(&s, err);
 	if (s.is_raw)
 		console_restore(0, &s.before);

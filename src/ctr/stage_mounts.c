@@ -178,6 +178,14 @@ static int remount(const struct init *in, const struct ctr_mount *m, struct err 
 	return rc < 0 ? err_rc(err, rc, "cannot change the options") : 0;
 }
 
+static bool has_param(const struct ctr_mount *m, const char *key)
+{
+	for (size_t i = 0; i < m->n_params; i++)
+		if (!strcmp(m->params[i].key, key))
+			return true;
+	return false;
+}
+
 static int mount_one(struct init *in, size_t i, struct err *err)
 {
 	const struct ctr_mount *m = &in->spec->mounts[i];
@@ -193,7 +201,7 @@ static int mount_one(struct init *in, size_t i, struct err *err)
 	if (tree < 0)
 		return mount_by_name(in, m, target, err);
 	if (m->tmpcopyup) {
-		rc = copyup(target, tree, err);
+		rc = copyup(target, tree, has_param(m, "mode"), err);
 		if (rc < 0)
 			return rc;
 	}

@@ -202,6 +202,29 @@ with Bundle() as b:
     fd = receive(server)
     check("/dev/pts/0" in read_all(fd), "its terminal arrives")
     os.close(fd)
+# what is typed and not read must not hold up what is printed
+with Bundle() as b:
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(OCI, [OCI, "--root", ROOT, "exec", "-t", b.id, "sh", "-c",
+                       "stty raw -echo; echo go; sleep 0.5; seq 20000; exit 5"])
+    text = read_all(fd, b"go")
+    os.set_blocking(fd, False)
+    typed, end = 0, time.monotonic() + 20 * SCALE
+    while time.monotonic() < end and not text.rstrip().endswith("\n20000"):
+        readable, writable, _ = select.select([fd], [fd] if typed < 200000 else [], [], 1)
+        try:
+            if readable:
+                text += os.read(fd, 65536).decode().replace("\r", "")
+            if writable:
+                typed += os.write(fd, b"x" * 1000)
+        except BlockingIOError:
+            pass
+        except OSError:
+            break
+    check("\n20000" in text, "a payload that does not read its terminal", text[-100:])
+    is_(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5, "ends as it likes")
+    os.close(fd)
 # an image that has a trap for a terminal
 b = Bundle().sh("ls -ld /dev/console; readlink /dev/ptmx")
 b.spec["process"]["terminal"] = True

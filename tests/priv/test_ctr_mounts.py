@@ -163,6 +163,8 @@ b.mount("/t", "tmpfs", "tmpfs", ["tmpcopyup"])
 is_(b.run().out.splitlines(), ["751:0:0 .", "644:3:4 f", "755:0:0 d", "644:0:0 d/g", "f", "f"],
     "tmpcopyup")
 is_(open(b.rootfs + "/t/f").read(), "f\n", "the image stays as it was")
+b.spec["mounts"][-1]["options"] = ["tmpcopyup", "mode=1777"]
+is_(b.run().out.splitlines()[0], "1777:0:0 .", "tmpcopyup with a mode")
 b = Bundle().sh(MOUNTINFO).mount("/m", src, "bind", ["bind"])
 b.mount("/m", "none", "none", ["remount", "ro", "nosuid"])
 check({"ro", "nosuid"} <= set(mounts(b.run().out)["/m"][0]), "remount")

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The payload's process: user, groups, capabilities, no_new_privs, seccomp,
 rlimits, sysctls, cwd, environment, umask; for run and for exec."""
+import array
 import json
 import os
 import resource
 import shutil
+import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ctr_bundle import *
@@ -155,6 +158,60 @@ b.spec["linux"]["seccomp"] = PROFILE
 with b:
     r = b.exec("sh", "-c", "mkdir /tmp/y; " + STATUS)
     is_(status(r.out, "Seccomp"), "2", "exec has the container's seccomp filter")
+
+# ---- a seccomp agent
+def agent_run(start):
+    """Runs @start beside an agent; what the agent was told, and the result."""
+    path = T + "/agent"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(1)
+    server.settimeout(10 * SCALE)
+    told = []
+
+    def serve():
+        conn, _ = server.accept()
+        data, control, _, _ = conn.recvmsg(65536, 1000)
+        fds = array.array("i")
+        fds.frombytes(control[0][2])
+        told.append(json.loads(data))
+        for fd in fds:
+            os.close(fd)  # whoever waits for an answer gets ENOSYS
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    r = start()
+    thread.join()
+    server.close()
+    os.unlink(path)
+    return told, r
+
+
+NOTIFY = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": T + "/agent",
+          "listenerMetadata": "for the agent",
+          "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]}
+b = Bundle().sh("sleep 0.2; mkdir /tmp/x; echo $?; sleep 0.5")
+b.spec["linux"]["seccomp"] = NOTIFY
+told, r = agent_run(b.run)
+is_(r.out, "1\n", "a call that the agent does not answer fails")
+is_([told[0][k] for k in ("fds", "metadata")], [["seccompFd"], "for the agent"],
+    "the agent is told what it is for")
+is_(told[0]["state"]["id"], b.id, "and for which container")
+b.sh("sleep 100")
+agent_run(b.run_detached)
+told, r = agent_run(lambda: b.exec("sh", "-c", "mkdir /tmp/y; echo $?"))
+is_((r.out, told[0]["state"]["id"]), ("1\n", b.id), "an exec has the agent, too")
+b.delete()
+r = b.run()
+check(r.rc and "agent" in r.err, "without an agent the start fails", r)
+
+# ---- personality, scheduling
+b = Bundle().sh("uname -m; cut -d ' ' -f 19,41 /proc/self/stat")
+b.spec["linux"]["personality"] = {"domain": "LINUX32"}
+b.spec["process"]["scheduler"] = {"policy": "SCHED_BATCH", "nice": 7}
+b.spec["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 6}
+out = b.run().out.split()
+check(out[:1] in (["i686"], ["armv8l"]) and out[1:] == ["7", "3"], "personality and scheduler", out)
 
 # ---- rlimits, umask, oom score
 b = Bundle().sh("ulimit -Sn; ulimit -Hn; ulimit -Sc; umask; cat /proc/self/oom_score_adj")
