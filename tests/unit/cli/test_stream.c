@@ -36,7 +36,7 @@ static int captured(int (*fn)(void *arg), void *arg, char *out, char *errs, size
 	(void)close(o[0]);
 	(void)close(e[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WEXITSTATUS(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 static const char frames[] = "\1\0\0\0\0\0\0\5hello\2\0\0\0\0\0\0\3bad\1\0\0\0\0\0\0\0"
@@ -85,6 +85,8 @@ static int pump_echo(void *arg)
 		char buf[4096];
 		ssize_t n;
 		(void)close(sv[0]);
+		(void)close(in[0]);
+		(void)close(in[1]); /* or the input would never end */
 		while ((n = read(sv[1], buf, sizeof(buf))) > 0)
 			if (fd_write_all(sv[1], buf, (size_t)n) < 0)
 				_exit(1);
@@ -103,7 +105,7 @@ static int pump_echo(void *arg)
 	(void)close(in[1]);
 	(void)dup2(in[0], 0);
 	(void)close(in[0]);
-	struct stream s = { .sock = sv[0], .stdin_ = true };
+	struct stream s = { .sock = sv[0], .stdin_ = true, .watch_fd = STREAM_WATCH_NONE };
 	struct err err = ERR_INIT;
 	(void)alarm(30);
 	return stream_pump(&s, &err) == STREAM_EOF ? 0 : 2;
