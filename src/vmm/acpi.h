@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* acpi - the platform's description: RSDP, XSDT, FADT (hardware-reduced), MADT,
+ * DSDT with the serial port, the virtio-mmio windows (LNRO0005), the event device
+ * (power button, VMGenID) (ACPI 6.4). isola-vmm, before the jail. */
+#pragma once
+
+#include "isola/err.h"
+
+#include "memory.h"
+
+struct vm;
+
+/* Writes all tables below 1 MiB for the devices that vm has; @ret_rsdp is the root. */
+int acpi_write(struct vm *vm, gpa_t *ret_rsdp, struct err *err);
+
+/* For devices that want a node of their own in the DSDT (vmgenid, watchdog): appended
+ * by the platform, see acpi_aml.h. */

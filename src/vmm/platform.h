@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* platform - what a PC has beside virtio: serial port 0 (stdin and stdout of the
+ * worker), i8042 reset, ACPI sleep and reset registers, the event device (GED) with
+ * the power button and VMGenID, pvpanic, isa-debug-exit when asked for.
+ *
+ * Register access comes on vCPU threads; each part says what it guards. */
+#pragma once
+
+#include "isola/err.h"
+
+#include "memory.h"
+
+struct vm;
+struct platform;
+
+int platform_new(struct vm *vm, struct platform **ret, struct err *err);
+/* What needs the loop: input of the serial port. Before the jail. */
+int platform_start(struct platform *platform, struct err *err);
+void platform_free(struct platform *platform);
+/* Presses the ACPI power button. Loop thread. */
+void platform_powerdown(struct platform *platform);
+/* Where VMGenID's 16 bytes are; for the DSDT. */
+gpa_t platform_vmgenid(const struct platform *platform);

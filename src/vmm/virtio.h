@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio - what all virtio devices have in common, independent of the transport
+ * (virtio 1.2, 2 and 3).
+ *
+ * Status register:
+ *   reset -> ACKNOWLEDGE -> DRIVER -> FEATURES_OK -> DRIVER_OK --error--> NEEDS_RESET
+ * Bits are only ever added, except by writing 0: reset. Features freeze at
+ * FEATURES_OK, queue registers at DRIVER_OK (CVE-2026-5747), both until reset.
+ *
+ * All callbacks run on the loop's thread; the transport sees to that. */
+#pragma once
+
+#include "isola/err.h"
+
+#include "device.h"
+#include "virtq.h"
+#include "vm.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define VIRTIO_QUEUES_MAX 34
+
+struct virtio;
+struct virtio_transport; /* virtio_mmio.c; later virtio_pci.c */
+
+struct virtio_type {
+	uint32_t id; /* virtio 1.2, 5: device ID */
+	/* DRIVER_OK: features and queues are settled. A failure becomes NEEDS_RESET. */
+	int (*activate)(struct virtio *v, struct err *err);
+	/* Back to the start. When it returns, no request touches guest memory any
+	 * more: under way ones were waited for, or detached. */
+	void (*reset)(struct virtio *v);
+	/* The driver kicked queue @index, or it may have since the last drain. */
+	void (*kick)(struct virtio *v, unsigned int index);
+	/* Device configuration; offset + size are within config_size. Writes may be
+	 * ignored by leaving it NULL. */
+	void (*config_read)(struct virtio *v, uint32_t offset, void *data, uint32_t size);
+	void (*config_write)(struct virtio *v, uint32_t offset, const void *data, uint32_t size);
+};
+
+/* Embedded in each virtio device, as its first member (device is first in here). */
+struct virtio {
+	struct device device;
+	const struct virtio_type *type;
+	uint64_t offered;  /* features; VERSION_1, EVENT_IDX and INDIRECT are added */
+	uint64_t features; /* negotiated */
+	uint8_t status;
+	uint32_t config_size;
+	unsigned int n_queues;
+	struct virtq *queues; /* size_max set before virtio_init() is over */
+	struct virtio_transport *transport;
+	bool active;    /* between activate() and reset() */
+	bool quiescent; /* paused: kicks are kept until virtio_resume() */
+	uint64_t n_kicks, n_interrupts;
+};
+
+/* Sets up @v (zeroed but for device.id) with @n queues of at most @queue_size, gives
+ * it a place on the bus (virtio-mmio) and watches its kicks. */
+int virtio_init(struct virtio *v, struct vm *vm, const struct device_type *device_type,
+		const struct virtio_type *type, unsigned int n, uint16_t queue_size,
+		uint64_t offered, uint32_t config_size, struct err *err);
+/* Closes what virtio_init() made. Resets an active device first. */
+void virtio_fini(struct virtio *v);
+
+static inline bool virtio_has(const struct virtio *v, unsigned int feature_bit)
+{
+	return v->features >> feature_bit & 1;
+}
+
+/* Publishes what was pushed on queue @index and interrupts if the driver wants it. */
+void virtio_publish(struct virtio *v, unsigned int index);
+/* The configuration changed: generation + 1, interrupt. */
+void virtio_config_changed(struct virtio *v);
+/* The driver broke the rules, or the device cannot go on: NEEDS_RESET, no more
+ * queue is served until the reset. The reason goes to vm_warn(). */
+void virtio_fail(struct virtio *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Pause support for device_type.quiesce/resume of devices without own requests in
+ * flight; others call it once they are drained. */
+void virtio_quiesce(struct virtio *v);
+void virtio_resume(struct virtio *v); /* kicks every queue once */
+
+/* Transport side (virtio_mmio.c): on the loop's thread. */
+void virtio_set_status(struct virtio *v, uint8_t status, const struct virtq_config *configs);

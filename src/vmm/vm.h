@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm - one virtual machine: RAM, bus, vCPUs, devices, the loop.
+ *
+ * Threads: the main thread runs the libuv loop and all code of devices; each vCPU
+ * has a thread that runs the guest, reads and writes the bus, and touches a device
+ * only through vm_call(). So devices need no locks. What a transport may do on
+ * the vCPU's thread itself is said there.
+ *
+ * Built in the order of vm_build(), torn down in reverse. isola-vmm. */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/vmm.h"
+
+#include "bus.h"
+#include "machine.h"
+#include "memory.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct vcpu;
+struct device;
+
+/* Places on the bus. */
+#define VM_MMIO_START  0xd0000000ULL /* virtio-mmio windows, 4 KiB each */
+#define VM_MMIO_SIZE   0x1000ULL
+#define VM_GSI_FIRST   5  /* of devices; 0-4 and 9 are the platform's */
+#define VM_GSI_LAST    23 /* pins of the I/O APIC */
+#define VM_DEVICES_MAX 18
+
+enum vm_reason {
+	VM_POWEROFF,
+	VM_DEBUG_EXIT,
+	VM_RESET,
+	VM_PANIC,
+	VM_TRIPLE_FAULT,
+	VM_WATCHDOG,
+	VM_KVM_ERROR,
+	VM_DEVICE_ERROR,
+	VM_QUIT,
+};
+
+struct vm {
+	uv_loop_t loop;
+	const struct machine *machine; /* borrowed: what was asked for */
+	int kvm_fd, vm_fd;
+	struct memory *memory;
+	struct bus *bus;
+	struct vcpu **vcpus;
+	unsigned int n_vcpus;
+	struct device *devices[VM_DEVICES_MAX];
+	unsigned int n_devices;
+	struct platform *platform; /* platform.h: serial, i8042, ACPI devices */
+	struct control *control;   /* control.h; NULL by hand */
+	void *run;                 /* vm.c's own: pause barrier, calls */
+};
+
+/* Ends the VM: stops every vCPU, then the loop. The first reason counts. Any
+ * thread. @code: see VMM_EXIT; -1 = the reason's own. */
+void vm_end(struct vm *vm, enum vm_reason reason, int code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Runs @fn on the loop's thread and waits for its return. From a vCPU's thread; on
+ * the loop's own thread it is a plain call. A vCPU that waits here counts as at
+ * rest for a pause. */
+void vm_call(struct vm *vm, void (*fn)(void *arg), void *arg);
+
+/* A line for the operator, at most VM_WARNS_A_MINUTE: guests can cause them. Any
+ * thread. */
+#define VM_WARNS_A_MINUTE 10
+void vm_warn(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Places for a device's registers: the next MMIO window and GSI. -ENOSPC. */
+int vm_take_window(struct vm *vm, uint64_t *ret_start, uint32_t *ret_gsi, struct err *err);
+
+/* An eventfd whose writes raise @gsi (edge): KVM_IRQFD. Owned by the caller. */
+int vm_irqfd(struct vm *vm, uint32_t gsi, struct err *err);
+/* An eventfd that counts writes of @value (32 bits) to MMIO @addr without an exit:
+ * KVM_IOEVENTFD with datamatch. Owned, non-blocking. */
+int vm_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, struct err *err);
+
+/* Asks for every vCPU to rest; @done on the loop once they do. vCPU threads only
+ * leave KVM_RUN; devices are quiesced by the caller. */
+void vm_pause(struct vm *vm, void (*done)(void *arg), void *arg);
+void vm_resume(struct vm *vm);
+bool vm_is_paused(const struct vm *vm);
