@@ -40,12 +40,13 @@ struct memory_region {
 
 struct memory;
 
+/* -EINVAL names what does not go together; -ENOMEM when there are too few huge pages. */
 int memory_new(const struct memory_args *args, struct memory **ret, struct err *err);
 void memory_free(struct memory *mem);
 
 /* One more region behind the end of RAM, aligned to 2 MiB: a file mapped by the
- * caller (virtio-pmem). @host is taken (munmap at the end). Before
- * memory_give_to_kvm(). */
+ * caller (virtio-pmem), always above 4 GiB. @host is taken on success (munmap at the
+ * end). Whole pages. Before memory_give_to_kvm(). -ENOSPC, -EINVAL, -E2BIG. */
 int memory_add_file(struct memory *mem, uint8_t *host, uint64_t size_bytes, bool readonly,
 		    gpa_t *ret_start, struct err *err);
 
