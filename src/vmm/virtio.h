@@ -24,16 +24,29 @@
 #define VIRTIO_QUEUES_MAX 34
 
 struct virtio;
-struct virtio_transport; /* virtio_mmio.c; later virtio_pci.c */
+
+/* How a device reaches the driver: virtio_mmio.c; later virtio_pci.c. Embedded first
+ * in the transport's own. */
+struct virtio_transport {
+	/* Used buffers of queue @index, or a changed configuration (generation + 1, or
+	 * with NEEDS_RESET only the interrupt). */
+	void (*interrupt)(struct virtio_transport *t, unsigned int index);
+	void (*config_interrupt)(struct virtio_transport *t, bool changed);
+	/* The driver wrote 0 to the status: interrupts and selectors as new. */
+	void (*reset)(struct virtio_transport *t);
+	void (*free)(struct virtio_transport *t);
+};
 
 struct virtio_type {
 	uint32_t id; /* virtio 1.2, 5: device ID */
-	/* DRIVER_OK: features and queues are settled. A failure becomes NEEDS_RESET. */
+	/* DRIVER_OK: features and queues are settled; queues that the driver did not
+	 * set up are not live. A failure leaves nothing behind and becomes NEEDS_RESET. */
 	int (*activate)(struct virtio *v, struct err *err);
 	/* Back to the start. When it returns, no request touches guest memory any
 	 * more: under way ones were waited for, or detached. */
 	void (*reset)(struct virtio *v);
-	/* The driver kicked queue @index, or it may have since the last drain. */
+	/* The driver kicked queue @index (a live one), or it may have since the last
+	 * drain. */
 	void (*kick)(struct virtio *v, unsigned int index);
 	/* Device configuration; offset + size are within config_size. Writes may be
 	 * ignored by leaving it NULL. */
@@ -50,7 +63,7 @@ struct virtio {
 	uint8_t status;
 	uint32_t config_size;
 	unsigned int n_queues;
-	struct virtq *queues; /* size_max set before virtio_init() is over */
+	struct virtq *queues; /* size_max is settled when virtio_init() is over */
 	struct virtio_transport *transport;
 	bool active;    /* between activate() and reset() */
 	bool quiescent; /* paused: kicks are kept until virtio_resume() */
@@ -84,4 +97,15 @@ void virtio_quiesce(struct virtio *v);
 void virtio_resume(struct virtio *v); /* kicks every queue once */
 
 /* Transport side (virtio_mmio.c): on the loop's thread. */
+/* Word @select (0 or 1) of the driver's features; ignored from FEATURES_OK on. */
+void virtio_set_features(struct virtio *v, uint32_t select, uint32_t value);
+/* What the driver wrote to the status register. @configs: one per queue, read only
+ * when it sets DRIVER_OK. */
 void virtio_set_status(struct virtio *v, uint8_t status, const struct virtq_config *configs);
+/* The driver may still change queue registers. */
+bool virtio_queues_open(const struct virtio *v);
+/* A kick of queue @index arrived; passes it on unless it is to be kept or dropped. */
+void virtio_kicked(struct virtio *v, unsigned int index);
+/* The configuration space, clipped to its size; reads of what is behind it are 0. */
+void virtio_config_read(struct virtio *v, uint64_t offset, void *data, uint32_t size);
+void virtio_config_write(struct virtio *v, uint64_t offset, const void *data, uint32_t size);

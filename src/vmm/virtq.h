@@ -3,9 +3,10 @@
  *
  * Everything in the rings is written by the guest, also while we look: each field
  * is read once (16-bit ring indices atomically), descriptors are copied, then
- * judged, then used. Bounds: chains are at most as long as the queue, an avail
- * index may not run more than the queue size ahead. Whatever breaks the rules is
- * -EPROTO, and the device then needs a reset (virtio_fail()).
+ * judged, then used. Bounds: chains are at most as long as the queue (an indirect
+ * table as the device's maximum), an avail index may not run more than the queue
+ * size ahead, no more chains are out than the queue has entries. Whatever breaks
+ * the rules is -EPROTO, and the device then needs a reset (virtio_fail()).
  *
  * EVENT_IDX (2.7.10) and INDIRECT_DESC (2.7.5.3) as negotiated. Loop thread. */
 #pragma once
@@ -18,7 +19,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define VIRTQ_SIZE_MAX 1024
+#define VIRTQ_SIZE_MAX  1024
+#define VIRTQ_DRAIN_MAX 2048
 
 /* What the driver set, frozen at DRIVER_OK. */
 struct virtq_config {
@@ -33,6 +35,7 @@ struct virtq {
 	struct span desc, avail, used; /* checked once, at virtq_start() */
 	uint16_t next_avail, next_used;
 	uint16_t used_published; /* next_used at the last virtq_publish() */
+	uint16_t in_flight;      /* popped and not pushed: never more than size */
 	bool event_idx, indirect;
 	bool live;
 };
@@ -58,7 +61,8 @@ static inline void virtq_chain_init(struct virtq_chain *chain, struct iovec *iov
 	*chain = (struct virtq_chain){ .iov = iov, .iov_max = max };
 }
 
-/* Pops the next request. The iovecs borrow guest memory until virtq_push(); they
+/* Pops the next request. A drain loop bounds itself, as the guest can refill while
+ * we pop: after VIRTQ_DRAIN_MAX chains let the loop go round. The iovecs borrow guest memory until virtq_push(); they
  * are for system calls (readv, io_uring) and chain_read()/chain_write() only.
  * Returns 1 with a chain, 0 when the ring is empty, -EPROTO. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
