@@ -7,7 +7,9 @@
 #include "isola/err.h"
 
 #include <json-c/json.h>
+#include <stdint.h>
 
+struct machine;
 struct vm;
 struct cpu_plan;
 
@@ -15,6 +17,10 @@ struct cpu_plan;
  * and removes what a probe shows broken, with a warning that says why. */
 int cpu_plan_new(struct vm *vm, struct cpu_plan **ret, struct err *err);
 void cpu_plan_free(struct cpu_plan *plan);
+/* The APIC id of vCPU @index, which is also its id for KVM_CREATE_VCPU: threads, cores
+ * and sockets have whole bit fields, so ids have gaps where counts are no powers
+ * of two. */
+uint32_t cpu_apic_id(const struct machine *machine, unsigned int index);
 /* Checks a template's form without a VM; names the field. */
 int cpu_template_check(json_object *tpl, struct err *err);
 /* KVM_SET_CPUID2, MSRs, LAPIC lines, MP state of vCPU @index. */

@@ -11,7 +11,7 @@
 struct vm;
 struct vcpu;
 
-/* Creates the KVM vCPU; no thread yet. @index is its APIC id. */
+/* Creates the KVM vCPU with the id cpu_apic_id(@index); no thread yet. */
 int vcpu_new(struct vm *vm, unsigned int index, struct vcpu **ret, struct err *err);
 int vcpu_fd(const struct vcpu *vcpu);
 /* Starts the thread: it installs its seccomp filter and waits for vm_resume(). */

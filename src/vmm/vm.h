@@ -53,6 +53,11 @@ struct vm {
 	unsigned int n_vcpus;
 	struct device *devices[VM_DEVICES_MAX];
 	unsigned int n_devices;
+	struct vm_window {
+		uint64_t start;
+		uint32_t gsi;
+	} windows[VM_DEVICES_MAX]; /* taken by devices, in order; the DSDT names them */
+	unsigned int n_windows;
 	struct platform *platform; /* platform.h: serial, i8042, ACPI devices */
 	struct control *control;   /* control.h; NULL by hand */
 	void *run;                 /* vm.c's own: pause barrier, calls */
