@@ -10,8 +10,19 @@
 
 #include "memory.h"
 
+#include <json-c/json.h>
+
+/* Where PC software expects them. */
+#define PLATFORM_SERIAL_PORT  0x3f8
+#define PLATFORM_SERIAL_GSI   4
+#define PLATFORM_PVPANIC_PORT 0x505
+#define PLATFORM_DEBUG_PORT   0xf4
+
 struct vm;
 struct platform;
+
+/* Checks the machine file's "serial" and "watchdog" (either may be NULL). */
+int platform_check(json_object *serial, json_object *watchdog, struct err *err);
 
 int platform_new(struct vm *vm, struct platform **ret, struct err *err);
 /* What needs the loop: input of the serial port. Before the jail. */
