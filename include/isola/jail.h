@@ -20,6 +20,10 @@
  * working folder is "/" then. Needs CAP_SYS_ADMIN. */
 int jail_root(const char *dir, bool no_network, struct err *err);
 
+/* The same with an empty, read-only "/", and the namespaces in @flags (CLONE_NEW*)
+ * beside. Nothing on the host can be named afterwards. */
+int jail_empty_root(int flags, struct err *err);
+
 /* Keeps only the capabilities in the bit set @keep: permitted and effective;
  * inheritable and ambient are emptied; the bounding set too shrinks while
  * CAP_SETPCAP is there to do it. One that is not held is no error. */

@@ -57,6 +57,37 @@ int jail_root(const char *dir, bool no_network, struct err *err)
 	return rc < 0 ? err_rc(err, rc, "cannot make %s the root", dir) : 0;
 }
 
+/* A mount of nothing, which nobody else can see. */
+static int mount_nothing(struct err *err)
+{
+	cleanup_fd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_sys(err, "cannot make an empty file system");
+	int mnt = fsmount(fs, FSMOUNT_CLOEXEC,
+			  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID |
+				  MOUNT_ATTR_NOEXEC);
+	return mnt < 0 ? err_sys(err, "cannot mount an empty file system") : mnt;
+}
+
+int jail_empty_root(int flags, struct err *err)
+{
+	if (unshare(CLONE_NEWNS | flags) < 0)
+		return err_sys(err, "cannot make namespaces");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(err, "cannot make mounts private");
+	cleanup_fd int mnt = mount_nothing(err);
+	if (mnt < 0)
+		return mnt;
+	if (move_mount(mnt, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(mnt) < 0)
+		return err_sys(err, "cannot mount an empty root");
+	int rc = swap_root();
+	if (rc == 0 && chdir("/") < 0)
+		rc = -errno;
+	return rc < 0 ? err_rc(err, rc, "cannot empty the root") : 0;
+}
+
 /* ---- capabilities ---- */
 
 static bool holds(const struct __user_cap_data_struct data[2], int cap)

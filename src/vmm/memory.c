@@ -45,7 +45,7 @@ static gpa_t region_end(const struct memory_region *r)
 
 /* ---- building ---- */
 
-static int check_args(const struct memory_args *a, struct err *err)
+int memory_check(const struct memory_args *a, struct err *err)
 {
 	if (a->page_bytes != SMALL_PAGE && a->page_bytes != BIG_PAGE && a->page_bytes != HUGE_PAGE)
 		return err_set(err, EINVAL, "there are no pages of %zu bytes", a->page_bytes);
@@ -200,7 +200,7 @@ static void add_ram(struct memory *mem)
 
 int memory_new(const struct memory_args *args, struct memory **ret, struct err *err)
 {
-	int rc = check_args(args, err);
+	int rc = memory_check(args, err);
 	if (rc < 0)
 		return rc;
 	struct memory *mem = calloc(1, sizeof(*mem));

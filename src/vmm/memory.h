@@ -40,7 +40,9 @@ struct memory_region {
 
 struct memory;
 
-/* -EINVAL names what does not go together; -ENOMEM when there are too few huge pages. */
+/* -EINVAL with what is out of range, or does not go together. */
+int memory_check(const struct memory_args *args, struct err *err);
+/* -EINVAL as memory_check() does; -ENOMEM also when there are too few huge pages. */
 int memory_new(const struct memory_args *args, struct memory **ret, struct err *err);
 void memory_free(struct memory *mem);
 

@@ -5,6 +5,7 @@
 
 #include "isola/err.h"
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,10 +19,14 @@ int vcpu_fd(const struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu, struct err *err);
 /* Gets it out of KVM_RUN (signal + immediate_exit). Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
+/* Waits for its thread; one that never started is fine. */
 void vcpu_join(struct vcpu *vcpu);
+/* Where it may run: host CPU numbers, at least one. Loop thread, or before the start. */
+int vcpu_pin(struct vcpu *vcpu, json_object *cpus, struct err *err);
 void vcpu_free(struct vcpu *vcpu);
 
 struct vcpu_stats {
 	uint64_t exits, pio, mmio, hlt, interrupted, other;
 };
+/* Any thread; each number by itself is right. */
 void vcpu_stats(const struct vcpu *vcpu, struct vcpu_stats *ret);

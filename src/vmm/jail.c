@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* jail - see jail.h. isola-vmm; the steps are those of src/host/jail.c.
+ *
+ * What the guest could reach if it broke the worker: the descriptors that were handed
+ * to it, the calls below on them, and nothing else. There is no file system, no other
+ * process, no network in its namespaces, and no right to make or leave any. */
+#include "jail.h"
+
+#include "isola/jail.h"
+
+#include "isola/caps.h"
+#include "isola/fd.h"
+
+#include "filter.h"
+#include "machine.h"
+
+#include <asm/termbits.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <asm/ioctls.h>
+
+#define NOBODY 65534
+
+/* ---- namespaces and root ---- */
+
+/* Whether our namespace of this kind is the host's first one, too. */
+static bool is_hosts(const char *kind)
+{
+	char ours[64], first[64];
+	struct stat a, b;
+	(void)snprintf(ours, sizeof(ours), "/proc/self/ns/%s", kind);
+	(void)snprintf(first, sizeof(first), "/proc/1/ns/%s", kind);
+	return stat(ours, &a) < 0 || stat(first, &b) < 0 ||
+	       (a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+}
+
+/* Those that the keeper has not made already. The mount namespace is always ours:
+ * it is the one that we are about to empty. */
+static int missing_namespaces(void)
+{
+	static const struct {
+		const char *name;
+		int flag;
+	} rows[] = {
+		{ "net", CLONE_NEWNET },
+		{ "ipc", CLONE_NEWIPC },
+		{ "uts", CLONE_NEWUTS },
+		{ "cgroup", CLONE_NEWCGROUP },
+	};
+	int flags = 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (is_hosts(rows[i].name))
+			flags |= rows[i].flag;
+	return flags;
+}
+
+/* A user without rights has them in a user namespace of his own. */
+static int enter_user_namespace(struct err *err)
+{
+	char map[64];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	if (unshare(CLONE_NEWUSER) < 0)
+		return err_sys(err, "cannot make a user namespace");
+	(void)fd_write_file(AT_FDCWD, "/proc/self/setgroups", "deny");
+	(void)snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+	int rc = fd_write_file(AT_FDCWD, "/proc/self/uid_map", map);
+	(void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	if (rc == 0)
+		rc = fd_write_file(AT_FDCWD, "/proc/self/gid_map", map);
+	return rc < 0 ? err_rc(err, rc, "cannot map us into the user namespace") : 0;
+}
+
+/* ---- identity ---- */
+
+/* While we still may; without the bounding set nothing can come back by exec. */
+static int drop_bounding(struct err *err)
+{
+	for (int cap = 0; cap <= caps_last(); cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+			return err_sys(err, "cannot drop a capability");
+	return 0;
+}
+
+static int become(uid_t uid, gid_t gid, struct err *err)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return err_sys(err, "cannot become user %u, group %u", uid, gid);
+	return 0;
+}
+
+static int lower_limits(struct err *err)
+{
+	static const struct jail_limit rows[] = {
+		{ RLIMIT_CORE, 0 },      /* a core would hold the guest's secrets */
+		{ RLIMIT_NOFILE, 8192 }, /* a flood of vsock connections ends here */
+		{ RLIMIT_MSGQUEUE, 0 },
+		{ RLIMIT_SIGPENDING, 1024 },
+	};
+	return jail_limits(rows, sizeof(rows) / sizeof(rows[0]), err);
+}
+
+int jail_enter(const struct machine *machine, bool keeper, struct err *err)
+{
+	bool root = geteuid() == 0;
+	int rc = lower_limits(err);
+	if (rc == 0 && !root)
+		rc = enter_user_namespace(err);
+	if (rc == 0)
+		rc = jail_empty_root(missing_namespaces(), err);
+	if (rc == 0)
+		rc = drop_bounding(err);
+	if (rc == 0 && root)
+		rc = become(machine->jail ? machine->uid : NOBODY,
+			    machine->jail ? machine->gid : NOBODY, err);
+	if (rc == 0)
+		rc = jail_caps(0, err);
+	if (rc < 0)
+		return rc;
+	/* A change of user clears it, so it comes behind. */
+	if (keeper && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_sys(err, "cannot end with the keeper");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, "cannot set no_new_privs");
+	return 0;
+}
+
+/* ---- system calls ---- */
+
+#define ANY(name, why)                                                                             \
+	{                                                                                          \
+		SYS_##name, FILTER_ANY, 0, 0, why                                                  \
+	}
+#define IS(name, arg, value, why)                                                                  \
+	{                                                                                          \
+		SYS_##name, FILTER_IS, arg, (uint32_t)(value), why                                 \
+	}
+#define LACKS(name, arg, value, why)                                                               \
+	{                                                                                          \
+		SYS_##name, FILTER_LACKS, arg, (uint32_t)(value), why                              \
+	}
+#define IOCTL(request, why) IS(ioctl, 1, request, why)
+
+/* clang-format off */
+
+/* What each thread does often comes first. Rows of one call stand together. */
+static const struct filter_row vcpu_rows[] = {
+	IOCTL(KVM_RUN,			"the guest"),
+	IOCTL(KVM_GET_REGS,		"the place of an error, for its text"),
+	IOCTL(KVM_KVMCLOCK_CTRL,	"tells the guest that it was paused"),
+	ANY(write,			"eventfds: kicks, interrupts, the loop; serial output"),
+	ANY(futex,			"locks, calls to the loop, the pause barrier"),
+	ANY(rt_sigreturn,		"the kick's handler"),
+	ANY(rt_sigprocmask,		"the end of the thread"),
+	ANY(getpid,			"for tgkill"),
+	ANY(gettid,			"for tgkill"),
+	ANY(tgkill,			"kicks of the other vCPUs when one ends the VM; abort()"),
+	ANY(restart_syscall,		"after SIGSTOP and SIGCONT"),
+	ANY(clock_gettime,		"where the vDSO cannot"),
+	IS(madvise, 2, MADV_DONTNEED,	"the stack at the end of the thread; free()"),
+	LACKS(mmap, 2, PROT_EXEC,	"malloc()"),
+	LACKS(mprotect, 2, PROT_EXEC,	"malloc()"),
+	ANY(munmap,			"free()"),
+	ANY(brk,			"malloc()"),
+	ANY(exit,			"the end of the thread"),
+	ANY(exit_group,			"abort()"),
+};
+
+static const struct filter_row loop_rows[] = {
+	ANY(epoll_wait,			"libuv"),
+	ANY(epoll_pwait,		"libuv"),
+	ANY(epoll_ctl,			"libuv"),
+	ANY(read,			"eventfds, serial input, tap, sockets, ptys"),
+	ANY(write,			"eventfds, serial output, tap, sockets, ptys"),
+	ANY(readv,			"tap, sockets, consoles"),
+	ANY(writev,			"tap, sockets, consoles"),
+	ANY(io_uring_enter,		"disks"),
+	ANY(preadv,			"disks without io_uring"),
+	ANY(pwritev,			"disks without io_uring"),
+	ANY(preadv2,			"disks without io_uring"),
+	ANY(pwritev2,			"disks without io_uring"),
+	ANY(pread64,			"disks without io_uring"),
+	ANY(pwrite64,			"disks without io_uring"),
+	ANY(fsync,			"flush of a disk"),
+	ANY(fdatasync,			"flush of a disk"),
+	ANY(sync_file_range,		"flush of a disk"),
+	ANY(msync,			"flush of a pmem file"),
+	ANY(fallocate,			"discard and zeroes on a disk; memfd pages given back"),
+	ANY(lseek,			"the size of a disk that was resized"),
+	ANY(fstat,			"the size of a disk that was resized"),
+	IS(newfstatat, 3, 0x1000 /* AT_EMPTY_PATH */, "fstat() of newer libcs"),
+	IOCTL(FIONBIO,			"libuv: non-blocking streams"),
+	IOCTL(FIONREAD,			"bytes that wait on a tap or pty"),
+	IOCTL(TIOCSWINSZ,		"console resize, by the keeper"),
+	IOCTL(TIOCGWINSZ,		"console size, by hand"),
+	IOCTL(TCGETS,			"isatty(), terminal by hand"),
+	IOCTL(TCSETS,			"terminal given back at the end, by hand"),
+	IOCTL(TCSETSW,			"terminal given back at the end, by hand"),
+	IOCTL(TCSETSF,			"terminal given back at the end, by hand"),
+	IOCTL(BLKGETSIZE64,		"the size of a disk that was resized"),
+	IOCTL(BLKDISCARD,		"discard on a block device"),
+	IOCTL(BLKZEROOUT,		"zeroes on a block device"),
+	IOCTL(TUNSETOFFLOAD,		"net: what the driver negotiated"),
+	IOCTL(TUNSETQUEUE,		"net: queue pairs the driver uses"),
+	IOCTL(TUNSETVNETHDRSZ,		"net: header size"),
+	IOCTL(KVM_NMI,			"nmi, asked for by the keeper"),
+	IOCTL(KVM_IRQ_LINE,		"lines of platform devices"),
+	ANY(sendmsg,			"the keeper, vhost-user, vsock"),
+	ANY(recvmsg,			"the keeper, vhost-user, vsock"),
+	ANY(sendto,			"send() on sockets"),
+	ANY(recvfrom,			"recv() on sockets"),
+	ANY(accept4,			"vsock: connections from the host"),
+	ANY(shutdown,			"vsock: half-closed streams"),
+	IS(getsockopt, 2, 4 /* SO_ERROR */, "sockets that failed"),
+	ANY(close,			"sockets and eventfds that are done with"),
+	IS(fcntl, 1, F_GETFL,		"non-blocking descriptors that came in"),
+	IS(fcntl, 1, F_SETFL,		"non-blocking descriptors that came in"),
+	IS(fcntl, 1, F_GETFD,		"close-on-exec"),
+	IS(fcntl, 1, F_SETFD,		"close-on-exec"),
+	ANY(eventfd2,			"queues of vhost-user"),
+	ANY(timerfd_settime,		"rate limits"),
+	ANY(poll,			"the last message, when the keeper is slow"),
+	ANY(ppoll,			"the last message, when the keeper is slow"),
+	ANY(futex,			"locks, vCPUs that wait"),
+	IS(madvise, 2, MADV_DONTNEED,	"pages given back: balloon, free()"),
+	LACKS(mmap, 2, PROT_EXEC,	"malloc()"),
+	LACKS(mprotect, 2, PROT_EXEC,	"malloc()"),
+	LACKS(mremap, 3, MREMAP_FIXED,	"realloc()"),
+	ANY(munmap,			"free(), the end"),
+	ANY(brk,			"malloc()"),
+	ANY(getrandom,			"rng; malloc()"),
+	ANY(clock_gettime,		"where the vDSO cannot"),
+	ANY(getpid,			"for tgkill"),
+	ANY(gettid,			"for tgkill"),
+	ANY(tgkill,			"kicks of vCPUs; abort()"),
+	ANY(sched_setaffinity,		"pin, asked for by the keeper"),
+	ANY(rt_sigaction,		"libuv: signals by hand"),
+	ANY(rt_sigprocmask,		"libuv, abort()"),
+	ANY(rt_sigreturn,		"signals by hand"),
+	ANY(restart_syscall,		"after SIGSTOP and SIGCONT"),
+	ANY(exit,			"the end"),
+	ANY(exit_group,			"the end"),
+};
+
+/* clang-format on */
+
+int jail_filter(enum jail_thread thread, const char *mode, struct err *err)
+{
+	static const struct {
+		const struct filter_row *rows;
+		size_t n;
+	} tables[] = {
+		[JAIL_LOOP] = { loop_rows, sizeof(loop_rows) / sizeof(loop_rows[0]) },
+		[JAIL_VCPU] = { vcpu_rows, sizeof(vcpu_rows) / sizeof(vcpu_rows[0]) },
+	};
+	if (!strcmp(mode, "off"))
+		return 0;
+	return filter_install(tables[thread].rows, tables[thread].n,
+			      strcmp(mode, "log") ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_LOG,
+			      err);
+}
