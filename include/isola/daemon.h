@@ -26,9 +26,10 @@ uv_loop_t *isolad_loop(struct isolad *d);
 
 /* ---- registry (registry.c) ---- */
 
-/* By full name ("/name" too), full id, or unique id prefix. NULL with ENOENT
- * ("No such container: x") or EINVAL when the prefix is ambiguous. Borrowed. */
-struct instance *registry_find(struct isolad *d, const char *ref, struct err *err);
+/* Of one kind, by full name ("/name" too), full id, or unique id prefix. NULL with
+ * ENOENT ("No such container: x") or EINVAL when the prefix is ambiguous. Borrowed. */
+struct instance *registry_find(struct isolad *d, enum instance_kind kind, const char *ref,
+			       struct err *err);
 struct list *registry_list(struct isolad *d); /* of struct instance.node */
 
 /* ---- life of an instance (life.c, create.c) ---- */
@@ -51,6 +52,19 @@ void instance_rename(struct instance *inst, const char *name, op_done_fn *done, 
 /* @body: Docker's ContainerUpdateRequest. Result: {"Warnings"}. */
 void instance_update(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
 void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg);
+
+/* ---- VMs (vm.c, create_vm.c): all that is said of instances, and ---- */
+
+/* @body: VmConfig of docs/openapi.json; else as instance_create(). */
+void vm_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done, void *arg);
+enum vm_button { VM_RESET, VM_POWERDOWN, VM_NMI };
+/* Running ones only, else EBUSY. */
+void vm_press(struct instance *inst, enum vm_button button, op_done_fn *done, void *arg);
+/* @console: the id of a virtio console. ENOENT when there is none. */
+void vm_resize_console(struct instance *inst, const char *console, int h, int w, op_done_fn *done,
+		       void *arg);
+/* Result: what the worker counts ("stats" of isola/vmm.h). */
+void vm_counters(struct instance *inst, op_done_fn *done, void *arg);
 
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
 /* Result: {"StatusCode", "Error"?: {"Message"}}. Returns a handle for
@@ -116,7 +130,8 @@ json_object *view_summary(struct instance *inst); /* an element of /containers/j
  * malformed filter, naming it; 1 match, 0 no match. */
 int view_matches(struct instance *inst, json_object *filters, struct err *err);
 /* The same errors without an instance: asked once, also when the list is empty. */
-int view_filters_check(struct isolad *d, json_object *filters, struct err *err);
+int view_filters_check(struct isolad *d, enum instance_kind kind, json_object *filters,
+		       struct err *err);
 /* {"SizeRw","SizeRootFs"}; walks the disk in a worker thread. */
 void view_size(struct instance *inst, op_done_fn *done, void *arg);
 /* One Docker stats sample; @prev (may be NULL) fills precpu_stats. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* instance - one container (later: or microVM) that isolad manages.
+/* instance - one container or VM that isolad manages.
  *
  * State machine (src/daemon/state.c holds it as a table):
  *
@@ -32,6 +32,12 @@ struct link; /* connection to a keeper, src/daemon/link.c */
 
 enum instance_kind { INSTANCE_CONTAINER, INSTANCE_VM };
 
+/* "container", "VM": for sentences. */
+static inline const char *instance_noun(enum instance_kind kind)
+{
+	return kind == INSTANCE_VM ? "VM" : "container";
+}
+
 enum instance_state {
 	INSTANCE_CREATED,
 	INSTANCE_STARTING,
@@ -55,13 +61,16 @@ struct instance {
 
 	/* What was asked for, normalised by create.c: Docker's ContainerConfig
 	 * with the image's defaults merged in, and its HostConfig with every
-	 * default explicit. Both are what inspect shows. */
+	 * default explicit. Both are what inspect shows. A VM's are one object, its
+	 * VmConfig (docs/openapi.json), twice. */
 	json_object *config;
 	json_object *host_config;
 	json_object *networking; /* NetworkingConfig, or NULL */
-	json_object *image;      /* IMAGE_RECORD at creation (image.h), owned */
-	char *image_ref;         /* as the user typed it; shown by ps */
-	uint32_t userns_base;    /* first host id of its 65536; 0 = host's user namespace */
+	json_object *image;      /* IMAGE_RECORD at creation (image.h), owned; a VM: NULL */
+	char *image_ref;         /* as the user typed it; shown by ps; a VM: NULL */
+	/* First host id of its 65536; 0 = host's user namespace. A VM's worker has
+	 * the first one. */
+	uint32_t userns_base;
 	bool auto_remove;        /* --rm: kept in the run folder only, gone after a reboot */
 
 	int64_t created_ns, started_ns, finished_ns;
@@ -69,6 +78,8 @@ struct instance {
 	int exit_code;
 	bool oom_killed;
 	char *error; /* last start failure, or NULL */
+	char *reason, *reason_text; /* why a VM ended (isola/vmm.h), or NULL */
+	unsigned int resets;        /* of this run of a VM */
 	unsigned int restart_count;
 	bool manually_stopped; /* stop/kill by a user: unless-stopped and back-off care */
 

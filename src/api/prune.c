@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prune - removes all stopped containers that fit, one after the other, and
+/* prune - removes all stopped containers (or VMs) that fit, one after the other, and
  * says what that freed. Docker Engine API 1.47, "Delete stopped containers".
  * isolad, loop thread. */
 #include "routes.h"
@@ -97,7 +97,7 @@ static int choose(struct exchange *x, json_object *filters, json_object *ids, st
 		struct instance *inst = container_of(node, struct instance, node);
 		if (rc < 0)
 			break;
-		if (!is_stopped(inst))
+		if (inst->kind != route_kind(x) || !is_stopped(inst))
 			continue;
 		rc = fits(inst, filters, err);
 		if (rc > 0)
@@ -130,7 +130,8 @@ static void on_size(void *arg, const struct err *err, json_object *result)
 	struct exchange *x = arg;
 	struct prune *p = x->user;
 	p->this_bytes = err ? 0 : json_i64_or(result, "SizeRw", 0);
-	struct instance *inst = registry_find(x->isolad, json_item_str(p->ids, p->at), NULL);
+	struct instance *inst =
+		registry_find(x->isolad, route_kind(x), json_item_str(p->ids, p->at), NULL);
 	/* It may have been started meanwhile: removal without force refuses. */
 	if (inst && is_stopped(inst)) {
 		instance_remove(inst, false, false, on_removed, exchange_ref(x));
@@ -146,15 +147,21 @@ static void prune_next(struct exchange *x)
 	struct prune *p = x->user;
 	for (; p->at < json_len(p->ids); p->at++) {
 		struct instance *inst =
-			registry_find(x->isolad, json_item_str(p->ids, p->at), NULL);
-		if (inst) {
+			registry_find(x->isolad, route_kind(x), json_item_str(p->ids, p->at), NULL);
+		/* A VM's disks are the user's own, wherever they are. */
+		if (inst && inst->kind == INSTANCE_VM && is_stopped(inst))
+			instance_remove(inst, false, false, on_removed, exchange_ref(x));
+		else if (inst && inst->kind == INSTANCE_CONTAINER)
 			view_size(inst, on_size, exchange_ref(x));
-			return;
-		}
+		else
+			continue;
+		return;
 	}
+	bool is_vm = route_kind(x) == INSTANCE_VM;
 	json_object *o = json_object_new_object();
 	if (o) {
-		json_add(o, "ContainersDeleted", json_object_get(p->deleted));
+		json_add(o, is_vm ? "VmsDeleted" : "ContainersDeleted",
+			 json_object_get(p->deleted));
 		json_add_i64(o, "SpaceReclaimed", p->bytes);
 	}
 	reply_json(x, 200, o);

@@ -70,8 +70,18 @@ void networks_inspect(struct exchange *x);
 void volumes_list(struct exchange *x);
 void volumes_inspect(struct exchange *x);
 
+/* routes_vms.c */
+void vms_create(struct exchange *x);
+void vms_reset(struct exchange *x);
+void vms_powerdown(struct exchange *x);
+void vms_nmi(struct exchange *x);
+void vms_resize(struct exchange *x);
+
 /* ---- shared by handlers ---- */
 
-/* The container that the path names; answers 404 or 400 and gives NULL when
- * there is none. */
+/* What the path is about: "/vms/..." or anything else. */
+enum instance_kind route_kind(const struct exchange *x);
+
+/* The container or VM that the path names; answers 404 or 400 and gives NULL when
+ * there is none of that kind. */
 struct instance *route_instance(struct exchange *x);

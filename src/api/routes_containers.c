@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routes_containers - list, create, inspect, change and remove containers.
- * Docker Engine API 1.47, "Containers". isolad, loop thread. */
+ * Docker Engine API 1.47, "Containers". The rows of VMs name the same handlers,
+ * here and in the other files, wherever both kinds behave alike: each sees only
+ * instances of the kind its path is of. isolad, loop thread. */
+#include "router.h"
 #include "routes.h"
 
 #include "isola/fd.h"
@@ -9,10 +12,15 @@
 #include <errno.h>
 #include <string.h>
 
+enum instance_kind route_kind(const struct exchange *x)
+{
+	return strncmp(x->route->pattern, "/vms/", 5) ? INSTANCE_CONTAINER : INSTANCE_VM;
+}
+
 struct instance *route_instance(struct exchange *x)
 {
 	struct err err = ERR_INIT;
-	struct instance *inst = registry_find(x->isolad, x->param[0], &err);
+	struct instance *inst = registry_find(x->isolad, route_kind(x), x->param[0], &err);
 	if (!inst)
 		reply_err(x, &err);
 	return inst;
@@ -56,7 +64,8 @@ static void size_next(struct exchange *x)
 	struct sizing *s = x->user;
 	while (x->conn && s->at < json_len(s->list)) {
 		json_object *row = json_object_array_get_idx(s->list, s->at);
-		struct instance *inst = registry_find(x->isolad, json_str_or(row, "Id", ""), NULL);
+		struct instance *inst =
+			registry_find(x->isolad, route_kind(x), json_str_or(row, "Id", ""), NULL);
 		if (inst) {
 			view_size(inst, on_size, exchange_ref(x));
 			return;
@@ -83,7 +92,8 @@ static json_object *make_list(struct exchange *x, bool all, int64_t limit, json_
 	}
 	for (struct list *node = instances->prev; node != instances; node = node->prev) {
 		struct instance *inst = container_of(node, struct instance, node);
-		if (!is_listed(inst, all) || (limit > 0 && json_len(list) >= (size_t)limit))
+		if (inst->kind != route_kind(x) || !is_listed(inst, all) ||
+		    (limit > 0 && json_len(list) >= (size_t)limit))
 			continue;
 		int fits = view_matches(inst, filters, err);
 		if (fits < 0)
@@ -101,7 +111,7 @@ void containers_list(struct exchange *x)
 	int64_t limit;
 	if (request_filters(x, &filters, &err) < 0 ||
 	    request_i64(x, "limit", -1, INT32_MAX, 0, &limit, &err) < 0 ||
-	    view_filters_check(x->isolad, filters, &err) < 0) {
+	    view_filters_check(x->isolad, route_kind(x), filters, &err) < 0) {
 		reply_err(x, &err);
 		return;
 	}
@@ -112,7 +122,9 @@ void containers_list(struct exchange *x)
 		reply_err(x, &err);
 		return;
 	}
-	struct sizing *s = request_bool(x, "size", false) ? calloc(1, sizeof(*s)) : NULL;
+	struct sizing *s = route_kind(x) == INSTANCE_CONTAINER && request_bool(x, "size", false)
+				   ? calloc(1, sizeof(*s))
+				   : NULL;
 	if (!s) {
 		reply_json(x, 200, list);
 		return;
@@ -191,7 +203,7 @@ void containers_inspect(struct exchange *x)
 	struct instance *inst = route_instance(x);
 	if (!inst)
 		return;
-	if (request_bool(x, "size", false))
+	if (inst->kind == INSTANCE_CONTAINER && request_bool(x, "size", false))
 		view_size(inst, on_inspect_size, exchange_ref(x));
 	else
 		reply_json(x, 200, view_inspect(inst));

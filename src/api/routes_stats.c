@@ -17,7 +17,10 @@
 struct stats {
 	char id[ID_SIZE];
 	bool stream;
-	json_object *prev; /* the last sample, or NULL */
+	json_object *prev;     /* the last sample, or NULL */
+	json_object *counters; /* of a VM's worker, for the next sample */
+	bool asking;           /* they are on their way */
+	bool begun;
 	struct exchange_timer *timer;
 };
 
@@ -25,6 +28,7 @@ static void free_stats(void *user)
 {
 	struct stats *s = user;
 	json_object_put(s->prev);
+	json_object_put(s->counters);
 	free(s);
 }
 
@@ -39,22 +43,38 @@ static void stop(struct exchange *x)
 static json_object *sample(struct exchange *x, struct err *err)
 {
 	struct stats *s = x->user;
-	struct instance *inst = registry_find(x->isolad, s->id, err);
+	struct instance *inst = registry_find(x->isolad, route_kind(x), s->id, err);
 	json_object *o = inst ? stats_sample(inst, s->prev, err) : NULL;
 	if (!o)
 		return NULL;
+	if (route_kind(x) == INSTANCE_VM)
+		json_add(o, "vm", take_ptr(s->counters));
 	json_object_put(s->prev);
 	s->prev = json_object_get(o);
 	return o;
 }
 
-static void on_tick(struct exchange *x)
+static void on_counters(void *arg, const struct err *err, json_object *result);
+
+/* Who wants a sample of a VM waits for its worker; one of a container comes at once. */
+static void ask(struct exchange *x, void (*then)(struct exchange *x))
+{
+	struct stats *s = x->user;
+	struct instance *inst = registry_find(x->isolad, route_kind(x), s->id, NULL);
+	if (s->asking)
+		return;
+	if (!inst || inst->kind != INSTANCE_VM || !instance_is_running(inst)) {
+		then(x);
+		return;
+	}
+	s->asking = true;
+	vm_counters(inst, on_counters, exchange_ref(x));
+}
+
+static void on_asked(struct exchange *x)
 {
 	struct err err = ERR_INIT;
 	struct stats *s = x->user;
-	/* A reader that lags misses samples instead of piling them up. */
-	if (s->stream && conn_queued(x->conn) > 0)
-		return;
 	cleanup_json json_object *o = sample(x, &err);
 	if (o && s->stream) {
 		reply_chunk_json(x, o);
@@ -69,6 +89,14 @@ static void on_tick(struct exchange *x)
 		reply_err(x, &err);
 }
 
+static void on_tick(struct exchange *x)
+{
+	struct stats *s = x->user;
+	/* A reader that lags misses samples instead of piling them up. */
+	if (!s->stream || conn_queued(x->conn) == 0)
+		ask(x, on_asked);
+}
+
 static void start(struct exchange *x, struct stats *s)
 {
 	s->timer =
@@ -81,9 +109,44 @@ static void start(struct exchange *x, struct stats *s)
 		reply_end(x);
 }
 
-void containers_stats(struct exchange *x)
+static void begin(struct exchange *x)
 {
 	struct err err = ERR_INIT;
+	struct stats *s = x->user;
+	struct instance *inst = registry_find(x->isolad, route_kind(x), s->id, NULL);
+	cleanup_json json_object *o = sample(x, &err);
+	bool one_shot = x->api_minor >= ONE_SHOT_SINCE_MINOR && request_bool(x, "one-shot", false);
+	s->begun = true;
+	if (!o) {
+		reply_err(x, &err);
+	} else if (s->stream) {
+		reply_begin(x, 200, "application/json");
+		reply_chunk_json(x, o);
+		start(x, s);
+	} else if (one_shot || !inst || !instance_is_running(inst)) {
+		reply_json(x, 200, take_ptr(o));
+	} else {
+		start(x, s);
+	}
+}
+
+/* A worker that does not answer leaves the sample without its part. */
+static void on_counters(void *arg, const struct err *err, json_object *result)
+{
+	struct exchange *x = arg;
+	struct stats *s = x->user;
+	s->asking = false;
+	json_object_put(s->counters);
+	s->counters = err ? NULL : json_object_get(result);
+	if (x->conn && !s->begun)
+		begin(x);
+	else if (x->conn && s->timer)
+		on_asked(x);
+	exchange_unref(x);
+}
+
+void containers_stats(struct exchange *x)
+{
 	struct instance *inst = route_instance(x);
 	if (!inst)
 		return;
@@ -96,17 +159,5 @@ void containers_stats(struct exchange *x)
 	s->stream = request_bool(x, "stream", true);
 	x->user = s;
 	x->free_user = free_stats;
-	cleanup_json json_object *o = sample(x, &err);
-	bool one_shot = x->api_minor >= ONE_SHOT_SINCE_MINOR && request_bool(x, "one-shot", false);
-	if (!o) {
-		reply_err(x, &err);
-	} else if (s->stream) {
-		reply_begin(x, 200, "application/json");
-		reply_chunk_json(x, o);
-		start(x, s);
-	} else if (one_shot || !instance_is_running(inst)) {
-		reply_json(x, 200, take_ptr(o));
-	} else {
-		start(x, s);
-	}
+	ask(x, begin);
 }

@@ -131,18 +131,18 @@ void containers_attach(struct exchange *x)
 	};
 	if (!inst)
 		return;
+	const char *noun = instance_noun(inst->kind);
 	if (req.detach_keys && !*req.detach_keys)
 		req.detach_keys = NULL;
 	bool logs = request_bool(x, "logs", false), stream = request_bool(x, "stream", false);
 	if (check_detach_keys(req.detach_keys, &err) < 0) {
 		reply_err(x, &err);
 	} else if (inst->state == INSTANCE_PAUSED) {
-		reply_error(x, 409, "container %s is paused, unpause the container before attach",
-			    x->param[0]);
+		reply_error(x, 409, "%s %s is paused, %s before attach", noun, x->param[0],
+			    inst->kind == INSTANCE_VM ? "resume it" : "unpause the container");
 	} else if (inst->state == INSTANCE_RESTARTING) {
-		reply_error(x, 409,
-			    "container %s is restarting, wait until the container is running",
-			    x->param[0]);
+		reply_error(x, 409, "%s %s is restarting, wait until the %s is running", noun,
+			    x->param[0], noun);
 	} else if (!logs && !stream) {
 		reply_error(x, 400, "attach: one of the parameters logs and stream must be 1");
 	} else if (logs) {

@@ -43,13 +43,16 @@ static void add_run(struct op *op)
 
 static const struct op_type add_type = { .name = "create", .event = "create", .run = add_run };
 
-static int add(struct isolad *d, const char *name, json_object *body, json_object *result,
-	       struct instance **ret, struct err *err)
+typedef int check_fn(struct isolad *d, const char *name, json_object *body, struct instance **ret,
+		     json_object *warnings, struct err *err);
+
+static int add(struct isolad *d, check_fn *check, const char *name, json_object *body,
+	       json_object *result, struct instance **ret, struct err *err)
 {
 	json_object *warnings = json_object_new_array();
 	json_add(result, "Warnings", warnings);
 	struct instance *inst = NULL;
-	int rc = create_check(d, name, body, &inst, warnings, err);
+	int rc = check(d, name, body, &inst, warnings, err);
 	if (rc < 0)
 		return rc;
 	rc = inst->name ? 0 : registry_make_name(inst, err);
@@ -64,13 +67,13 @@ static int add(struct isolad *d, const char *name, json_object *body, json_objec
 	return 0;
 }
 
-void instance_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done,
-		     void *arg)
+static void create(struct isolad *d, check_fn *check, const char *name, json_object *body,
+		   op_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
 	struct instance *inst = NULL;
 	json_object *result = json_object_new_object();
-	int rc = result ? add(d, name, body, result, &inst, &e)
+	int rc = result ? add(d, check, name, body, result, &inst, &e)
 			: err_set(&e, ENOMEM, "out of memory");
 	struct op *op = rc < 0 ? NULL : op_new(inst, &add_type, done, arg);
 	if (!op) {
@@ -81,4 +84,15 @@ void instance_create(struct isolad *d, const char *name, json_object *body, op_d
 	}
 	op->body = result;
 	op_queue(op);
+}
+
+void instance_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done,
+		     void *arg)
+{
+	create(d, create_check, name, body, done, arg);
+}
+
+void vm_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done, void *arg)
+{
+	create(d, create_vm_check, name, body, done, arg);
 }

@@ -9,6 +9,7 @@
 #include "isolad.h"
 #include "mounts.h"
 #include "profile.h"
+#include "vm.h"
 
 #include "isola/cgroup.h"
 #include "isola/fd.h"
@@ -242,7 +243,7 @@ static json_object *make_overlay(const struct instance *inst, const struct bundl
 	return o;
 }
 
-static json_object *make_log(const struct instance *inst, const struct bundle_env *env)
+json_object *bundle_log(const struct instance *inst, const char *log_path)
 {
 	json_object *o = json_object_new_object();
 	json_object *log = json_get(inst->host_config, "LogConfig"),
@@ -254,7 +255,7 @@ static json_object *make_log(const struct instance *inst, const struct bundle_en
 		return o;
 	(void)num_parse_size(json_str_or(opts, "max-size", "-1"), 1, &size);
 	(void)num_parse_i64(json_str_or(opts, "max-file", "1"), &files);
-	json_add_str(o, "path", env->log_path);
+	json_add_str(o, "path", log_path);
 	json_add_i64(o, "max_size", size);
 	json_add_i64(o, "max_files", files);
 	return o;
@@ -295,7 +296,7 @@ int bundle_keeper(const struct instance *inst, const struct bundle_env *env, jso
 	json_add_str(o, "kind", "container");
 	json_add_str(o, "cgroup", env->cgroup);
 	json_add(o, "overlay", make_overlay(inst, env));
-	json_add(o, "log", make_log(inst, env));
+	json_add(o, "log", bundle_log(inst, env->log_path));
 	json_add_bool(o, "stdin", json_bool_or(config, "OpenStdin", false));
 	json_add_bool(o, "stdin_once", json_bool_or(config, "StdinOnce", false));
 	json_add_bool(o, "tty", tty);
@@ -311,7 +312,7 @@ int bundle_keeper(const struct instance *inst, const struct bundle_env *env, jso
 
 /* ---- into the run folder ---- */
 
-static int write_document(int dir, const char *name, json_object *o, struct err *err)
+int bundle_document(int dir, const char *name, json_object *o, struct err *err)
 {
 	size_t size = 0;
 	const char *text = json_object_to_json_string_length(
@@ -353,7 +354,7 @@ static int find_donor(struct instance *inst, struct bundle_env *env, struct err 
 	const char *mode = json_str_or(inst->host_config, "PidMode", "");
 	if (strncmp(mode, "container:", 10) != 0)
 		return 0;
-	struct instance *donor = registry_find(inst->isolad, mode + 10, err);
+	struct instance *donor = registry_find(inst->isolad, INSTANCE_CONTAINER, mode + 10, err);
 	if (!donor)
 		return -err->code;
 	if (!instance_is_running(donor) || !donor->pid)
@@ -393,14 +394,16 @@ static int write_all(struct instance *inst, const struct bundle_env *env, int di
 	if (rc >= 0)
 		rc = bundle_keeper(inst, env, &keeper, err);
 	if (rc >= 0)
-		rc = write_document(dir, "config.json", config, err);
+		rc = bundle_document(dir, "config.json", config, err);
 	if (rc >= 0)
-		rc = write_document(dir, "keeper.json", keeper, err);
+		rc = bundle_document(dir, "keeper.json", keeper, err);
 	return rc < 0 ? rc : bundle_files(inst, bundle_userns_base(inst, env), dir, err);
 }
 
 int bundle_write(struct instance *inst, int run_dir_fd, struct err *err)
 {
+	if (inst->kind == INSTANCE_VM)
+		return vm_bundle_write(inst, run_dir_fd, err);
 	struct isolad *d = inst->isolad;
 	cleanup_free char *state_dir = instance_state_dir(inst), *run_dir = instance_run_dir(inst);
 	cleanup_free char *log_path = instance_log_path(inst), *cgroup = instance_cgroup(inst);

@@ -57,6 +57,11 @@ int bundle_files(const struct instance *inst, uint32_t owner, int run_dir_fd, st
 /* bundle_seccomp.c: the default profile by capabilities, made once each. */
 json_object *bundle_default_seccomp(uint64_t caps, struct err *err);
 
+/* "log" of keeper.json; owned. */
+json_object *bundle_log(const struct instance *inst, const char *log_path);
+/* Writes @o as the file @name of the run folder @dir. */
+int bundle_document(int dir, const char *name, json_object *o, struct err *err);
+
 /* First host id of the user namespace the payload will be in; 0 = the host's. */
 uint32_t bundle_userns_base(const struct instance *inst, const struct bundle_env *env);
 

@@ -21,11 +21,19 @@ static void on_saved(void *arg, const struct err *err)
 	op_finish(op, err, result);
 }
 
-/* Answers when it is on the disk; op->body is the result. */
+/* op->body is the result. */
 static void save_and_finish(struct op *op)
 {
 	op->pinned = true;
 	persist_save(op->inst, on_saved, op);
+}
+
+void change_save_and_finish(struct op *op)
+{
+	json_object_put(op->body);
+	op->body = json_object_new_object();
+	json_add(op->body, "Warnings", json_object_new_array());
+	save_and_finish(op);
 }
 
 /* ---- rename ---- */
@@ -96,10 +104,8 @@ static void update_take(struct op *op)
 		return;
 	}
 	json_object_put(old);
-	op->body = json_object_new_object();
-	json_add(op->body, "Warnings", json_object_new_array());
 	events_emit_instance(inst, "update", NULL);
-	save_and_finish(op);
+	change_save_and_finish(op);
 }
 
 static void on_updated(void *arg, const struct err *err, json_object *reply)
@@ -115,7 +121,7 @@ static void on_updated(void *arg, const struct err *err, json_object *reply)
 	/* The keeper's ENOENT is a file's, not the container's. */
 	if (e.code == ENOENT)
 		e.code = EIO;
-	(void)err_prefix(&e, "cannot update container %s", op->inst->id);
+	(void)err_prefix(&e, "cannot update %s %s", instance_noun(op->inst->kind), op->inst->id);
 	op_finish(op, &e, NULL);
 }
 
@@ -124,6 +130,10 @@ static void update_run(struct op *op)
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
 	json_object *host_config = NULL, *resources = NULL;
+	if (inst->kind == INSTANCE_VM) {
+		vm_update_run(op);
+		return;
+	}
 	int rc = state_next(inst, EVENT_UPDATE, &e);
 	if (rc >= 0)
 		rc = update_check(inst, op->body, &host_config, &resources, &e);
@@ -161,7 +171,8 @@ void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void
 {
 	struct err e = ERR_INIT;
 	if (state_next(inst, EVENT_RESIZE, &e) >= 0 && !inst->link)
-		(void)err_set(&e, EBUSY, "container %s: its keeper has gone away", inst->id);
+		(void)err_set(&e, EBUSY, "%s %s: its keeper has gone away",
+			      instance_noun(inst->kind), inst->id);
 	if (e.code) {
 		later_done(inst->isolad, done, arg, &e, NULL);
 		return;

@@ -51,6 +51,8 @@ static const struct setting settings[] = {
 		  "delegates, or /isola)" },
 	{ "keeper", "PATH", PATH, AT(keeper), .fallback = "",
 	  .help = "the isola-keeper program (default: beside isolad, or in libexec)" },
+	{ "vmm", "PATH", PATH, AT(vmm), .fallback = "",
+	  .help = "the isola-vmm program (default: beside isolad, or in libexec)" },
 	{ "image-helper", "PATH", PATH, AT(image_helper), .fallback = "",
 	  .help = "the isola-image program (default: beside isolad, or in libexec)" },
 	{ "log-level", "LEVEL", LEVEL, AT(log_level), .fallback = "info", .reload = true,

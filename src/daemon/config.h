@@ -20,6 +20,7 @@ struct config {
 	char *cgroup;       /* parent of the instances' cgroups; "" = choose */
 	char *keeper;       /* path of isola-keeper; "" = look for it */
 	char *image_helper; /* path of isola-image; "" = look for it */
+	char *vmm;          /* path of isola-vmm; "" = look for it */
 	enum log_level log_level;
 
 	/* Host ids for user namespaces: range i is userns_first + i * 65536. */

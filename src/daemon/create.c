@@ -57,7 +57,7 @@ int create_normalise(const struct create_env *env, json_object *body, json_objec
 
 static int find_container(void *arg, const char *ref, struct instance **ret, struct err *err)
 {
-	*ret = registry_find(arg, ref, err);
+	*ret = registry_find(arg, INSTANCE_CONTAINER, ref, err);
 	return *ret ? 0 : -err->code;
 }
 
@@ -121,20 +121,40 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 	return uidrange_take(&d->uidrange, &inst->userns_base, err);
 }
 
-int create_check(struct isolad *d, const char *name, json_object *body, struct instance **ret,
-		 json_object *warnings, struct err *err)
+static int fill_vm(struct isolad *d, struct instance *inst, const char *name, json_object *body,
+		   json_object *warnings, struct err *err)
+{
+	struct create_env env;
+	env_init(&env, d, inst->id, NULL);
+	int rc = create_vm_normalise(&env, body, warnings, &inst->config, err);
+	if (rc < 0)
+		return rc;
+	inst->kind = INSTANCE_VM;
+	inst->host_config = json_object_get(inst->config);
+	inst->name = name ? strdup(name) : NULL;
+	if (name && !inst->name)
+		return err_set(err, ENOMEM, "out of memory");
+	rc = instance_apply_host_config(inst, err);
+	return rc < 0 ? rc : uidrange_take(&d->uidrange, &inst->userns_base, err);
+}
+
+typedef int fill_fn(struct isolad *d, struct instance *inst, const char *name, json_object *body,
+		    json_object *warnings, struct err *err);
+
+static int check(struct isolad *d, enum instance_kind kind, fill_fn *fill_it, const char *name,
+		 json_object *body, struct instance **ret, json_object *warnings, struct err *err)
 {
 	if (name && *name == '/')
 		name++;
 	if (name && !id_is_name(name))
 		return err_set(err, EINVAL,
-			       "Invalid container name (%.128s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
-			       "are allowed",
-			       name);
+			       "Invalid %s name (%.128s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are "
+			       "allowed",
+			       instance_noun(kind), name);
 	struct instance *inst = instance_new(d, err);
 	if (!inst)
 		return -ENOMEM;
-	int rc = fill(d, inst, name, body, warnings, err);
+	int rc = fill_it(d, inst, name, body, warnings, err);
 	if (rc < 0) {
 		instance_free(inst);
 		return rc;
@@ -143,7 +163,27 @@ int create_check(struct isolad *d, const char *name, json_object *body, struct i
 	return 0;
 }
 
+int create_check(struct isolad *d, const char *name, json_object *body, struct instance **ret,
+		 json_object *warnings, struct err *err)
+{
+	return check(d, INSTANCE_CONTAINER, fill, name, body, ret, warnings, err);
+}
+
+int create_vm_check(struct isolad *d, const char *name, json_object *body, struct instance **ret,
+		    json_object *warnings, struct err *err)
+{
+	return check(d, INSTANCE_VM, fill_vm, name, body, ret, warnings, err);
+}
+
 /* ---- update ---- */
+
+int vm_update_check(struct instance *inst, json_object *body, json_object **ret_config,
+		    json_object **ret_calls, struct err *err)
+{
+	struct create_env env;
+	env_init(&env, inst->isolad, inst->id, NULL);
+	return create_vm_update(&env, inst->config, body, ret_config, ret_calls, err);
+}
 
 static const char *const updatable[] = {
 	"CpuShares",         "Memory",     "NanoCpus",   "BlkioWeight",

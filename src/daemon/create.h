@@ -15,6 +15,16 @@
 int create_check(struct isolad *d, const char *name, json_object *body, struct instance **ret,
 		 json_object *warnings, struct err *err);
 
+/* The same for a VM: @body is a VmConfig (docs/openapi.json); config and host_config
+ * become the same object, userns_base the worker's user id. */
+int create_vm_check(struct isolad *d, const char *name, json_object *body, struct instance **ret,
+		    json_object *warnings, struct err *err);
+
+/* Checks a VmUpdate against @inst: the whole new config, and what the keeper of a
+ * running VM is asked ([{"op", "args"}]). Both owned. */
+int vm_update_check(struct instance *inst, json_object *body, json_object **ret_config,
+		    json_object **ret_calls, struct err *err);
+
 /* Checks a ContainerUpdateRequest against @inst. @ret_host_config: the whole new
  * HostConfig; @ret_resources: the OCI linux.resources to apply to a running
  * instance, NULL when there is nothing to apply. Both owned. */

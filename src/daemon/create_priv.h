@@ -69,6 +69,25 @@ field_fn create_caps, create_security_opt, create_devices,
 field_fn create_sysctls, create_paths, create_userns_mode;
 field_fn create_log_config, create_restart, create_network, create_namespace; /* create_host.c */
 
+/* create_rules.c: the defaults of LogConfig and RestartPolicy, which VMs have too. */
+int create_complete_log_config(struct create *c, json_object *h, struct err *err);
+void create_complete_restart(json_object *h);
+
+/* create_vm.c: a VmConfig (docs/openapi.json), checked whole, with every default;
+ * owned. Pure. */
+int create_vm_normalise(const struct create_env *env, json_object *body, json_object *warnings,
+			json_object **ret, struct err *err);
+/* create_vm_update.c: a VmUpdate against the VmConfig @config: @ret is the whole new
+ * one, @ret_calls what a running VM's keeper is asked, [{"op", "args"}]; owned. */
+int create_vm_update(const struct create_env *env, json_object *config, json_object *body,
+		     json_object **ret, json_object **ret_calls, struct err *err);
+/* Parts of create_vm.c that it needs, too. Replace @item's @key by what the rows make
+ * of it; check "Limits"; check what fields of @config must agree on. */
+int create_vm_rate(json_object *item, const char *key, const char *prefix, struct err *err);
+int create_vm_limits(struct create *c, json_object *in, json_object **ret, struct err *err);
+int create_vm_agree(json_object *config, struct err *err);
+extern const struct field create_vm_affinity_row;
+
 /* The rules among limits, on a normalised HostConfig, which gets the values that
  * follow from others (MemorySwap). */
 int create_limits_agree(json_object *host_config, struct err *err);

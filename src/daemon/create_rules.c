@@ -105,7 +105,7 @@ static int complete_userns(struct create *c, json_object *h, struct err *err)
 	return 0;
 }
 
-static int complete_log_config(struct create *c, json_object *h, struct err *err)
+int create_complete_log_config(struct create *c, json_object *h, struct err *err)
 {
 	if (json_get(h, "LogConfig"))
 		return 0;
@@ -117,6 +117,16 @@ static int complete_log_config(struct create *c, json_object *h, struct err *err
 	return rc;
 }
 
+void create_complete_restart(json_object *h)
+{
+	if (json_get(h, "RestartPolicy"))
+		return;
+	json_object *policy = json_object_new_object();
+	json_add_str(policy, "Name", "no");
+	json_add_i64(policy, "MaximumRetryCount", 0);
+	json_add(h, "RestartPolicy", policy);
+}
+
 static void complete_plain(struct create *c, json_object *h)
 {
 	const struct config *config = c->env->config;
@@ -124,12 +134,7 @@ static void complete_plain(struct create *c, json_object *h)
 	set_if_empty(h, "IpcMode", "private");
 	set_if_empty(h, "CgroupnsMode", "private");
 	set_if_empty(h, "Runtime", "ctr");
-	if (!json_get(h, "RestartPolicy")) {
-		json_object *policy = json_object_new_object();
-		json_add_str(policy, "Name", "no");
-		json_add_i64(policy, "MaximumRetryCount", 0);
-		json_add(h, "RestartPolicy", policy);
-	}
+	create_complete_restart(h);
 	if (!json_len(json_get(h, "ConsoleSize"))) {
 		json_object *size = json_object_new_array_ext(2);
 		(void)json_object_array_add(size, json_object_new_int(0));
@@ -184,7 +189,7 @@ int create_complete(struct create *c, json_object *raw, json_object *config, jso
 	complete_hostname(c, config, h);
 	complete_no_new_privileges(c, h);
 	int rc = complete_userns(c, h, err);
-	return rc < 0 ? rc : complete_log_config(c, h, err);
+	return rc < 0 ? rc : create_complete_log_config(c, h, err);
 }
 
 /* ---- rules ---- */

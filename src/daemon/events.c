@@ -40,7 +40,7 @@ void events_fini(struct events *events)
 
 static const char *const filter_keys[] = {
 	"container", "daemon", "event",  "image",   "label", "network", "node",
-	"plugin",    "scope",  "secret", "service", "type",  "volume",
+	"plugin",    "scope",  "secret", "service", "type",  "vm",      "volume",
 };
 
 int events_check(json_object *filters, struct err *err)
@@ -116,7 +116,7 @@ static bool never(const char *value, void *arg)
 
 bool events_match(json_object *event, json_object *filters)
 {
-	static const char *const objects[] = { "container", "network", "volume" };
+	static const char *const objects[] = { "container", "network", "vm", "volume" };
 	/* Kinds of things that do not exist here match nothing. */
 	static const char *const strangers[] = { "node", "plugin", "secret", "service", "daemon" };
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
@@ -258,11 +258,13 @@ void events_emit_instance(struct instance *inst, const char *action, json_object
 {
 	json_object *attrs = json_object_new_object();
 	add_all(attrs, json_get(inst->config, "Labels"));
-	json_add_str(attrs, "image", inst->image_ref);
+	if (inst->image_ref)
+		json_add_str(attrs, "image", inst->image_ref);
 	json_add_str(attrs, "name", inst->name);
 	add_all(attrs, extra);
 	json_object_put(extra);
-	emit(inst->isolad, "container", action, inst->id, inst->image_ref, attrs);
+	emit(inst->isolad, inst->kind == INSTANCE_VM ? "vm" : "container", action, inst->id,
+	     inst->image_ref, attrs);
 }
 
 void events_emit_image(struct isolad *d, const char *action, const char *id, const char *ref)

@@ -54,6 +54,7 @@ static const char *const kind_names[] = {
 	[FIELD_OBJS] = "an array of objects",
 	[FIELD_INTS] = "an array of whole numbers",
 	[FIELD_ARRAY] = "an array",
+	[FIELD_ANY] = "a value",
 };
 
 static bool is_clean_string(json_object *v)
@@ -123,6 +124,8 @@ static bool is_kind(json_object *v, enum field_kind kind)
 		return is_array_of(v, is_int);
 	case FIELD_ARRAY:
 		return json_object_is_type(v, json_type_array);
+	case FIELD_ANY:
+		return true;
 	}
 	return false;
 }
@@ -138,6 +141,9 @@ static int add_default(json_object *out, const struct field *row)
 		return json_object_object_add(out, row->name, NULL);
 	case DEFAULT_FALSE:
 		v = json_object_new_boolean(false);
+		break;
+	case DEFAULT_TRUE:
+		v = json_object_new_boolean(true);
 		break;
 	case DEFAULT_0:
 		v = json_object_new_int64(0);

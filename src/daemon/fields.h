@@ -27,12 +27,14 @@ enum field_kind {
 	FIELD_OBJS,  /* array of objects */
 	FIELD_INTS,  /* array of integers */
 	FIELD_ARRAY, /* of anything: the check looks */
+	FIELD_ANY,   /* the check looks */
 };
 
 /* What stands in the result for a zero value. */
 enum field_default {
 	DEFAULT_NULL,
 	DEFAULT_FALSE,
+	DEFAULT_TRUE, /* with only_null: false says something */
 	DEFAULT_0,
 	DEFAULT_EMPTY, /* "" */
 	DEFAULT_ARRAY,

@@ -48,6 +48,8 @@ void instance_free(struct instance *inst)
 	json_object_put(inst->networking);
 	json_object_put(inst->image);
 	free(inst->image_ref);
+	free(inst->reason);
+	free(inst->reason_text);
 	free(inst->error);
 	free(inst->name);
 	free(inst->priv);
@@ -66,8 +68,8 @@ int instance_apply_host_config(struct instance *inst, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (auto_remove && inst->restart_mode != RESTART_NO)
-		return err_set(err, EINVAL,
-			       "can't create 'AutoRemove' container with restart policy");
+		return err_set(err, EINVAL, "can't create 'AutoRemove' %s with restart policy",
+			       instance_noun(inst->kind));
 	inst->auto_remove = auto_remove;
 	return 0;
 }

@@ -91,7 +91,7 @@ void isolad_stop(struct isolad *d)
 	if (d->stopping)
 		return;
 	d->stopping = true;
-	notify_send(&d->notify, "STOPPING=1\nSTATUS=Ending; containers live on");
+	notify_send(&d->notify, "STOPPING=1\nSTATUS=Ending; containers and VMs live on");
 	let_go(d);
 	d->stop_timer = timer_start(d, STOP_MS, on_stop_late, d);
 	if (d->own_socket)
@@ -107,7 +107,7 @@ void isolad_stop(struct isolad *d)
 static void on_end_signal(uv_signal_t *handle, int signo)
 {
 	struct isolad *d = handle->data;
-	log_info(NULL, "signal %d: ending; containers live on", signo);
+	log_info(NULL, "signal %d: ending; containers and VMs live on", signo);
 	isolad_stop(d);
 }
 
@@ -166,7 +166,7 @@ static int serve(struct isolad *d, struct err *err)
 	int rc = api_server_start(d, fd, &d->api, err);
 	if (rc < 0)
 		return rc;
-	log_info(NULL, "isolad " ISOLA_VERSION " serves %s: %u containers, %u running",
+	log_info(NULL, "isolad " ISOLA_VERSION " serves %s: %u containers and VMs, %u running",
 		 d->config.socket, d->registry.n, count_running(d));
 	notify_send(&d->notify, "READY=1\nSTATUS=Serving %s", d->config.socket);
 	return 0;

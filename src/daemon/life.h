@@ -7,6 +7,7 @@
  *   stop.c    stop, kill, restart
  *   pause.c   pause, unpause
  *   change.c  rename, update, resize
+ *   vm.c      what only VMs do
  *   remove.c  remove; wreck.c clears away what is left
  *   recover.c all of it again when isolad starts
  *
@@ -94,6 +95,13 @@ void kill_hard(struct op *op);
 void send_signal(struct instance *inst, int signo, bool all);
 /* Stops waiting for the next start: RESTARTING -> EXITED. */
 void give_up_restart(struct instance *inst);
+
+/* ---- change.c, vm.c ---- */
+
+/* Answers an update when it is on the disk. */
+void change_save_and_finish(struct op *op);
+/* The update of a VM; op->body: the VmUpdate. */
+void vm_update_run(struct op *op);
 
 /* ---- remove.c ---- */
 

@@ -50,7 +50,7 @@ static void call_end(struct call *call, const struct err *err, json_object *repl
 static void fail_calls(struct link *link)
 {
 	struct err e = ERR_INIT;
-	(void)err_set(&e, ECONNRESET, "the keeper of this container has gone away");
+	(void)err_set(&e, ECONNRESET, "its keeper has gone away");
 	while (!list_is_empty(&link->waiting))
 		call_end(container_of(link->waiting.next, struct call, node), &e, NULL);
 }
@@ -232,7 +232,7 @@ void link_call(struct link *link, const char *op, json_object *msg, int fd, link
 	if (!call) {
 		struct err e = ERR_INIT;
 		(void)err_set(&e, link->closed ? ECONNRESET : ENOBUFS,
-			      "the keeper of this container does not answer");
+			      "its keeper does not answer");
 		refuse(link->isolad, reply, arg, &e);
 		json_object_put(msg);
 		fd_close(&fd);

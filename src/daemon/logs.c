@@ -22,9 +22,9 @@ int instance_logs_check(struct instance *inst, struct err *err)
 {
 	if (!strcmp(log_driver(inst), "none"))
 		return err_set(err, EOPNOTSUPP,
-			       "configured logging driver does not support reading: container %s "
+			       "configured logging driver does not support reading: %s %s "
 			       "has log driver \"none\"",
-			       inst->name);
+			       instance_noun(inst->kind), inst->name);
 	return 0;
 }
 

@@ -30,7 +30,8 @@ static void freeze(struct op *op, enum instance_event question, enum instance_ev
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
 	if (state_next(inst, question, &e) >= 0 && !inst->link)
-		(void)err_set(&e, EBUSY, "container %s: its keeper has gone away", inst->id);
+		(void)err_set(&e, EBUSY, "%s %s: its keeper has gone away",
+			      instance_noun(inst->kind), inst->id);
 	if (e.code) {
 		op_finish(op, &e, NULL);
 		return;
@@ -52,6 +53,10 @@ static void unpause_run(struct op *op)
 	freeze(op, EVENT_UNPAUSE, EVENT_UNPAUSED);
 }
 
+/* A VM is resumed: there is no word "unpause" among its verbs. */
+static const struct op_type resume_type = { .name = "resume",
+					    .event = "resume",
+					    .run = unpause_run };
 static const struct op_type pause_type = { .name = "pause", .event = "pause", .run = pause_run };
 static const struct op_type unpause_type = { .name = "unpause",
 					     .event = "unpause",
@@ -66,7 +71,8 @@ void instance_pause(struct instance *inst, op_done_fn *done, void *arg)
 
 void instance_unpause(struct instance *inst, op_done_fn *done, void *arg)
 {
-	struct op *op = op_new(inst, &unpause_type, done, arg);
+	bool vm = inst->kind == INSTANCE_VM;
+	struct op *op = op_new(inst, vm ? &resume_type : &unpause_type, done, arg);
 	if (op)
 		op_queue(op);
 }

@@ -35,6 +35,7 @@ struct save {
 	/* The job's own. */
 	uv_work_t work;
 	char id[ID_SIZE];
+	enum instance_kind kind;
 	char *text;
 	size_t size;
 	bool make;
@@ -42,10 +43,12 @@ struct save {
 	struct err err;
 };
 
-static int make_folders(int parent_fd, const char *id, struct err *err)
+static int make_folders(int parent_fd, const char *id, enum instance_kind kind, struct err *err)
 {
 	if (mkdirat(parent_fd, id, 0700) < 0)
 		return err_sys(err, "cannot make the instance's folder");
+	if (kind == INSTANCE_VM)
+		return 0;
 	cleanup_fd int fd = openat(parent_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	/* upper becomes the payload's "/". */
 	if (fd < 0 || mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0700) < 0 ||
@@ -69,7 +72,7 @@ static void job(uv_work_t *work)
 {
 	struct save *save = container_of(work, struct save, work);
 	int parent_fd = save->isolad->roots.instances_fd;
-	save->rc = save->make ? make_folders(parent_fd, save->id, &save->err) : 0;
+	save->rc = save->make ? make_folders(parent_fd, save->id, save->kind, &save->err) : 0;
 	if (save->rc == 0)
 		save->rc = write_record(parent_fd, save->id, save->text, save->size, FD_SYNC_YES,
 					&save->err);
@@ -114,7 +117,7 @@ static void begin(struct save *save)
 static void save_end(struct save *save)
 {
 	struct err e = ERR_INIT;
-	(void)err_set(&e, ECANCELED, "the container is being removed");
+	(void)err_set(&e, ECANCELED, "it is being removed");
 	tell(&save->next, &e);
 	if (save->on_idle)
 		save->on_idle(save->on_idle_arg, NULL);
@@ -210,6 +213,7 @@ static void save_in_pool(struct instance *inst, bool make, persist_fn *done, voi
 	save->inst = inst;
 	save->make = make;
 	memcpy(save->id, inst->id, ID_SIZE);
+	save->kind = inst->kind;
 	life->save = save;
 	begin(save);
 }
@@ -219,7 +223,7 @@ static void save_in_pool(struct instance *inst, bool make, persist_fn *done, voi
 static int save_now(struct instance *inst, bool make, struct err *err)
 {
 	struct roots *roots = &inst->isolad->roots;
-	int rc = make ? make_folders(roots->instances_fd, inst->id, err) : 0;
+	int rc = make ? make_folders(roots->instances_fd, inst->id, inst->kind, err) : 0;
 	if (rc == 0 && mkdirat(roots->run_fd, inst->id, 0700) < 0 && errno != EEXIST)
 		rc = err_sys(err, "cannot make the instance's run folder");
 	size_t size = 0;
@@ -255,7 +259,7 @@ void persist_save(struct instance *inst, persist_fn *done, void *arg)
 {
 	struct life *life = inst->priv;
 	if (life->persist_stopped)
-		fail(inst, ECANCELED, "the container is being removed", done, arg);
+		fail(inst, ECANCELED, "it is being removed", done, arg);
 	else
 		save_either(inst, false, done, arg);
 }

@@ -18,6 +18,7 @@
 static const char *const names[PROGRAM_COUNT] = {
 	[PROGRAM_KEEPER] = "isola-keeper",
 	[PROGRAM_IMAGE] = "isola-image",
+	[PROGRAM_VMM] = "isola-vmm", /* a keeper executes it, by its path */
 };
 
 /* Descriptors 0-3 of a child are dealt out by number; ours stay clear of them. */
@@ -83,7 +84,9 @@ static int find(struct programs *p, enum program i, const char *configured, stru
 	}
 	if (p->fds[i] < 0 && *configured)
 		return p->fds[i];
-	if (p->fds[i] < 0)
+	if (p->fds[i] < 0 && i == PROGRAM_VMM)
+		log_info(NULL, "there is no isola-vmm: containers only");
+	else if (p->fds[i] < 0)
 		log_warn(NULL, "%s is neither beside isolad nor in " ISOLA_LIBEXECDIR, names[i]);
 	else if (!sealed)
 		log_warn(NULL, "cannot mount %s read-only for its own use; executing the file",
@@ -102,6 +105,8 @@ void programs_init(struct programs *p)
 int programs_open(struct programs *p, const struct config *config, struct err *err)
 {
 	int rc = find(p, PROGRAM_KEEPER, config->keeper, err);
+	if (rc >= 0)
+		rc = find(p, PROGRAM_VMM, config->vmm, err);
 	return rc < 0 ? rc : find(p, PROGRAM_IMAGE, config->image_helper, err);
 }
 

@@ -35,7 +35,8 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 	json_add_str(o, "name", inst->name);
 	json_add_str(o, "kind", inst->kind == INSTANCE_VM ? "vm" : "container");
 	json_add_str(o, "state", state_text(inst));
-	json_add_str(o, "image_ref", inst->image_ref);
+	if (inst->image_ref)
+		json_add_str(o, "image_ref", inst->image_ref);
 	json_add_i64(o, "userns_base", inst->userns_base);
 	json_add_bool(o, "auto_remove", inst->auto_remove);
 	json_add_i64(o, "created_ns", inst->created_ns);
@@ -47,9 +48,14 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 	json_add_i64(o, "restart_count", inst->restart_count);
 	json_add_bool(o, "manually_stopped", inst->manually_stopped);
 	json_add(o, "config", json_object_get(inst->config));
-	json_add(o, "host_config", json_object_get(inst->host_config));
-	json_add(o, "networking", json_object_get(inst->networking));
-	json_add(o, "image", json_object_get(inst->image));
+	if (inst->kind == INSTANCE_VM) {
+		json_add_str(o, "reason", inst->reason);
+		json_add_str(o, "reason_text", inst->reason_text);
+	} else {
+		json_add(o, "host_config", json_object_get(inst->host_config));
+		json_add(o, "networking", json_object_get(inst->networking));
+		json_add(o, "image", json_object_get(inst->image));
+	}
 	const char *text = json_object_to_json_string_length(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_size);
 	return text ? strdup(text) : NULL;
@@ -118,31 +124,52 @@ static void share_image(struct instance *inst)
 	inst->image = json_object_get(have);
 }
 
+static int load_container(struct instance *inst, json_object *doc, struct err *err)
+{
+	if (get_text(doc, "image_ref", &inst->image_ref, err) < 0 ||
+	    get_object(doc, "host_config", &inst->host_config, err) < 0 ||
+	    get_object(doc, "networking", &inst->networking, err) < 0 ||
+	    get_object(doc, "image", &inst->image, err) < 0)
+		return -EINVAL;
+	if (!inst->image_ref || !inst->host_config || !inst->image)
+		return err_set(err, EINVAL, "one of image_ref, host_config, image is missing");
+	return 0;
+}
+
+static int load_vm(struct instance *inst, json_object *doc, struct err *err)
+{
+	if (get_text(doc, "reason", &inst->reason, err) < 0 ||
+	    get_text(doc, "reason_text", &inst->reason_text, err) < 0)
+		return -EINVAL;
+	if (!json_str_or(inst->config, "Kernel", NULL) || !json_get(inst->config, "Memory"))
+		return err_set(err, EINVAL, "config is not that of a VM");
+	inst->host_config = json_object_get(inst->config);
+	return 0;
+}
+
 static int load(struct instance *inst, const char *id, json_object *doc, struct err *err)
 {
 	if (json_i64_or(doc, "version", 0) != RECORD_VERSION)
 		return err_set(err, EINVAL, "version is not %d", RECORD_VERSION);
 	if (strcmp(json_str_or(doc, "id", ""), id))
 		return err_set(err, EINVAL, "its id is not that of the folder");
-	if (strcmp(json_str_or(doc, "kind", ""), "container"))
-		return err_set(err, EINVAL, "kind is not container");
+	bool vm = !strcmp(json_str_or(doc, "kind", ""), "vm");
+	if (!vm && strcmp(json_str_or(doc, "kind", ""), "container"))
+		return err_set(err, EINVAL, "kind is neither container nor vm");
+	inst->kind = vm ? INSTANCE_VM : INSTANCE_CONTAINER;
 	memcpy(inst->id, id, ID_SIZE);
 	if (get_state(doc, &inst->state, err) < 0 || get_text(doc, "name", &inst->name, err) < 0 ||
-	    get_text(doc, "image_ref", &inst->image_ref, err) < 0 ||
 	    get_text(doc, "error", &inst->error, err) < 0 ||
-	    get_object(doc, "config", &inst->config, err) < 0 ||
-	    get_object(doc, "host_config", &inst->host_config, err) < 0 ||
-	    get_object(doc, "networking", &inst->networking, err) < 0 ||
-	    get_object(doc, "image", &inst->image, err) < 0)
+	    get_object(doc, "config", &inst->config, err) < 0)
 		return -EINVAL;
-	if (!inst->name || !id_is_name(inst->name) || !inst->image_ref || !inst->config ||
-	    !inst->host_config || !inst->image)
-		return err_set(err, EINVAL,
-			       "one of name, image_ref, config, host_config, image is missing");
-	int rc = get_numbers(inst, doc, err);
+	if (!inst->name || !id_is_name(inst->name) || !inst->config)
+		return err_set(err, EINVAL, "name or config is missing");
+	int rc = vm ? load_vm(inst, doc, err) : load_container(inst, doc, err);
+	if (rc == 0)
+		rc = get_numbers(inst, doc, err);
 	if (rc == 0)
 		rc = instance_apply_host_config(inst, err);
-	if (rc == 0)
+	if (rc == 0 && !vm)
 		share_image(inst);
 	return rc;
 }

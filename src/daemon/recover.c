@@ -140,7 +140,8 @@ static void note_exit(struct instance *inst, int run_dir)
 static void settle_dead(struct instance *inst, int run_dir)
 {
 	struct life *life = life_of(inst);
-	bool spawned = run_dir >= 0 && has_file(run_dir, "config.json");
+	bool spawned = run_dir >= 0 && has_file(run_dir, inst->kind == INSTANCE_VM ? "machine.json"
+										   : "config.json");
 	if (list_is_empty(&inst->node))
 		return;
 	/* A keeper that came up counts as a start: the record may be a moment late,
@@ -204,6 +205,9 @@ static void on_alive(struct instance *inst, json_object *msg, enum instance_stat
 	inst->finished_ns = 0;
 	inst->exit_code = 0;
 	set_text(&inst->error, NULL);
+	set_text(&inst->reason, NULL);
+	set_text(&inst->reason_text, NULL);
+	inst->resets = (unsigned int)json_i64_or(msg, "resets", 0);
 	execs_adopt(inst, json_get(msg, "execs"));
 	execs_adopt(inst, json_get(msg, "ended_execs"));
 	if (before != state && !inst->auto_remove)
@@ -414,7 +418,7 @@ static void reserve_range(struct instance *inst)
 	if (inst->userns_base && uidrange_reserve(&inst->isolad->uidrange, inst->userns_base) < 0)
 		log_warn(inst->id,
 			 "its user ids from %u on are outside userns-first and "
-			 "userns-ranges, or another container's, too",
+			 "userns-ranges, or another instance's, too",
 			 inst->userns_base);
 }
 

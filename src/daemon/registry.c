@@ -19,6 +19,7 @@ void registry_init(struct registry *registry)
 	registry->n = 0;
 }
 
+/* Both kinds: names are one space. */
 static struct instance *by_name(struct isolad *d, const char *name)
 {
 	list_for_each (node, &d->registry.instances) {
@@ -40,13 +41,14 @@ struct instance *registry_by_id(struct isolad *d, const char *id)
 }
 
 /* The instance whose id begins with @ref; -EINVAL when there are several. */
-static int by_prefix(struct isolad *d, const char *ref, struct instance **ret)
+static int by_prefix(struct isolad *d, enum instance_kind kind, const char *ref,
+		     struct instance **ret)
 {
 	size_t n = strlen(ref);
 	struct instance *found = NULL;
 	list_for_each (node, &d->registry.instances) {
 		struct instance *inst = container_of(node, struct instance, node);
-		if (strncmp(inst->id, ref, n))
+		if (inst->kind != kind || strncmp(inst->id, ref, n))
 			continue;
 		if (found)
 			return -EINVAL;
@@ -56,26 +58,28 @@ static int by_prefix(struct isolad *d, const char *ref, struct instance **ret)
 	return found ? 0 : -ENOENT;
 }
 
-struct instance *registry_find(struct isolad *d, const char *ref, struct err *err)
+struct instance *registry_find(struct isolad *d, enum instance_kind kind, const char *ref,
+			       struct err *err)
 {
 	const char *name = *ref == '/' ? ref + 1 : ref;
 	struct instance *inst = NULL;
 	int rc = -ENOENT;
 	/* A full id wins over a name, a name over a prefix. */
-	if (id_is_prefix(ref) && strlen(ref) == ID_SIZE - 1 && (inst = registry_by_id(d, ref)))
-		return inst;
-	inst = by_name(d, name);
-	if (inst)
+	if (id_is_prefix(ref) && strlen(ref) == ID_SIZE - 1)
+		inst = registry_by_id(d, ref);
+	if (!inst)
+		inst = by_name(d, name);
+	if (inst && inst->kind == kind)
 		return inst;
 	if (id_is_prefix(ref))
-		rc = by_prefix(d, ref, &inst);
+		rc = by_prefix(d, kind, ref, &inst);
 	if (rc == 0)
 		return inst;
 	if (rc == -EINVAL)
 		(void)err_set(err, EINVAL,
 			      "Multiple IDs found with provided prefix: %s: give more digits", ref);
 	else
-		(void)err_set(err, ENOENT, "No such container: %.300s", ref);
+		(void)err_set(err, ENOENT, "No such %s: %.300s", instance_noun(kind), ref);
 	return NULL;
 }
 
@@ -84,11 +88,11 @@ int registry_name_check(struct isolad *d, const char *name, struct err *err)
 	struct instance *other = by_name(d, name);
 	if (!other)
 		return 0;
+	const char *noun = instance_noun(other->kind);
 	return err_set(err, EEXIST,
-		       "Conflict. The container name \"/%s\" is already in use by container "
-		       "\"%s\". You have to remove (or rename) that container to be able to "
-		       "reuse that name.",
-		       name, other->id);
+		       "Conflict. The %s name \"/%s\" is already in use by %s \"%s\". You have to "
+		       "remove (or rename) that %s to be able to reuse that name.",
+		       noun, name, noun, other->id, noun);
 }
 
 int registry_add(struct isolad *d, struct instance *inst, struct err *err)
@@ -115,12 +119,12 @@ int registry_rename(struct instance *inst, const char *name, struct err *err)
 		return err_set(err, EINVAL, "Neither old nor new names may be empty");
 	if (!id_is_name(name))
 		return err_set(err, EINVAL,
-			       "Invalid container name (%.64s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
-			       "are allowed",
-			       name);
+			       "Invalid %s name (%.64s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are "
+			       "allowed",
+			       instance_noun(inst->kind), name);
 	if (!strcmp(inst->name, name))
-		return err_set(err, EINVAL,
-			       "Renaming a container with the same name as its current name");
+		return err_set(err, EINVAL, "Renaming a %s with the same name as its current name",
+			       instance_noun(inst->kind));
 	int rc = registry_name_check(inst->isolad, name, err);
 	if (rc < 0) {
 		(void)err_prefix(err, "Error when allocating new name");

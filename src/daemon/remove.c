@@ -36,7 +36,7 @@ static void gone(struct op *op)
 	wait_on_removed(inst);
 	registry_remove(inst);
 	op_finish(op, NULL, NULL);
-	(void)err_set(&e, ENOENT, "No such container: %s", inst->id);
+	(void)err_set(&e, ENOENT, "No such %s: %s", instance_noun(inst->kind), inst->id);
 	op_fail_all(inst, &e);
 	/* Others of this turn may still hold it. */
 	later_call(inst->isolad, free_later, inst);
@@ -82,7 +82,7 @@ static void on_cleared(void *arg, const struct err *err)
 	(void)state_apply(inst, EVENT_REMOVE_FAILED, NULL);
 	persist_resume(inst);
 	set_text(&inst->error, e.text);
-	(void)err_prefix(&e, "cannot remove container %s", inst->name);
+	(void)err_prefix(&e, "cannot remove %s %s", instance_noun(inst->kind), inst->name);
 	e.code = EIO;
 	op_finish(op, &e, NULL);
 }

@@ -68,6 +68,8 @@ static void add_exit_code(struct instance *inst, const char *action)
 	(void)snprintf(code, sizeof(code), "%d", inst->exit_code);
 	json_object *attrs = json_object_new_object();
 	json_add_str(attrs, "exitCode", code);
+	if (inst->reason)
+		json_add_str(attrs, "reason", inst->reason);
 	events_emit_instance(inst, action, attrs);
 }
 
@@ -94,6 +96,8 @@ static void take_exit(struct instance *inst, json_object *exit)
 	inst->oom_killed = inst->oom_killed || json_bool_or(exit, "oom", false);
 	inst->pid = 0;
 	set_text(&inst->error, json_str_or(exit, "error", NULL));
+	set_text(&inst->reason, json_str_or(exit, "reason", NULL));
+	set_text(&inst->reason_text, json_str_or(exit, "text", NULL));
 }
 
 void run_ended(struct instance *inst, json_object *exit)
@@ -129,6 +133,8 @@ void run_ended_unknown(struct instance *inst, const char *why)
 	json_add_i64(exit, "started_ns", inst->started_ns);
 	json_add_i64(exit, "finished_ns", num_now_ns());
 	json_add_str(exit, "error", why);
+	if (inst->kind == INSTANCE_VM)
+		json_add_str(exit, "reason", "keeper-died");
 	log_error(inst->id, "%s", why);
 	if (life->run_dir_fd >= 0 &&
 	    json_write_atomic(life->run_dir_fd, "exit.json", exit, FD_SYNC_NO, &e) < 0)
@@ -211,7 +217,7 @@ void run_start_failed(struct instance *inst, int exit_code, struct err *err)
 		(void)err_set(err, EIO, "%s", life->fail_text);
 	inst->exit_code = exit_code > 0 && exit_code < 256 ? exit_code : exit_code_of(err->code);
 	add_docker_words(err, inst->exit_code);
-	(void)err_prefix(err, "cannot start the container");
+	(void)err_prefix(err, "cannot start the %s", instance_noun(inst->kind));
 	err->code = code_for_api(err->code);
 	log_warn(inst->id, "%s", err->text);
 	life->ended = true;
@@ -248,6 +254,19 @@ static void on_exit_event(struct instance *inst, json_object *msg)
 		run_ended(inst, msg);
 }
 
+/* A VM goes on in a new worker. */
+static void on_reset(struct instance *inst, json_object *msg)
+{
+	inst->pid = (pid_t)json_i64_or(msg, "pid", 0);
+	inst->resets = (unsigned int)json_i64_or(msg, "resets", 0);
+	json_object *attrs = json_object_new_object();
+	json_add_str(attrs, "by", json_str_or(msg, "by", "guest"));
+	/* A paused VM that was reset runs. */
+	if (inst->state == INSTANCE_PAUSED)
+		(void)state_apply(inst, EVENT_UNPAUSED, NULL);
+	events_emit_instance(inst, "reset", attrs);
+}
+
 static void on_exec_exit(struct instance *inst, json_object *msg)
 {
 	exec_ended(inst, json_str_or(msg, "exec", ""), (int)json_i64_or(msg, "exit_code", 255),
@@ -282,6 +301,7 @@ static const struct {
 	{ "hello", on_hello },           { "oom", on_oom },
 	{ "exit", on_exit_event },       { "exec_exit", on_exec_exit },
 	{ "stream_end", on_stream_end }, { "warn", on_warn },
+	{ "reset", on_reset },
 };
 
 static void on_event(void *arg, const char *event, json_object *msg)
@@ -309,8 +329,8 @@ static void over(struct instance *inst)
  * the end on the disk. */
 static void clear_run_dir(struct instance *inst)
 {
-	static const char *const files[] = { "config.json", "keeper.json", "keeper.pid",
-					     "keeper.sock" };
+	static const char *const files[] = { "config.json", "keeper.json", "machine.json",
+					     "keeper.pid",  "keeper.sock", "vsock.sock" };
 	struct life *life = life_of(inst);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && life->run_dir_fd >= 0; i++)
 		(void)unlinkat(life->run_dir_fd, files[i], 0);
@@ -359,11 +379,12 @@ void run_sweep(struct instance *inst, const char *why)
 
 static void sweep_after(struct instance *inst, int status)
 {
-	char why[128] = "the keeper of this container died";
+	char why[128];
+	const char *noun = instance_noun(inst->kind);
+	(void)snprintf(why, sizeof(why), "the keeper of this %s died", noun);
 	if (status >= 0 && (status & 0x7f))
-		(void)snprintf(why, sizeof(why),
-			       "the keeper of this container was killed by signal %d",
-			       status & 0x7f);
+		(void)snprintf(why, sizeof(why), "the keeper of this %s was killed by signal %d",
+			       noun, status & 0x7f);
 	run_sweep(inst, why);
 }
 

@@ -76,7 +76,10 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	inst->finished_ns = 0;
 	inst->exit_code = 0;
 	inst->oom_killed = false;
+	inst->resets = 0;
 	set_text(&inst->error, NULL);
+	set_text(&inst->reason, NULL);
+	set_text(&inst->reason_text, NULL);
 	(void)state_apply(inst, EVENT_STARTED, NULL);
 	events_emit_instance(inst, "start", NULL);
 	/* The run folder tells of a --rm instance that it runs. */

@@ -21,6 +21,8 @@
 #include "state.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #define CREATED    (1u << INSTANCE_CREATED)
 #define STARTING   (1u << INSTANCE_STARTING)
@@ -116,6 +118,12 @@ static const struct row rows[] = {
 	{ EVENT_EXEC, RESTARTING, .error = EBUSY, .head = "container ",
 	  .tail = " is restarting, wait until the container is running" },
 	{ EVENT_EXEC, ANY, NOT_RUNNING },
+	{ EVENT_PRESS, RUNNING, STAY },
+	{ EVENT_PRESS, PAUSED, .error = EBUSY, .head = "container ",
+	  .tail = " is paused, resume it first" },
+	{ EVENT_PRESS, RESTARTING, .error = EBUSY, .head = "container ",
+	  .tail = " is restarting, wait until the container is running" },
+	{ EVENT_PRESS, ANY, NOT_RUNNING },
 	{ EVENT_TOP, RUNNING | PAUSED, STAY },
 	{ EVENT_TOP, RESTARTING, .error = EBUSY, .head = "container ",
 	  .tail = " is restarting, wait until the container is running" },
@@ -130,14 +138,31 @@ static const struct row *find(enum instance_state state, enum instance_event eve
 	return NULL;
 }
 
+/* The rows speak of containers. */
+static void words_for(enum instance_kind kind, const char *text, char *ret, size_t size)
+{
+	static const char word[] = "container";
+	const size_t len = sizeof(word) - 1;
+	size_t n = 0;
+	const char *noun = instance_noun(kind), *at;
+	for (; (at = strstr(text, word)) && n < size; text = at + len)
+		n += (size_t)snprintf(ret + n, size - n, "%.*s%s", (int)(at - text), text, noun);
+	if (n < size)
+		(void)snprintf(ret + n, size - n, "%s", text);
+}
+
 int state_next(const struct instance *inst, enum instance_event event, struct err *err)
 {
 	const struct row *row = find(inst->state, event);
 	if (!row)
-		return err_set(err, EBUSY, "container %s: this cannot happen while it is %s",
-			       inst->id, instance_state_name(inst));
-	if (row->error)
-		return err_set(err, row->error, "%s%s%s", row->head, inst->id, row->tail);
+		return err_set(err, EBUSY, "%s %s: this cannot happen while it is %s",
+			       instance_noun(inst->kind), inst->id, instance_state_name(inst));
+	if (row->error) {
+		char head[128], tail[128];
+		words_for(inst->kind, row->head, head, sizeof(head));
+		words_for(inst->kind, row->tail, tail, sizeof(tail));
+		return err_set(err, row->error, "%s%s%s", head, inst->id, tail);
+	}
 	return row->next == STAY ? (int)inst->state : row->next;
 }
 

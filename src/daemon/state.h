@@ -30,6 +30,7 @@ enum instance_event {
 	EVENT_RESIZE,
 	EVENT_ATTACH,
 	EVENT_EXEC,
+	EVENT_PRESS, /* a button of a VM */
 	EVENT_TOP,
 };
 

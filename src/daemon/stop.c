@@ -29,7 +29,7 @@ static void on_thawed(void *arg, const struct err *err, json_object *reply)
 	if (err)
 		log_warn(inst->id, "cannot thaw it: %s", err->text);
 	else if (state_apply(inst, EVENT_UNPAUSED, NULL) == 0)
-		events_emit_instance(inst, "unpause", NULL);
+		events_emit_instance(inst, inst->kind == INSTANCE_VM ? "resume" : "unpause", NULL);
 }
 
 static void emit_kill(struct instance *inst, int signo)
@@ -56,8 +56,35 @@ static void thaw(struct instance *inst)
 	link_call(inst->link, "freeze", msg, -1, on_thawed, inst);
 }
 
+/* The power button, with the last word on what the guest makes of it: a reboot
+ * counts as its end. */
+static void press_power(struct instance *inst)
+{
+	json_object *msg = json_object_new_object();
+	json_add_bool(msg, "stop", true);
+	link_call(inst->link, "powerdown", msg, -1, NULL, NULL);
+}
+
+/* How a VM is asked to stop (@hard false) or ended. */
+static void end_vm(struct instance *inst, bool hard)
+{
+	if (!inst->link)
+		return;
+	events_emit_instance(inst, hard ? "kill" : "powerdown", NULL);
+	if (hard)
+		link_call(inst->link, "quit", NULL, -1, NULL, NULL);
+	else
+		press_power(inst);
+	if (!hard && inst->state == INSTANCE_PAUSED)
+		thaw(inst);
+}
+
 void send_signal(struct instance *inst, int signo, bool all)
 {
+	if (inst->kind == INSTANCE_VM) {
+		end_vm(inst, signo == SIGKILL);
+		return;
+	}
 	if (!inst->link)
 		return;
 	emit_kill(inst, signo);
@@ -264,7 +291,7 @@ static void kill_run(struct op *op)
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
 	if (state_next(inst, EVENT_KILL, &e) < 0)
-		(void)err_prefix(&e, "cannot kill container: %s", inst->name);
+		(void)err_prefix(&e, "cannot kill %s: %s", instance_noun(inst->kind), inst->name);
 	bool stops = op->signal == SIGKILL || op->signal == stop_signal(inst);
 	if (!e.code && stops)
 		inst->manually_stopped = true;
@@ -275,8 +302,8 @@ static void kill_run(struct op *op)
 		return;
 	}
 	if (!e.code && !inst->link)
-		(void)err_set(&e, EBUSY, "cannot kill container: %s: its keeper has gone away",
-			      inst->name);
+		(void)err_set(&e, EBUSY, "cannot kill %s: %s: its keeper has gone away",
+			      instance_noun(inst->kind), inst->name);
 	if (e.code) {
 		op_finish(op, &e, NULL);
 		return;

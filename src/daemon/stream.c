@@ -78,8 +78,8 @@ static int wait_for_start(struct instance *inst, int fd, json_object *msg, struc
 	int rc = stream ? uv_poll_init(&inst->isolad->loop, &stream->poll, fd) : -ENOBUFS;
 	if (rc < 0) {
 		free(stream);
-		return err_rc(err, rc, "container %s: cannot hold another attached client",
-			      inst->id);
+		return err_rc(err, rc, "%s %s: cannot hold another attached client",
+			      instance_noun(inst->kind), inst->id);
 	}
 	stream->fd = fd;
 	stream->msg = json_object_get(msg);

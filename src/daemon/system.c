@@ -87,6 +87,8 @@ json_object *system_version(struct isolad *d)
 		components, make_component("isola-keeper", make_helper_details(d, PROGRAM_KEEPER)));
 	(void)json_object_array_add(
 		components, make_component("isola-image", make_helper_details(d, PROGRAM_IMAGE)));
+	(void)json_object_array_add(
+		components, make_component("isola-vmm", make_helper_details(d, PROGRAM_VMM)));
 	json_add(o, "Components", components);
 	json_add_str(o, "Version", ISOLA_VERSION);
 	json_add_str(o, "ApiVersion", API_VERSION);
@@ -107,6 +109,8 @@ static void add_counts(struct isolad *d, json_object *o)
 	int64_t all = 0, running = 0, paused = 0;
 	list_for_each (node, registry_list(d)) {
 		struct instance *inst = container_of(node, struct instance, node);
+		if (inst->kind != INSTANCE_CONTAINER)
+			continue;
 		all++;
 		running += inst->state == INSTANCE_RUNNING || inst->state == INSTANCE_RESTARTING;
 		paused += inst->state == INSTANCE_PAUSED;

@@ -168,9 +168,10 @@ static json_object *make_titles(const struct sampling *s)
 static uint32_t userns_base(struct instance *inst)
 {
 	const char *mode = json_str_or(inst->host_config, "PidMode", "");
-	struct instance *donor = strncmp(mode, "container:", 10)
-					 ? NULL
-					 : registry_find(inst->isolad, mode + 10, NULL);
+	struct instance *donor =
+		strncmp(mode, "container:", 10)
+			? NULL
+			: registry_find(inst->isolad, INSTANCE_CONTAINER, mode + 10, NULL);
 	return donor ? donor->userns_base : inst->userns_base;
 }
 

@@ -18,7 +18,7 @@
 
 #define DRIVER "overlayfs"
 
-static void add_time(json_object *o, const char *key, int64_t ns)
+void view_add_time(json_object *o, const char *key, int64_t ns)
 {
 	char buf[40];
 	json_add_str(o, key, num_format_time(ns, buf, sizeof(buf)));
@@ -40,7 +40,7 @@ static void share(json_object *o, const char *key, json_object *value)
 
 /* ---- state ---- */
 
-static json_object *make_state(struct instance *inst)
+json_object *view_state(struct instance *inst)
 {
 	json_object *o = json_object_new_object();
 	bool restarting = inst->state == INSTANCE_RESTARTING;
@@ -53,8 +53,8 @@ static json_object *make_state(struct instance *inst)
 	json_add_i64(o, "Pid", instance_is_running(inst) ? inst->pid : 0);
 	json_add_i64(o, "ExitCode", instance_is_running(inst) ? 0 : inst->exit_code);
 	json_add_str(o, "Error", inst->error ? inst->error : "");
-	add_time(o, "StartedAt", inst->started_ns);
-	add_time(o, "FinishedAt", inst->finished_ns);
+	view_add_time(o, "StartedAt", inst->started_ns);
+	view_add_time(o, "FinishedAt", inst->finished_ns);
 	return o;
 }
 
@@ -246,7 +246,7 @@ static void add_files(json_object *o, struct instance *inst)
 	json_add_str(o, "LogPath", log && !strcmp(driver, "json-file") ? log : "");
 }
 
-static void add_name(json_object *o, struct instance *inst)
+void view_add_name(json_object *o, struct instance *inst)
 {
 	char name[260];
 	(void)snprintf(name, sizeof(name), "/%s", inst->name ? inst->name : "");
@@ -255,17 +255,19 @@ static void add_name(json_object *o, struct instance *inst)
 
 json_object *view_inspect(struct instance *inst)
 {
+	if (inst->kind == INSTANCE_VM)
+		return view_vm_inspect(inst);
 	json_object *o = json_object_new_object();
 	cleanup_free char *state_dir = instance_state_dir(inst);
 	json_add_str(o, "Id", inst->id);
-	add_time(o, "Created", inst->created_ns);
+	view_add_time(o, "Created", inst->created_ns);
 	json_object *first = word_at(inst->config, 0);
 	json_add_str(o, "Path", first ? json_object_get_string(first) : "");
 	json_add(o, "Args", make_args(inst->config));
-	json_add(o, "State", make_state(inst));
+	json_add(o, "State", view_state(inst));
 	json_add_str(o, "Image", json_str_or(inst->image, "id", ""));
 	add_files(o, inst);
-	add_name(o, inst);
+	view_add_name(o, inst);
 	json_add_i64(o, "RestartCount", inst->restart_count);
 	json_add_str(o, "Driver", DRIVER);
 	json_add_str(o, "Platform", "linux");
@@ -296,6 +298,8 @@ static const char *image_label(struct instance *inst)
 
 json_object *view_summary(struct instance *inst)
 {
+	if (inst->kind == INSTANCE_VM)
+		return view_vm_summary(inst);
 	json_object *o = json_object_new_object(), *names = json_object_new_array();
 	char name[260], status[128];
 	(void)snprintf(name, sizeof(name), "/%s", inst->name ? inst->name : "");

@@ -15,9 +15,16 @@
 
 #define PATTERN_MAX 256
 
+/* Who asks: the list of containers, or that of VMs. */
+struct asked {
+	struct isolad *isolad;
+	enum instance_kind kind;
+};
+
 /* One value against one instance: 1, 0, or -errno for a bad value. @inst NULL:
  * only the value is to be checked. */
-typedef int match_fn(struct isolad *d, struct instance *inst, const char *value, struct err *err);
+typedef int match_fn(const struct asked *d, struct instance *inst, const char *value,
+		     struct err *err);
 
 static int bad_value(const char *name, const char *value, struct err *err)
 {
@@ -37,13 +44,15 @@ static int match_pattern(const char *pattern, const char *name, const char *a, c
 	return hit;
 }
 
-static int match_id(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_id(const struct asked *d, struct instance *inst, const char *value,
+		    struct err *err)
 {
 	(void)d;
 	return match_pattern(value, "id", inst ? inst->id : NULL, NULL, err);
 }
 
-static int match_name(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_name(const struct asked *d, struct instance *inst, const char *value,
+		      struct err *err)
 {
 	(void)d;
 	char slashed[260] = "";
@@ -52,14 +61,16 @@ static int match_name(struct isolad *d, struct instance *inst, const char *value
 	return match_pattern(value, "name", inst ? slashed : NULL, inst ? inst->name : NULL, err);
 }
 
-static int match_label(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_label(const struct asked *d, struct instance *inst, const char *value,
+		       struct err *err)
 {
 	(void)d;
 	(void)err;
 	return inst && filter_label(value, json_get(inst->config, "Labels"));
 }
 
-static int match_status(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_status(const struct asked *d, struct instance *inst, const char *value,
+			struct err *err)
 {
 	(void)d;
 	static const char *const names[] = { "created", "restarting", "running", "removing",
@@ -72,7 +83,8 @@ static int match_status(struct isolad *d, struct instance *inst, const char *val
 	return inst && !strcmp(instance_state_name(inst), value);
 }
 
-static int match_exited(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_exited(const struct asked *d, struct instance *inst, const char *value,
+			struct err *err)
 {
 	(void)d;
 	int64_t code;
@@ -83,11 +95,11 @@ static int match_exited(struct isolad *d, struct instance *inst, const char *val
 
 /* The image itself, or one that the container's image was built upon: then its
  * topmost layer (a chain id) is among the container's. */
-static int match_ancestor(struct isolad *d, struct instance *inst, const char *value,
+static int match_ancestor(const struct asked *d, struct instance *inst, const char *value,
 			  struct err *err)
 {
 	(void)err;
-	json_object *image = inst ? image_find(d, value, NULL) : NULL;
+	json_object *image = inst ? image_find(d->isolad, value, NULL) : NULL;
 	if (!image)
 		return 0;
 	if (!strcmp(json_str_or(image, "id", ""), json_str_or(inst->image, "id", "-")))
@@ -101,23 +113,25 @@ static int match_ancestor(struct isolad *d, struct instance *inst, const char *v
 	return 0;
 }
 
-static int match_before(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_before(const struct asked *d, struct instance *inst, const char *value,
+			struct err *err)
 {
-	struct instance *other = registry_find(d, value, err);
+	struct instance *other = registry_find(d->isolad, d->kind, value, err);
 	if (!other)
 		return -err->code;
 	return inst && inst->created_ns < other->created_ns;
 }
 
-static int match_since(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_since(const struct asked *d, struct instance *inst, const char *value,
+		       struct err *err)
 {
-	struct instance *other = registry_find(d, value, err);
+	struct instance *other = registry_find(d->isolad, d->kind, value, err);
 	if (!other)
 		return -err->code;
 	return inst && inst->created_ns > other->created_ns;
 }
 
-static int match_network(struct isolad *d, struct instance *inst, const char *value,
+static int match_network(const struct asked *d, struct instance *inst, const char *value,
 			 struct err *err)
 {
 	(void)d;
@@ -125,7 +139,8 @@ static int match_network(struct isolad *d, struct instance *inst, const char *va
 	return inst && !strcmp(json_str_or(inst->host_config, "NetworkMode", ""), value);
 }
 
-static int match_volume(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_volume(const struct asked *d, struct instance *inst, const char *value,
+			struct err *err)
 {
 	(void)d;
 	(void)err;
@@ -142,7 +157,7 @@ static int match_volume(struct isolad *d, struct instance *inst, const char *val
 }
 
 /* There is no swarm, so nothing is a task. */
-static int match_is_task(struct isolad *d, struct instance *inst, const char *value,
+static int match_is_task(const struct asked *d, struct instance *inst, const char *value,
 			 struct err *err)
 {
 	(void)d;
@@ -153,7 +168,8 @@ static int match_is_task(struct isolad *d, struct instance *inst, const char *va
 }
 
 /* Without health checks, "none" is what all have. */
-static int match_health(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_health(const struct asked *d, struct instance *inst, const char *value,
+			struct err *err)
 {
 	(void)d;
 	static const char *const names[] = { "none", "starting", "healthy", "unhealthy" };
@@ -188,7 +204,8 @@ static int parse_ports(const char *text, struct ports *ret)
 	return 0;
 }
 
-static int match_expose(struct isolad *d, struct instance *inst, const char *value, struct err *err)
+static int match_expose(const struct asked *d, struct instance *inst, const char *value,
+			struct err *err)
 {
 	(void)d;
 	struct ports want, have;
@@ -207,7 +224,7 @@ static int match_expose(struct isolad *d, struct instance *inst, const char *val
 }
 
 /* With network none and host nothing is published. */
-static int match_publish(struct isolad *d, struct instance *inst, const char *value,
+static int match_publish(const struct asked *d, struct instance *inst, const char *value,
 			 struct err *err)
 {
 	(void)d;
@@ -216,7 +233,7 @@ static int match_publish(struct isolad *d, struct instance *inst, const char *va
 	return parse_ports(value, &want) < 0 ? bad_value("publish", value, err) : 0;
 }
 
-static int match_isolation(struct isolad *d, struct instance *inst, const char *value,
+static int match_isolation(const struct asked *d, struct instance *inst, const char *value,
 			   struct err *err)
 {
 	(void)d;
@@ -230,26 +247,27 @@ static const struct {
 	const char *name;
 	match_fn *match;
 	bool all; /* every value must match, not any */
+	bool vms; /* has a meaning for VMs */
 } rows[] = {
 	{ "ancestor", match_ancestor },
-	{ "before", match_before },
-	{ "exited", match_exited },
+	{ "before", match_before, .vms = true },
+	{ "exited", match_exited, .vms = true },
 	{ "expose", match_expose },
 	{ "health", match_health },
-	{ "id", match_id },
+	{ "id", match_id, .vms = true },
 	{ "is-task", match_is_task },
 	{ "isolation", match_isolation },
-	{ "label", match_label, .all = true },
-	{ "name", match_name },
+	{ "label", match_label, .all = true, .vms = true },
+	{ "name", match_name, .vms = true },
 	{ "network", match_network },
 	{ "publish", match_publish },
-	{ "since", match_since },
-	{ "status", match_status },
+	{ "since", match_since, .vms = true },
+	{ "status", match_status, .vms = true },
 	{ "volume", match_volume },
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static int match_row(size_t row, struct isolad *d, struct instance *inst, json_object *filters,
+static int match_row(size_t row, const struct asked *d, struct instance *inst, json_object *filters,
 		     struct err *err)
 {
 	const char *value;
@@ -263,19 +281,22 @@ static int match_row(size_t row, struct isolad *d, struct instance *inst, json_o
 	return i == 0 || (rows[row].all ? hits == i : hits > 0);
 }
 
-static int check_keys(json_object *filters, struct err *err)
+static int check_keys(enum instance_kind kind, json_object *filters, struct err *err)
 {
 	const char *names[N_ROWS];
+	size_t n = 0;
 	for (size_t i = 0; i < N_ROWS; i++)
-		names[i] = rows[i].name;
-	return filter_check(filters, names, N_ROWS, err);
+		if (kind == INSTANCE_CONTAINER || rows[i].vms)
+			names[n++] = rows[i].name;
+	return filter_check(filters, names, n, err);
 }
 
-static int match_all(struct isolad *d, struct instance *inst, json_object *filters, struct err *err)
+static int match_all(const struct asked *d, struct instance *inst, json_object *filters,
+		     struct err *err)
 {
 	struct err own = ERR_INIT;
 	err = err ? err : &own;
-	int rc = filters ? check_keys(filters, err) : 0, hit = 1;
+	int rc = filters ? check_keys(d->kind, filters, err) : 0, hit = 1;
 	/* All rows, so that a bad value is an error whatever else is asked. */
 	for (size_t i = 0; filters && i < N_ROWS && rc >= 0; i++) {
 		rc = match_row(i, d, inst, filters, err);
@@ -286,11 +307,14 @@ static int match_all(struct isolad *d, struct instance *inst, json_object *filte
 
 int view_matches(struct instance *inst, json_object *filters, struct err *err)
 {
-	return match_all(inst->isolad, inst, filters, err);
+	const struct asked asked = { inst->isolad, inst->kind };
+	return match_all(&asked, inst, filters, err);
 }
 
-int view_filters_check(struct isolad *d, json_object *filters, struct err *err)
+int view_filters_check(struct isolad *d, enum instance_kind kind, json_object *filters,
+		       struct err *err)
 {
-	int rc = match_all(d, NULL, filters, err);
+	const struct asked asked = { d, kind };
+	int rc = match_all(&asked, NULL, filters, err);
 	return rc < 0 ? rc : 0;
 }

@@ -38,6 +38,8 @@ static void answer_exit(struct waiter *w, struct instance *inst)
 {
 	w->result = json_object_new_object();
 	json_add_i64(w->result, "StatusCode", inst->exit_code);
+	if (inst->reason)
+		json_add_str(w->result, "Reason", inst->reason);
 	if (inst->error) {
 		json_object *error = json_object_new_object();
 		json_add_str(error, "Message", inst->error);

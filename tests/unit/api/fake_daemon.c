@@ -109,17 +109,19 @@ uv_loop_t *isolad_loop(struct isolad *d)
 
 /* ---- registry ---- */
 
-struct instance *registry_find(struct isolad *d, const char *ref, struct err *err)
+struct instance *registry_find(struct isolad *d, enum instance_kind kind, const char *ref,
+			       struct err *err)
 {
 	if (*ref == '/')
 		ref++;
 	list_for_each (node, &d->instances) {
 		struct instance *inst = container_of(node, struct instance, node);
-		if (!strcmp(inst->name, ref) ||
-		    (id_is_prefix(ref) && !strncmp(inst->id, ref, strlen(ref))))
+		if (inst->kind == kind &&
+		    (!strcmp(inst->name, ref) ||
+		     (id_is_prefix(ref) && !strncmp(inst->id, ref, strlen(ref)))))
 			return inst;
 	}
-	err_set(err, ENOENT, "No such container: %s", ref);
+	err_set(err, ENOENT, "No such %s: %s", instance_noun(kind), ref);
 	return NULL;
 }
 
@@ -374,6 +376,37 @@ json_object *exec_inspect(struct exec *exec)
 	return o;
 }
 
+/* ---- VMs ---- */
+
+void vm_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done, void *arg)
+{
+	(void)name;
+	(void)body;
+	asked(d, "vm create");
+	later(d, done, arg, NULL);
+}
+
+void vm_press(struct instance *inst, enum vm_button button, op_done_fn *done, void *arg)
+{
+	static const char *const names[] = { "reset", "powerdown", "nmi" };
+	asked(inst->isolad, names[button]);
+	later(inst->isolad, done, arg, NULL);
+}
+
+void vm_resize_console(struct instance *inst, const char *console, int h, int w, op_done_fn *done,
+		       void *arg)
+{
+	asked(inst->isolad, console);
+	inst->isolad->h = h;
+	inst->isolad->w = w;
+	later(inst->isolad, done, arg, NULL);
+}
+
+void vm_counters(struct instance *inst, op_done_fn *done, void *arg)
+{
+	later(inst->isolad, done, arg, json_object_new_object());
+}
+
 /* ---- views ---- */
 
 json_object *view_inspect(struct instance *inst)
@@ -402,8 +435,10 @@ int view_matches(struct instance *inst, json_object *filters, struct err *err)
 	return 1;
 }
 
-int view_filters_check(struct isolad *d, json_object *filters, struct err *err)
+int view_filters_check(struct isolad *d, enum instance_kind kind, json_object *filters,
+		       struct err *err)
 {
+	(void)kind;
 	int rc = view_matches(&d->web, filters, err);
 	return rc < 0 ? rc : 0;
 }

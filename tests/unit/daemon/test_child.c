@@ -34,7 +34,9 @@ static int setup(void **state)
 	if (desk_setup(state) < 0)
 		return -1;
 	struct isolad *d = *state;
-	struct config config = { .keeper = (char *)"/bin/sh", .image_helper = (char *)"/bin/sh" };
+	struct config config = { .keeper = (char *)"/bin/sh",
+				 .image_helper = (char *)"/bin/sh",
+				 .vmm = (char *)"" };
 	d->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	(void)getrlimit(RLIMIT_NOFILE, &d->nofile);
 	return programs_open(&d->programs, &config, NULL);
@@ -175,7 +177,7 @@ static void programs_open__leaves_nothing_to_write_to(void **state)
 	char file[] = "/tmp/isola-program-XXXXXX", path[64];
 	int fd = mkstemp(file);
 	struct programs p;
-	struct config config = { .keeper = file, .image_helper = file };
+	struct config config = { .keeper = file, .image_helper = file, .vmm = file };
 	assert_int_equal(fchmod(fd, 0755), 0);
 	programs_init(&p);
 	assert_int_equal(programs_open(&p, &config, NULL), 0);
@@ -193,7 +195,9 @@ static void programs_open__names_what_is_not_there(void **state)
 	(void)state;
 	struct programs p;
 	struct err e = ERR_INIT;
-	struct config config = { .keeper = (char *)"/nonexistent", .image_helper = (char *)"" };
+	struct config config = { .keeper = (char *)"/nonexistent",
+				 .image_helper = (char *)"",
+				 .vmm = (char *)"" };
 	programs_init(&p);
 	assert_int_equal(programs_open(&p, &config, &e), -ENOENT);
 	assert_non_null(strstr(e.text, "/nonexistent"));

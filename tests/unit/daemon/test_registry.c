@@ -18,11 +18,11 @@ static void registry_find__knows_names_ids_and_prefixes(void **state)
 {
 	struct isolad *d = *state;
 	struct instance *a = with_id(d, "web", 'a', '1'), *b = with_id(d, "db", 'b', '1');
-	assert_ptr_equal(registry_find(d, "web", NULL), a);
-	assert_ptr_equal(registry_find(d, "/db", NULL), b);
-	assert_ptr_equal(registry_find(d, a->id, NULL), a);
-	assert_ptr_equal(registry_find(d, "a", NULL), a);
-	assert_ptr_equal(registry_find(d, "b111", NULL), b);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, "web", NULL), a);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, "/db", NULL), b);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, a->id, NULL), a);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, "a", NULL), a);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, "b111", NULL), b);
 	assert_ptr_equal(registry_by_id(d, b->id), b);
 }
 
@@ -45,7 +45,7 @@ static void registry_find__says_why_not(void **state)
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct err e = ERR_INIT;
-		assert_null(registry_find(d, rows[i].ref, &e));
+		assert_null(registry_find(d, INSTANCE_CONTAINER, rows[i].ref, &e));
 		assert_int_equal(e.code, rows[i].code);
 		assert_non_null(strstr(e.text, rows[i].says));
 	}
@@ -58,9 +58,9 @@ static void registry_find__prefers_a_full_id_then_a_name(void **state)
 	/* A name that is a prefix of another's id, and one that is its whole id. */
 	struct instance *b = with_id(d, "ab", 'c', 'c');
 	struct instance *c = with_id(d, a->id, 'd', 'd');
-	assert_ptr_equal(registry_find(d, "ab", NULL), b);
-	assert_ptr_equal(registry_find(d, a->id, NULL), a);
-	assert_ptr_equal(registry_find(d, "d", NULL), c);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, "ab", NULL), b);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, a->id, NULL), a);
+	assert_ptr_equal(registry_find(d, INSTANCE_CONTAINER, "d", NULL), c);
 }
 
 static void registry_add__refuses_a_taken_name(void **state)

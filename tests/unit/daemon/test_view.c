@@ -262,7 +262,7 @@ static void view_filters_check__names_the_bad_one(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		cleanup_json json_object *filters = js(rows[i].filters);
 		struct err err = ERR_INIT;
-		assert_true(view_filters_check(d, filters, &err) < 0);
+		assert_true(view_filters_check(d, INSTANCE_CONTAINER, filters, &err) < 0);
 		assert_string_equal(err.text, rows[i].error);
 	}
 	fixture_isolad_free(d);

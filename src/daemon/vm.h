@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm - what a VmConfig (docs/openapi.json) becomes: the machine file and the limits
+ * of a cgroup. Functions of their arguments alone; isolad. */
+#pragma once
+
+#include "isola/instance.h"
+
+#include <stdbool.h>
+
+/* {"Bandwidth","Ops"} as RATE of isola/vmm.h; {} for none. Owned. */
+json_object *vm_rate(json_object *rate);
+
+/* The whole command line, owned; NULL when memory is out. */
+char *vm_cmdline(json_object *config);
+
+/* The machine file of isola/vmm.h, its SOURCEs as keeper.h has them. Owned. */
+int vm_machine(const struct instance *inst, json_object **ret, struct err *err);
+
+/* OCI linux.resources of Limits, with what they are when nothing was said; owned.
+ * @controllers: what this host's cgroup has. */
+int vm_resources(json_object *config, const char *controllers, json_object **ret, struct err *err);
+
+/* Where the host's side of vsock is: the user's path, or in the run folder. Owned;
+ * NULL when the VM has no vsock. */
+char *vm_vsock_path(const struct instance *inst);
+
+/* start.c's part for VMs: machine.json and keeper.json into the run folder. */
+int vm_bundle_write(struct instance *inst, int run_dir_fd, struct err *err);
