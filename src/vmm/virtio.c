@@ -81,6 +81,11 @@ void virtio_publish(struct virtio *v, unsigned int index)
 	v->transport->interrupt(v->transport, index);
 }
 
+void virtio_again(struct virtio *v, unsigned int index)
+{
+	v->transport->kick(v->transport, index);
+}
+
 void virtio_config_changed(struct virtio *v)
 {
 	v->transport->config_interrupt(v->transport, true);

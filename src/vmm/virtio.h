@@ -34,6 +34,8 @@ struct virtio_transport {
 	void (*config_interrupt)(struct virtio_transport *t, bool changed);
 	/* The driver wrote 0 to the status: interrupts and selectors as new. */
 	void (*reset)(struct virtio_transport *t);
+	/* Kicks queue @index as the driver would. */
+	void (*kick)(struct virtio_transport *t, unsigned int index);
 	void (*free)(struct virtio_transport *t);
 };
 
@@ -85,6 +87,9 @@ static inline bool virtio_has(const struct virtio *v, unsigned int feature_bit)
 
 /* Publishes what was pushed on queue @index and interrupts if the driver wants it. */
 void virtio_publish(struct virtio *v, unsigned int index);
+/* A kick of queue @index once the loop has gone round: how a drain that is long
+ * enough (VIRTQ_DRAIN_MAX) lets others have their turn. */
+void virtio_again(struct virtio *v, unsigned int index);
 /* The configuration changed: generation + 1, interrupt. */
 void virtio_config_changed(struct virtio *v);
 /* The driver broke the rules, or the device cannot go on: NEEDS_RESET, no more

@@ -77,6 +77,11 @@ static void on_reset(struct virtio_transport *t)
 	memset(m->configs, 0, sizeof(*m->configs) * m->v->n_queues);
 }
 
+static void on_kick_again(struct virtio_transport *t, unsigned int index)
+{
+	eventfd_raise(mmio_of(t)->kicks[index].fd);
+}
+
 /* The part of @features (64 bits) that @select asks for. */
 static uint32_t feature_word(uint64_t features, uint32_t select)
 {
@@ -352,6 +357,7 @@ int virtio_mmio_new(struct virtio *v, struct virtio_transport **ret, struct err 
 	m->transport = (struct virtio_transport){ .interrupt = on_interrupt,
 						  .config_interrupt = on_config_interrupt,
 						  .reset = on_reset,
+						  .kick = on_kick_again,
 						  .free = on_free };
 	m->v = v;
 	m->irq_fd = -1;
