@@ -58,12 +58,15 @@
  *   pin        { "vcpu": n, "cpus": [n, ...] }
  *   console    { "id", "rows", "columns" }
  *   quit       {}   end at once, as if the power were cut
+ * A request in the wrong phase (pause while paused, run twice...) is EBUSY and changes
+ * nothing; an unknown op, field or id is EINVAL and names it.
  * Requests (worker -> keeper), { "ask", "seq", ... }, answered with "answer": seq:
  *   connect    { "port": n }  -> one descriptor: a stream socket connected to the
  *              VM's vsock folder, <socket>_<port>; or "code", "error"
  * Events (worker -> keeper), { "event", ... }:
  *   hello      { "version", "kernel": "bzImage"|"elf"|"pvh" }   built, jailed, waiting
- *   running    { "first_run_us" }      time from exec to the first KVM_RUN
+ *   running    { "first_run_us", "cpu_us" }   from exec to the first KVM_RUN, and the
+ *              processor time until then
  *   warn       { "text" }              for the operator's log; limited
  *   exit       VMM_EXIT                the last message
  *
@@ -83,8 +86,8 @@
  *   worker-crash   139         the worker was killed by a signal, or by its filter */
 #pragma once
 
-#define VMM_VERSION     1
-#define VMM_CONTROL_FD  3
-#define VMM_MACHINE_FD  4
-#define VMM_FIRST_FD    5
+#define VMM_VERSION           1
+#define VMM_CONTROL_FD        3
+#define VMM_MACHINE_FD        4
+#define VMM_FIRST_FD          5
 #define VMM_MACHINE_BYTES_MAX (1024 * 1024)

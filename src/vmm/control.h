@@ -3,9 +3,29 @@
  * isola-vmm, loop thread. */
 #pragma once
 
+#include "isola/err.h"
+
 #include <stdint.h>
 
 struct control;
+struct vm;
+struct vm_exit;
+
+/* @sock: one end of a wire_pair(), taken on success. */
+int control_new(struct vm *vm, int sock, struct control **ret, struct err *err);
+/* Requests are read from now on. */
+void control_start(struct control *control);
+/* Unanswered questions are cancelled, before the devices that asked them are freed.
+ * Its handle still needs a turn of the loop. NULL is fine. */
+void control_free(struct control *control);
+
+/* Events. */
+void control_hello(struct control *control);
+void control_running(struct control *control, uint64_t first_run_us, uint64_t cpu_us);
+void control_warn(struct control *control, const char *text);
+/* The last one: waits a second at most for a keeper that does not read. @code: errno
+ * of a start-error, or 0. */
+void control_exit(struct control *control, const struct vm_exit *exit, int code);
 
 /* @fd: the stream, owned by the callee, or -errno. */
 typedef void control_connected_fn(void *arg, int fd);

@@ -27,7 +27,6 @@ struct filter_row {
 
 #define FILTER_INSNS_MAX 1024
 
-
 /* Writes the program for @rows to @code; @otherwise is a SECCOMP_RET_*. Returns its
  * length, or -E2BIG. */
 int filter_compile(const struct filter_row *rows, size_t n, uint32_t otherwise,

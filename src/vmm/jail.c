@@ -161,6 +161,7 @@ int jail_enter(const struct machine *machine, bool keeper, struct err *err)
 static const struct filter_row vcpu_rows[] = {
 	IOCTL(KVM_RUN,			"the guest"),
 	IOCTL(KVM_GET_REGS,		"the place of an error, for its text"),
+	IOCTL(KVM_NMI,			"nmi, asked for by the keeper"),
 	IOCTL(KVM_KVMCLOCK_CTRL,	"tells the guest that it was paused"),
 	ANY(write,			"eventfds: kicks, interrupts, the loop; serial output"),
 	ANY(futex,			"locks, calls to the loop, the pause barrier"),
@@ -217,7 +218,6 @@ static const struct filter_row loop_rows[] = {
 	IOCTL(TUNSETOFFLOAD,		"net: what the driver negotiated"),
 	IOCTL(TUNSETQUEUE,		"net: queue pairs the driver uses"),
 	IOCTL(TUNSETVNETHDRSZ,		"net: header size"),
-	IOCTL(KVM_NMI,			"nmi, asked for by the keeper"),
 	IOCTL(KVM_IRQ_LINE,		"lines of platform devices"),
 	ANY(sendmsg,			"the keeper, vhost-user, vsock"),
 	ANY(recvmsg,			"the keeper, vhost-user, vsock"),
@@ -242,6 +242,7 @@ static const struct filter_row loop_rows[] = {
 	LACKS(mremap, 3, MREMAP_FIXED,	"realloc()"),
 	ANY(munmap,			"free(), the end"),
 	ANY(brk,			"malloc()"),
+	ANY(sched_yield,		"libuv: a wake-up that another thread is about to write"),
 	ANY(getrandom,			"rng; malloc()"),
 	ANY(clock_gettime,		"where the vDSO cannot"),
 	ANY(getpid,			"for tgkill"),

@@ -14,14 +14,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define HOST_CPUS_MAX 1024
-#define ID_MAX        63
+#define ID_MAX 63
 
 /* ---- the document as a whole ---- */
 
 struct walk {
 	bool paths;
-	bool seen[MACHINE_FDS_MAX];
+	bool *fds; /* of the machine */
 };
 
 /* {"path"} only by hand; each descriptor has one owner. */
@@ -35,9 +34,9 @@ static int walk_member(struct walk *w, const char *key, json_object *value, stru
 	if (fd < (w->paths ? VMM_CONTROL_FD : VMM_FIRST_FD) || fd >= MACHINE_FDS_MAX)
 		return err_set(err, EINVAL, "fd: %lld is no descriptor that can be handed over",
 			       (long long)fd);
-	if (w->seen[fd])
+	if (w->fds[fd])
 		return err_set(err, EINVAL, "fd: %lld is named twice", (long long)fd);
-	w->seen[fd] = true;
+	w->fds[fd] = true;
 	return 0;
 }
 
@@ -149,20 +148,6 @@ static int parse_topology(json_object *o, struct machine *m, struct err *err)
 	return 0;
 }
 
-static int check_cpu_list(json_object *list, struct err *err)
-{
-	if (!json_object_is_type(list, json_type_array) || json_len(list) == 0)
-		return err_set(err, EINVAL, "must be a list of host CPUs");
-	for (size_t i = 0; i < json_len(list); i++) {
-		json_object *cpu = json_object_array_get_idx(list, i);
-		if (!json_object_is_type(cpu, json_type_int) || json_object_get_int64(cpu) < 0 ||
-		    json_object_get_int64(cpu) >= HOST_CPUS_MAX)
-			return err_set(err, EINVAL, "[%zu]: must be a CPU number below %d", i,
-				       HOST_CPUS_MAX);
-	}
-	return 0;
-}
-
 static int parse_affinity(json_object *o, struct machine *m, struct err *err)
 {
 	int rc = json_get_arr(o, "affinity", &m->affinity, err);
@@ -172,7 +157,7 @@ static int parse_affinity(json_object *o, struct machine *m, struct err *err)
 		return err_set(err, EINVAL, "cpus.affinity: has %zu lists for %u vCPUs",
 			       json_len(m->affinity), m->cpus);
 	for (size_t i = 0; i < json_len(m->affinity); i++)
-		if (check_cpu_list(json_object_array_get_idx(m->affinity, i), err) < 0)
+		if (machine_cpu_list(json_object_array_get_idx(m->affinity, i), err) < 0)
 			return err_prefix(err, "cpus.affinity[%zu]", i);
 	return 0;
 }
@@ -387,7 +372,7 @@ static int check_devices(struct machine *m, struct err *err)
 
 static int parse(json_object *doc, bool paths, struct machine *m, struct err *err)
 {
-	struct walk w = { .paths = paths };
+	struct walk w = { .paths = paths, .fds = m->fds };
 	int rc = 0;
 	if (!json_object_is_type(doc, json_type_object))
 		return err_set(err, EINVAL, "the machine file must be an object");

@@ -13,9 +13,10 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-#define MACHINE_CPUS_MAX    255
-#define MACHINE_FDS_MAX     1024 /* highest descriptor that a SOURCE may name, + 1 */
-#define MACHINE_CMDLINE_MAX 2047 /* what x86 Linux takes */
+#define MACHINE_CPUS_MAX      255
+#define MACHINE_FDS_MAX       1024 /* highest descriptor that a SOURCE may name, + 1 */
+#define MACHINE_HOST_CPUS_MAX 1024
+#define MACHINE_CMDLINE_MAX   2047 /* what x86 Linux takes */
 
 /* Where something is read from: a descriptor we were given, or by hand a path. */
 struct source {
@@ -40,6 +41,7 @@ struct machine {
 	bool debug_exit;
 	bool jail; /* uid and gid were given */
 	uint32_t uid, gid;
+	bool fds[MACHINE_FDS_MAX]; /* named by some SOURCE */
 };
 
 /* @doc: taken, also on failure. @paths: {"path"} is allowed (by hand). */
@@ -68,6 +70,8 @@ int machine_only(json_object *o, const char *const *known, const char *what, str
  * untouched), -EINVAL with "@what.key: 0 is less than 1". */
 int machine_int(json_object *o, const char *what, const char *key, int64_t min, int64_t max,
 		int64_t *ret, struct err *err);
+/* Whether @list is an array of at least one host CPU number. */
+int machine_cpu_list(json_object *list, struct err *err);
 /* One word of @words (ends with NULL): its index in @ret. As above otherwise. */
 int machine_word(json_object *o, const char *what, const char *key, const char *const *words,
 		 unsigned int *ret, struct err *err);

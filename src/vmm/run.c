@@ -48,6 +48,7 @@ struct run {
 		uint64_t minute_ns;
 	} warns;
 	uint64_t first_run_ns; /* 0: not yet, or told */
+	uint64_t first_cpu_ns;
 	struct run_watch watch;
 };
 
@@ -67,10 +68,10 @@ static const struct {
 	[VM_QUIT] = { "quit", 143 },
 };
 
-static uint64_t now_ns(void)
+static uint64_t read_ns(clockid_t clock)
 {
 	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
@@ -299,7 +300,7 @@ void vm_warn(struct vm *vm, const char *fmt, ...)
 	struct run *r = vm->run;
 	va_list ap;
 	lock(r);
-	if (may_warn(r, now_ns())) {
+	if (may_warn(r, read_ns(CLOCK_MONOTONIC))) {
 		char *text = r->warns.texts[r->warns.n_queued++];
 		size_t n = 0;
 		if (r->warns.n_dropped)
@@ -339,7 +340,8 @@ void run_note_first(struct vm *vm)
 {
 	struct run *r = vm->run;
 	lock(r);
-	r->first_run_ns = now_ns();
+	r->first_run_ns = read_ns(CLOCK_MONOTONIC);
+	r->first_cpu_ns = read_ns(CLOCK_PROCESS_CPUTIME_ID);
 	unlock(r);
 	(void)uv_async_send(&r->wake);
 }
@@ -347,11 +349,11 @@ void run_note_first(struct vm *vm)
 static void tell_first(struct run *r)
 {
 	lock(r);
-	uint64_t when = r->first_run_ns;
+	uint64_t when = r->first_run_ns, cpu = r->first_cpu_ns;
 	r->first_run_ns = 0;
 	unlock(r);
 	if (when && r->watch.on_first_run)
-		r->watch.on_first_run(r->watch.arg, when);
+		r->watch.on_first_run(r->watch.arg, when, cpu);
 }
 
 void run_watch(struct vm *vm, const struct run_watch *watch)

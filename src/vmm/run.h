@@ -39,7 +39,8 @@ void run_note_first(struct vm *vm);
 
 /* What the tops want to hear, all on the loop's thread; set before the threads. */
 struct run_watch {
-	void (*on_first_run)(void *arg, uint64_t when_ns); /* CLOCK_MONOTONIC */
+	/* CLOCK_MONOTONIC, and the processor time of us until then. */
+	void (*on_first_run)(void *arg, uint64_t when_ns, uint64_t cpu_ns);
 	void (*on_warn)(void *arg, const char *text);
 	void *arg;
 };

@@ -84,6 +84,20 @@ int machine_word(json_object *o, const char *what, const char *key, const char *
 		       list);
 }
 
+int machine_cpu_list(json_object *list, struct err *err)
+{
+	if (!json_object_is_type(list, json_type_array) || json_len(list) == 0)
+		return err_set(err, EINVAL, "must be a list of host CPUs");
+	for (size_t i = 0; i < json_len(list); i++) {
+		json_object *cpu = json_object_array_get_idx(list, i);
+		if (!json_object_is_type(cpu, json_type_int) || json_object_get_int64(cpu) < 0 ||
+		    json_object_get_int64(cpu) >= MACHINE_HOST_CPUS_MAX)
+			return err_set(err, EINVAL, "[%zu]: must be a CPU number below %d", i,
+				       MACHINE_HOST_CPUS_MAX);
+	}
+	return 0;
+}
+
 int source_read(json_object *value, const char *what, struct source *ret, struct err *err)
 {
 	static const char *const known[] = { "fd", "path", NULL };

@@ -26,7 +26,6 @@
 #include <sys/prctl.h>
 
 #define STACK_BYTES    (256 * 1024)
-#define HOST_CPUS_MAX  1024
 #define PENDING_MAX    4096 /* exits that may follow before a pause has its way */
 #define INSN_BYTES_MAX 15
 
@@ -38,7 +37,8 @@ struct vcpu {
 	size_t run_bytes;
 	pthread_t thread;
 	bool started;
-	pid_t tid;               /* atomic; 0 while there is no thread */
+	pid_t tid; /* atomic; 0 while there is no thread */
+	bool nmi;  /* atomic: to be injected by its thread, as KVM locks the vCPU while it runs */
 	bool pending;            /* KVM wants to be entered to finish the last exit */
 	struct vcpu_stats stats; /* atomic, written by its thread */
 	cpu_set_t *pinned;       /* from before the start, or NULL; owned */
@@ -260,6 +260,8 @@ static void run_guest(struct vcpu *v)
 	bool was_paused = false, first = v->index == 0;
 	for (;;) {
 		set_immediate_exit(v, 0);
+		if (__atomic_exchange_n(&v->nmi, false, __ATOMIC_SEQ_CST))
+			(void)ioctl(v->fd, KVM_NMI, 0);
 		if (run_is_called(v->vm)) {
 			complete(v);
 			if (!run_rest(v->vm, &was_paused))
@@ -337,6 +339,12 @@ void vcpu_kick(struct vcpu *vcpu)
 		(void)tgkill(getpid(), tid, kick_signal());
 }
 
+void vcpu_nmi(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->nmi, true, __ATOMIC_SEQ_CST);
+	vcpu_kick(vcpu);
+}
+
 void vcpu_join(struct vcpu *vcpu)
 {
 	if (!vcpu || !vcpu->started)
@@ -353,9 +361,7 @@ int vcpu_pin(struct vcpu *vcpu, json_object *cpus, struct err *err)
 	CPU_ZERO(&set);
 	for (size_t i = 0; i < json_object_array_length(cpus); i++) {
 		int64_t cpu = json_object_get_int64(json_object_array_get_idx(cpus, i));
-		if (cpu < 0 || cpu >= HOST_CPUS_MAX)
-			return err_set(err, EINVAL, "there is no host CPU %lld", (long long)cpu);
-		CPU_SET(cpu, &set);
+		CPU_SET(cpu, &set); /* does nothing beyond its end */
 	}
 	pid_t tid = __atomic_load_n(&vcpu->tid, __ATOMIC_SEQ_CST);
 	if (tid && sched_setaffinity(tid, sizeof(set), &set) < 0)

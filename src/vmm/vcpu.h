@@ -19,9 +19,11 @@ int vcpu_fd(const struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu, struct err *err);
 /* Gets it out of KVM_RUN (signal + immediate_exit). Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
+/* A non-maskable interrupt. Any thread. */
+void vcpu_nmi(struct vcpu *vcpu);
 /* Waits for its thread; one that never started is fine. */
 void vcpu_join(struct vcpu *vcpu);
-/* Where it may run: host CPU numbers, at least one. Loop thread, or before the start. */
+/* Where it may run: a list that machine_cpu_list() accepts. Loop thread, or before the start. */
 int vcpu_pin(struct vcpu *vcpu, json_object *cpus, struct err *err);
 void vcpu_free(struct vcpu *vcpu);
 

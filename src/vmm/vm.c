@@ -8,6 +8,7 @@
 
 #include "acpi.h"
 #include "boot.h"
+#include "control.h"
 #include "cpu.h"
 #include "device.h"
 #include "platform.h"
@@ -266,6 +267,7 @@ void vm_fini(struct vm *vm)
 	vm->n_vcpus = 0;
 	free(vm->vcpus);
 	cpu_plan_free(vm->cpu_plan);
+	control_free(vm->control); /* devices wait for its answers */
 	while (vm->n_devices > 0) {
 		struct device *dev = vm->devices[--vm->n_devices];
 		dev->type->free(dev);
