@@ -209,6 +209,26 @@ bool ratelimit_take(struct ratelimit *r, uint64_t bytes, uint64_t ops)
 	return false;
 }
 
+void ratelimit_owe(struct ratelimit *r, uint64_t bytes, uint64_t ops)
+{
+	bucket_take(&r->bandwidth, bytes);
+	bucket_take(&r->ops, ops);
+}
+
+static void give_back(struct bucket *b, uint64_t n)
+{
+	if (b->args.size)
+		b->tokens += (int64_t)n;
+	if (b->tokens > (int64_t)capacity(b))
+		b->tokens = (int64_t)capacity(b);
+}
+
+void ratelimit_give_back(struct ratelimit *r, uint64_t bytes, uint64_t ops)
+{
+	give_back(&r->bandwidth, bytes);
+	give_back(&r->ops, ops);
+}
+
 uint64_t ratelimit_refusals(const struct ratelimit *r)
 {
 	return r->n_refusals;

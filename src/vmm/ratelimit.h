@@ -56,6 +56,10 @@ void ratelimit_set(struct ratelimit *r, const struct ratelimit_args *args);
 /* Takes the tokens for one request of @bytes (@ops 0 or more); false and nothing taken
  * when it must wait. */
 bool ratelimit_take(struct ratelimit *r, uint64_t bytes, uint64_t ops);
+/* Takes tokens for what could not be measured before, into debt if need be. */
+void ratelimit_owe(struct ratelimit *r, uint64_t bytes, uint64_t ops);
+/* Undoes ratelimit_take(): the request did not go through. */
+void ratelimit_give_back(struct ratelimit *r, uint64_t bytes, uint64_t ops);
 /* How often a request had to wait. */
 uint64_t ratelimit_refusals(const struct ratelimit *r);
 void ratelimit_free(struct ratelimit *r);
