@@ -2,8 +2,8 @@
 /* dev_vsock - virtio-vsock (virtio 1.2, 5.10): streams between the guest and Unix
  * sockets of the host, by Firecracker's protocol. A program of the host connects to
  * the one listening socket and writes "CONNECT <port>\n"; a program of the guest that
- * connects to host port N gets <socket>_N, which the keeper opens for us (or, by hand,
- * we do, while there is a path to see).
+ * connects to host port N gets <socket>_N, which the keeper opens for us (by hand
+ * vsock_dial.c does).
  *
  * vsock_mux.c is the protocol, this file its queues. isola-vmm, loop thread. */
 #include "isola/fd.h"
@@ -14,6 +14,7 @@
 #include "device.h"
 #include "turn.h"
 #include "virtio.h"
+#include "vsock_dial.h"
 #include "vsock_mux.h"
 
 #include <endian.h>
@@ -44,9 +45,9 @@ struct vsock {
 	uv_poll_t listener;
 	uv_timer_t pause;
 	int listen_fd;
-	unsigned int handles; /* of this file and, as one, the mux */
-	bool tx_stalled;      /* the mux has no room for one more RST */
-	char *prefix;         /* by hand; NULL: the keeper connects */
+	unsigned int handles;    /* of this file and, as one, the mux */
+	bool tx_stalled;         /* the mux has no room for one more RST */
+	struct vsock_dial *dial; /* by hand; NULL: the keeper connects */
 	struct list asks;
 	struct iovec iov[IOV_MAX_CHAIN], space[IOV_MAX_CHAIN];
 };
@@ -288,25 +289,16 @@ static int unix_socket(const char *path, struct sockaddr_un *ret_addr, struct er
 	return fd < 0 ? err_sys(err, "cannot make a socket") : fd;
 }
 
-/* By hand. A Unix socket connects at once or not at all. */
-static int connect_path(struct vsock *s, uint32_t port, uint64_t ticket)
+static void on_dialled(void *arg, uint64_t ticket, int fd)
 {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 16];
-	struct sockaddr_un addr;
-	(void)snprintf(path, sizeof(path), "%s_%u", s->prefix, port);
-	cleanup_fd int fd = unix_socket(path, &addr, NULL);
-	if (fd < 0)
-		return fd;
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return -errno;
-	vsock_connected(&s->mux, ticket, take_fd(&fd));
-	return 0;
+	struct vsock *s = arg;
+	vsock_connected(&s->mux, ticket, fd);
 }
 
 static int on_connect(struct vsock_mux *mux, uint32_t port, uint64_t ticket)
 {
 	struct vsock *s = container_of(mux, struct vsock, mux);
-	return s->prefix ? connect_path(s, port, ticket) : ask_keeper(s, port, ticket);
+	return s->dial ? vsock_dial_port(s->dial, port, ticket) : ask_keeper(s, port, ticket);
 }
 
 /* --- virtio --- */
@@ -422,7 +414,6 @@ static void unref(struct vsock *s)
 	if (--s->handles)
 		return;
 	fd_close(&s->listen_fd);
-	free(s->prefix);
 	free(s);
 }
 
@@ -452,6 +443,7 @@ static void vsock_free(struct device *dev)
 		container_of(pos, struct ask, in_asks)->vsock = NULL;
 		list_del(pos);
 	}
+	vsock_dial_free(s->dial);
 	vsock_fini(&s->mux);
 	uv_close((uv_handle_t *)&s->listener, on_handle_closed);
 	uv_close((uv_handle_t *)&s->turn.idle, on_handle_closed);
@@ -484,21 +476,19 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 		return err_set(err, ENOMEM, "no memory for vsock");
 	list_init(&s->asks);
 	memcpy(s->v.device.id, "vsock", sizeof("vsock"));
-	s->prefix = parsed.prefix ? strdup(parsed.prefix) : NULL;
 	rc = s->listen_fd = listen_at(&parsed.listen, err);
-	if (rc < 0) {
-		err_prefix(err, "vsock.listen");
-	} else if (parsed.prefix && !s->prefix) {
-		rc = err_set(err, ENOMEM, "no memory for vsock");
-	} else {
+	if (rc < 0)
+		(void)err_prefix(err, "vsock.listen");
+	else if (parsed.prefix)
+		rc = vsock_dial_new(&vm->loop, parsed.prefix, on_dialled, s, &s->dial, err);
+	if (rc >= 0)
 		rc = virtio_init(&s->v, vm, &device_vsock, &vsock_virtio, N_QUEUES, QUEUE_SIZE, 0,
 				 sizeof(struct virtio_vsock_config), err);
-		if (rc == 0 && (rc = start(s, (uint64_t)parsed.cid, err)) < 0)
-			virtio_fini(&s->v);
-	}
+	if (rc == 0 && (rc = start(s, (uint64_t)parsed.cid, err)) < 0)
+		virtio_fini(&s->v);
 	if (rc < 0) {
+		vsock_dial_free(s->dial);
 		fd_close(&s->listen_fd);
-		free(s->prefix);
 		free(s);
 		return rc;
 	}

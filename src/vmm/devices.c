@@ -6,12 +6,13 @@
 
 #include <stddef.h>
 
-extern const struct device_type device_net, device_console, device_balloon;
+extern const struct device_type device_net, device_vsock, device_console, device_balloon;
 
 /* clang-format off */
 
 const struct device_type *const device_types[] = {
 	&device_net,
+	&device_vsock,
 	&device_console,
 	&device_balloon,
 	NULL,
