@@ -19,11 +19,11 @@ int acpi_write(struct vm *vm, gpa_t *ret_rsdp, struct err *err)
 	cleanup_free uint8_t *buf = calloc(1, ACPI_BYTES);
 	if (!buf)
 		return err_set(err, ENOMEM, "out of memory");
-	for (unsigned int i = 0; i < vm->n_vcpus; i++)
+	for (unsigned int i = 0; i < vm->machine->cpus; i++)
 		apic_ids[i] = cpu_apic_id(vm->machine, i);
 	const struct acpi_facts facts = {
 		.apic_ids = apic_ids,
-		.n_cpus = vm->n_vcpus,
+		.n_cpus = vm->machine->cpus,
 		.windows = vm->windows,
 		.n_windows = vm->n_windows,
 		.watchdog = machine_part(vm->machine, "watchdog") != NULL,

@@ -111,7 +111,7 @@ static int read_change(json_object *item, struct change *ret, struct err *err)
 	static const char *const known[] = { "leaf", "subleaf", "eax", "ebx", "ecx", "edx", NULL };
 	uint64_t leaf = 0, subleaf = 0;
 	memset(ret, 0, sizeof(*ret));
-	int rc = machine_only(item, known, "cpuid", err);
+	int rc = machine_only(item, known, "", err);
 	if (rc == 0)
 		rc = need_number(item, "leaf", UINT32_MAX, &leaf, err);
 	if (rc == 0)
@@ -134,7 +134,7 @@ static int read_msr(json_object *item, struct cpu_msr *ret, struct err *err)
 {
 	static const char *const known[] = { "index", "value", NULL };
 	uint64_t index = 0, value = 0;
-	int rc = machine_only(item, known, "msrs", err);
+	int rc = machine_only(item, known, "", err);
 	if (rc == 0)
 		rc = need_number(item, "index", UINT32_MAX, &index, err);
 	if (rc == 0)
@@ -226,7 +226,7 @@ int template_check(json_object *tpl, struct err *err)
 	static const char *const lists[] = { "only", "require", "remove" };
 	if (!json_object_is_type(tpl, json_type_object))
 		return err_set(err, EINVAL, "a CPU template is an object");
-	int rc = machine_only(tpl, known, "CPU template", err);
+	int rc = machine_only(tpl, known, "", err);
 	if (rc == 0)
 		rc = check_version(tpl, err);
 	if (rc == 0)
