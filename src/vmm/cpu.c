@@ -65,11 +65,15 @@ int cpu_template_check(json_object *tpl, struct err *err)
 	return template_check(tpl, err);
 }
 
-/* KVM does not list it, as it depends on the local APIC being KVM's: ours is. */
-static void add_tsc_deadline(int kvm_fd, struct cpuid *cpuid)
+/* What KVM does not always list: the deadline timer, as it depends on the local APIC
+ * being KVM's (ours is), and that there is a hypervisor to look for. */
+static void add_unlisted(int kvm_fd, struct cpuid *cpuid)
 {
 	struct kvm_cpuid_entry2 *e = cpuid_find(cpuid, 1, 0);
-	if (e && ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+	if (!e)
+		return;
+	e->ecx |= 1U << HYPERVISOR_BIT;
+	if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
 		e->ecx |= 1U << TSC_DEADLINE_BIT;
 }
 
@@ -88,7 +92,7 @@ int cpu_plan_new(struct vm *vm, struct cpu_plan **ret, struct err *err)
 	int rc = cpuid_supported(vm->kvm_fd, &plan->cpuid, err);
 	if (rc < 0)
 		return rc;
-	add_tsc_deadline(vm->kvm_fd, &plan->cpuid);
+	add_unlisted(vm->kvm_fd, &plan->cpuid);
 	if (tpl && json_object_is_type(tpl, json_type_object)) {
 		rc = template_apply(tpl, &plan->cpuid, &plan->msrs, err);
 		if (rc < 0)
