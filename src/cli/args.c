@@ -84,9 +84,9 @@ static int need_value(struct cursor *c, const char *shown, const char **ret, str
 	return 0;
 }
 
-static int no_such_flag(const struct verb *verb, const char *name, size_t len, struct err *err)
+static int no_such_flag(const struct args *args, const char *name, size_t len, struct err *err)
 {
-	const char *why = refused_flag(verb, name, len);
+	const char *why = refused_why(args->refused, args->verb->name, name, len);
 	return why ? err_set(err, EINVAL, "--%.*s is not supported yet: %s", (int)len, name, why)
 		   : err_set(err, EINVAL, "unknown flag: --%.*s", (int)len, name);
 }
@@ -97,7 +97,7 @@ static int parse_long(struct args *args, struct cursor *c, struct err *err)
 	size_t len = strcspn(name, "=");
 	const struct flag *f = find_long(args->verb, name, len);
 	if (!f)
-		return no_such_flag(args->verb, name, len, err);
+		return no_such_flag(args, name, len, err);
 	const char *value = "true";
 	if (name[len] == '=')
 		value = name + len + 1;
@@ -111,9 +111,9 @@ static int parse_short(struct args *args, struct cursor *c, struct err *err)
 	const char *token = c->argv[c->i];
 	for (const char *p = token + 1; *p; p++) {
 		const struct flag *f = find_letter(args->verb, *p);
-		const char *name = f ? NULL : refused_letter(args->verb, *p);
+		const char *name = f ? NULL : refused_letter(args->refused, args->verb->name, *p);
 		if (name)
-			return no_such_flag(args->verb, name, strlen(name), err);
+			return no_such_flag(args, name, strlen(name), err);
 		if (!f)
 			return err_set(err, EINVAL, "unknown shorthand flag: '%c' in %s", *p,
 				       token);
@@ -145,9 +145,10 @@ static int check_count(const struct args *args, struct err *err)
 	return 0;
 }
 
-int args_parse(const struct verb *verb, int argc, char **argv, struct args *ret, struct err *err)
+int args_parse(const struct verb *verb, const struct refused *refused, int argc, char **argv,
+	       struct args *ret, struct err *err)
 {
-	struct args args = { .verb = verb };
+	struct args args = { .verb = verb, .refused = refused };
 	args.argv = calloc((size_t)argc + 1, sizeof(char *));
 	if (!args.argv)
 		return err_set(err, ENOMEM, "out of memory");

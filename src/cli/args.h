@@ -42,9 +42,19 @@ struct verb {
 	int (*run)(struct cli *cli, struct args *args);
 };
 
+/* What a user may try and we have not: a flag of @verbs (names separated by
+ * spaces), or with @verbs "" a command. Tables end with a row without a name. */
+struct refused {
+	const char *verbs;
+	const char *name;
+	char letter;
+	const char *why;
+};
+
 /* A parsed command line; borrows argv. */
 struct args {
 	const struct verb *verb;
+	const struct refused *refused; /* asked for unknown flags; may be NULL */
 	char **argv;
 	int argc;
 	struct arg_value {
@@ -55,7 +65,8 @@ struct args {
 };
 
 /* Parses what follows the verb. -EINVAL with a sentence that names the flag. */
-int args_parse(const struct verb *verb, int argc, char **argv, struct args *ret, struct err *err);
+int args_parse(const struct verb *verb, const struct refused *refused, int argc, char **argv,
+	       struct args *ret, struct err *err);
 void args_fini(struct args *args);
 
 bool args_given(const struct args *args, const char *flag);
@@ -70,11 +81,12 @@ const char *args_list(const struct args *args, const char *flag, size_t i);
 
 /* Finds a verb by name or alias; NULL when there is none. */
 const struct verb *verb_find(const struct verb *verbs, const char *name);
-/* Why a flag of Docker's is not there: a short reason, NULL when Docker's @verb
- * has no such flag either. @name borrowed, of @len bytes. */
-const char *refused_flag(const struct verb *verb, const char *name, size_t len);
+/* Why a flag of @verb ("" = a command) is not there: a short reason, NULL when the
+ * table does not know it. @name borrowed, of @len bytes. */
+const char *refused_why(const struct refused *table, const char *verb, const char *name,
+			size_t len);
 /* The long name of such a flag by its letter, or NULL. */
-const char *refused_letter(const struct verb *verb, char letter);
+const char *refused_letter(const struct refused *table, const char *verb, char letter);
 
 /* The nearest verb's name for "did you mean", or NULL. */
 const char *verb_nearest(const struct verb *verbs, const char *name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cli - global flags, dispatch of verbs, and the calls many verbs share. Runs
- * in ctrctl (later vmctl), with the rights of its caller. */
+ * in ctrctl and vmctl, with the rights of its caller. */
 #include "cli.h"
 
 #include "isola/json.h"
@@ -41,6 +41,12 @@ struct client *cli_client(struct cli *cli)
 static int unknown_verb(struct cli *cli, const char *group, const struct verb *verbs,
 			const char *name)
 {
+	const char *why = group ? NULL : refused_why(cli->kind->refused, "", name, strlen(name));
+	if (why) {
+		(void)fprintf(stderr, "%s: \"%s\" is not supported yet: %s\n", cli->program, name,
+			      why);
+		return EXIT_USAGE;
+	}
 	const char *near = verb_nearest(verbs, name);
 	(void)fprintf(stderr, "%s: \"%s%s%s\" is not a command%s%s%s (see %s --help)\n",
 		      cli->program, group ? group : "", group ? " " : "", name,
@@ -80,7 +86,7 @@ int cli_dispatch(struct cli *cli, const char *group, const struct verb *verbs, i
 	}
 	struct err err = ERR_INIT;
 	struct args args;
-	if (args_parse(verb, argc - 1, argv + 1, &args, &err) < 0) {
+	if (args_parse(verb, cli->kind->refused, argc - 1, argv + 1, &args, &err) < 0) {
 		(void)cli_fail(cli, 0, &err);
 		(void)fprintf(stderr, "See \"%s %s%s%s --help\".\n", cli->program,
 			      group ? group : "", group ? " " : "", verb->name);
@@ -91,8 +97,8 @@ int cli_dispatch(struct cli *cli, const char *group, const struct verb *verbs, i
 	return code;
 }
 
-int cli_main(const char *program, const char *intro, const struct verb *verbs, int argc,
-	     char **argv)
+int cli_main(const char *program, const char *intro, const struct kind *kind,
+	     const struct verb *verbs, int argc, char **argv)
 {
 	static const struct flag *const groups[] = { flags_global, NULL };
 	static const struct verb top = { .name = "",
@@ -100,10 +106,10 @@ int cli_main(const char *program, const char *intro, const struct verb *verbs, i
 					 .min_args = 0,
 					 .max_args = -1,
 					 .stop_at_first_arg = true };
-	struct cli cli = { .program = program, .verbs = verbs };
+	struct cli cli = { .program = program, .kind = kind, .verbs = verbs };
 	struct err err = ERR_INIT;
 	struct args args;
-	if (args_parse(&top, argc - 1, argv + 1, &args, &err) < 0)
+	if (args_parse(&top, NULL, argc - 1, argv + 1, &args, &err) < 0)
 		return cli_fail(&cli, EXIT_USAGE, &err);
 	int code = 0;
 	if (args_bool(&args, "version")) {
@@ -123,11 +129,11 @@ int cli_main(const char *program, const char *intro, const struct verb *verbs, i
 	return code;
 }
 
-int cli_container_call(struct cli *cli, const char *method, const char *ref, const char *tail,
-		       json_object *body, json_object **ret_result, struct err *err)
+int cli_call(struct cli *cli, const char *method, const char *ref, const char *tail,
+	     json_object *body, json_object **ret_result, struct err *err)
 {
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	client_target_path(&target, "containers");
+	client_target_path(&target, cli->kind->collection);
 	client_target_path(&target, ref);
 	strbuf_puts(&target, tail);
 	if (!strbuf_ok(&target))

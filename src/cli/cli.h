@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli - what every verb of ctrctl has in hand, and the exit codes it may use. */
+/* cli - what every verb of ctrctl and vmctl has in hand, and the exit codes it may
+ * use. */
 #pragma once
 
 #include "args.h"
@@ -17,16 +18,50 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND      127
 
+struct cli;
+struct column;
+
+/* How ps and stats show an instance: columns (format.h), the first @n_default of
+ * them unless --format says else, and what fills a row from the daemon's document. */
+struct listing {
+	const struct column *columns;
+	size_t n_default;
+	void (*fill)(json_object *row, json_object *doc, bool trunc);
+};
+
+/* What a program's instances are, and where isolad's API differs for them. */
+struct kind {
+	const char *noun;       /* "container": in sentences */
+	const char *collection; /* "containers": in paths */
+	const char *event;      /* "container": key of event filters */
+	const char *resume;     /* "unpause": the verb that undoes a pause */
+	const char *deleted;    /* "ContainersDeleted": list in the answer of a prune */
+	const char *missing;    /* what to do when a create finds something missing, or NULL */
+	bool images;            /* inspect knows images, too */
+	bool own_events;        /* events shows this kind's alone unless told else */
+	struct listing ps, stats;
+	const struct refused *refused;
+	/* The body of a create request; owned, NULL with @err. */
+	json_object *(*create_body)(struct cli *cli, struct args *args, struct err *err);
+	/* The body of an update request; as above. */
+	json_object *(*update_body)(struct args *args, struct err *err);
+	/* The exit code for a start that failed, by what the text says. */
+	int (*start_failure)(const struct err *err);
+	/* Where the @nth signal of the user goes: "/kill?signal=15". */
+	void (*signal_tail)(int nth, int signo, char *buf, size_t size);
+};
+
 struct cli {
 	const char *program;
+	const struct kind *kind;
 	const struct verb *verbs;
 	struct client_host host;
 	struct client *client; /* made at first use */
 };
 
 /* Runs the verb that argv names; returns the exit code. */
-int cli_main(const char *program, const char *intro, const struct verb *verbs, int argc,
-	     char **argv);
+int cli_main(const char *program, const char *intro, const struct kind *kind,
+	     const struct verb *verbs, int argc, char **argv);
 
 /* Runs the verb argv[0] of @verbs with the rest as its command line. @group is
  * shown in errors ("image"), or NULL. */
@@ -39,10 +74,10 @@ struct client *cli_client(struct cli *cli);
 /* Prints "program: text" on standard error; returns @code. */
 int cli_fail(struct cli *cli, int code, const struct err *err);
 
-/* client_call() on "/containers/<ref><tail>" (@tail with its query, or "").
+/* client_call() on "/<collection>/<ref><tail>" (@tail with its query, or "").
  * Returns the status or -errno. */
-int cli_container_call(struct cli *cli, const char *method, const char *ref, const char *tail,
-		       json_object *body, json_object **ret_result, struct err *err);
+int cli_call(struct cli *cli, const char *method, const char *ref, const char *tail,
+	     json_object *body, json_object **ret_result, struct err *err);
 
 /* Runs @each for every argument; prints the name after each success when
  * @print, an error line after each failure. Returns 0 or 1. */

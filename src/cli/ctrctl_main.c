@@ -4,7 +4,10 @@
 #include "create_flags.h"
 #include "verbs.h"
 
-#include <stddef.h>
+#include "isola/json.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define FLAGS(...)                                                                                 \
 	(const struct flag *const[])                                                               \
@@ -57,7 +60,7 @@ static const struct verb verbs[] = {
 	  verb_rm },
 	{ "ps", "ls", "", "list containers",
 	  "  ctrctl ps -a --filter status=exited --format '{{.Names}} {{.Status}}'\n",
-	  FLAGS(flags_ps), 0, 0, false, verb_ps },
+	  FLAGS(flags_ps, flags_ps_size), 0, 0, false, verb_ps },
 	{ "inspect", NULL, "NAME...", "show everything about containers or images",
 	  "  ctrctl inspect -f '{{.State.Pid}}' web\n", FLAGS(flags_inspect), 1, -1, false,
 	  verb_inspect },
@@ -107,10 +110,62 @@ static const struct verb verbs[] = {
 	{ .name = NULL },
 };
 
+static json_object *new_body(struct cli *cli, struct args *args, struct err *err)
+{
+	(void)cli;
+	return create_body(args, err);
+}
+
+static json_object *update_body(struct args *args, struct err *err)
+{
+	json_object *body = json_object_new_object();
+	if (create_resources(args, body, err) == 0)
+		return body;
+	json_object_put(body);
+	return NULL;
+}
+
+/* The exit code Docker's client gives a failed start, by what the text says. */
+static int start_failure(const struct err *err)
+{
+	/* A mount's source may be missing, too, or a folder: that is no exec. */
+	if (!strstr(err->text, "exec: ") && !strstr(err->text, "cannot execute"))
+		return EXIT_DAEMON;
+	if (strstr(err->text, "not found in $PATH") || strstr(err->text, "No such file") ||
+	    strstr(err->text, "no such file"))
+		return EXIT_NOT_FOUND;
+	if (strstr(err->text, "ermission denied") || strstr(err->text, "xec format error") ||
+	    strstr(err->text, "s a directory"))
+		return EXIT_NOT_EXECUTABLE;
+	return EXIT_DAEMON;
+}
+
+static void signal_tail(int nth, int signo, char *buf, size_t size)
+{
+	(void)nth;
+	(void)snprintf(buf, size, "/kill?signal=%d", signo);
+}
+
 int main(int argc, char **argv)
 {
+	const struct kind kind = {
+		.noun = "container",
+		.collection = "containers",
+		.event = "container",
+		.resume = "unpause",
+		.deleted = "ContainersDeleted",
+		.missing = "images on this host: ctrctl images; add one: ctrctl load -i FILE",
+		.images = true,
+		.ps = ctr_ps,
+		.stats = ctr_stats,
+		.refused = ctr_refused,
+		.create_body = new_body,
+		.update_body = update_body,
+		.start_failure = start_failure,
+		.signal_tail = signal_tail,
+	};
 	return cli_main("ctrctl",
 			"Runs OCI images as containers, through the daemon isolad.\n"
 			"Verbs, flags and exit codes are Docker's.",
-			verbs, argc, argv);
+			&kind, verbs, argc, argv);
 }

@@ -102,8 +102,7 @@ int verb_exec(struct cli *cli, struct args *args)
 		return cli_fail(cli, 1, &err);
 	}
 	cleanup_json json_object *body = exec_body(args, &err), *result = NULL;
-	if (!body ||
-	    cli_container_call(cli, "POST", args->argv[0], "/exec", body, &result, &err) < 0)
+	if (!body || cli_call(cli, "POST", args->argv[0], "/exec", body, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	const char *id = json_str_or(result, "Id", "");
 	int rc = args_bool(args, "detach") ? exec_detached(cli, id, args_bool(args, "tty"), &err)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* life - verbs that change an existing container and print its name. Runs in
  * ctrctl. */
-#include "create_flags.h"
 #include "format.h"
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -45,7 +44,7 @@ const struct flag flags_prune_all[] = {
 
 static int post(struct cli *cli, const char *ref, const char *tail, struct err *err)
 {
-	return cli_container_call(cli, "POST", ref, tail, NULL, NULL, err);
+	return cli_call(cli, "POST", ref, tail, NULL, NULL, err);
 }
 
 /* "/stop?t=..&signal=.." */
@@ -98,7 +97,7 @@ static int rm_one(struct cli *cli, struct args *args, const char *ref, struct er
 	char tail[32];
 	(void)snprintf(tail, sizeof(tail), "?force=%d&v=%d", args_bool(args, "force"),
 		       args_bool(args, "volumes"));
-	return cli_container_call(cli, "DELETE", ref, tail, NULL, NULL, err);
+	return cli_call(cli, "DELETE", ref, tail, NULL, NULL, err);
 }
 
 int verb_rm(struct cli *cli, struct args *args)
@@ -119,8 +118,10 @@ int verb_pause(struct cli *cli, struct args *args)
 
 static int unpause_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
 {
+	char tail[16];
 	(void)args;
-	return post(cli, ref, "/unpause", err);
+	(void)snprintf(tail, sizeof(tail), "/%s", cli->kind->resume);
+	return post(cli, ref, tail, err);
 }
 
 int verb_unpause(struct cli *cli, struct args *args)
@@ -158,12 +159,12 @@ int verb_rename(struct cli *cli, struct args *args)
 
 static int update_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
 {
-	cleanup_json json_object *body = json_object_new_object(), *result = NULL;
 	if (args->n_values == 0)
 		return err_set(err, EINVAL, "update needs at least one flag (see --help)");
-	int rc = create_resources(args, body, err);
-	if (rc == 0)
-		rc = cli_container_call(cli, "POST", ref, "/update", body, &result, err);
+	cleanup_json json_object *body = cli->kind->update_body(args, err), *result = NULL;
+	if (!body)
+		return -EINVAL;
+	int rc = cli_call(cli, "POST", ref, "/update", body, &result, err);
 	json_object *warnings = json_get(result, "Warnings");
 	for (size_t i = 0; i < json_len(warnings); i++)
 		(void)fprintf(stderr, "WARNING: %s\n", json_item_str(warnings, i));
@@ -239,7 +240,10 @@ static int prune(struct cli *cli, struct args *args, const char *path, const cha
 
 int verb_prune(struct cli *cli, struct args *args)
 {
-	return prune(cli, args, "/containers/prune", "all stopped containers", "ContainersDeleted");
+	char path[64], what[64];
+	(void)snprintf(path, sizeof(path), "/%s/prune", cli->kind->collection);
+	(void)snprintf(what, sizeof(what), "all stopped %ss", cli->kind->noun);
+	return prune(cli, args, path, what, cli->kind->deleted);
 }
 
 int verb_image_prune(struct cli *cli, struct args *args)

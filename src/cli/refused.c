@@ -1,86 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* refused - flags that Docker's command line has and ours has not, each with the
- * reason, so that a script that is moved over is told what to change. Runs in
- * ctrctl. */
+/* refused - finds what a program has not, though a user may expect it, in the
+ * program's table of reasons (struct refused, args.h). Runs in the CLIs. */
 #include "args.h"
 
 #include <string.h>
 
-#define BRIDGE  "there is no bridge network, only --network none and host"
-#define VOLUMES "there are no named volumes; bind a host path with -v /path:/path"
-#define HEALTH  "there are no health checks; run one with exec"
-#define GROUP   "every container has its own cgroup below isolad's"
-#define RT      "cgroup v2 has no real-time CPU limits; use --cpus"
-#define KMEM    "cgroup v2 counts kernel memory in --memory"
-#define STREAMS "all streams are attached; redirect what is not wanted, leave out -i, or use -d"
-#define NO_PULL "there is no registry client; fetch with skopeo, then load"
-
-static const struct refused {
-	const char *verbs; /* separated by spaces */
-	const char *name;
-	char letter;
-	const char *why;
-} refused[] = {
-	{ "run create", "attach", 'a', STREAMS },
-	{ "run create", "cgroup-parent", 0, GROUP },
-	{ "run create update", "cpu-rt-period", 0, RT },
-	{ "run create update", "cpu-rt-runtime", 0, RT },
-	{ "run create", "disable-content-trust", 0, "no content trust is in use" },
-	{ "run create", "gpus", 0, "there are no device drivers; pass nodes with --device" },
-	{ "run create", "health-cmd", 0, HEALTH },
-	{ "run create", "health-interval", 0, HEALTH },
-	{ "run create", "health-retries", 0, HEALTH },
-	{ "run create", "health-start-interval", 0, HEALTH },
-	{ "run create", "health-start-period", 0, HEALTH },
-	{ "run create", "health-timeout", 0, HEALTH },
-	{ "run create", "ip", 0, BRIDGE },
-	{ "run create", "ip6", 0, BRIDGE },
-	{ "run create update", "kernel-memory", 0, KMEM },
-	{ "run create", "link", 0, BRIDGE },
-	{ "run create", "link-local-ip", 0, BRIDGE },
-	{ "run create", "mac-address", 0, BRIDGE },
-	{ "run create", "network-alias", 0, BRIDGE },
-	{ "run create", "net-alias", 0, BRIDGE },
-	{ "run create", "platform", 0, "an image runs as it was loaded, for this host's CPU" },
-	{ "run create", "publish", 'p', BRIDGE },
-	{ "run create", "publish-all", 'P', BRIDGE },
-	{ "run create", "pull", 0, NO_PULL },
-	{ "run create", "quiet", 'q', NO_PULL },
-	{ "run create", "storage-opt", 0, "the writable layer has no quota" },
-	{ "run create", "use-api-socket", 0, "bind the socket with -v" },
-	{ "run create", "volume-driver", 0, VOLUMES },
-	{ "run create", "volumes-from", 0, "name the same host paths again with -v" },
-	{ "rm", "link", 'l', BRIDGE },
-	{ "rmi rm", "no-prune", 0, "an image has no parents that could go with it" },
-	{ "load", "platform", 0, "all that the archive holds for this host is loaded" },
-	{ "images ls", "tree", 0, "an image is of one platform" },
-	{ "start", "checkpoint", 0, "there are no checkpoints" },
-	{ "start", "checkpoint-dir", 0, "there are no checkpoints" },
-};
-
 static bool is_word_of(const char *words, const char *word)
 {
 	size_t n = strlen(word);
+	if (!*word)
+		return !*words;
 	for (const char *p = words; *p; p += strcspn(p, " "), p += *p == ' ')
 		if (strcspn(p, " ") == n && !strncmp(p, word, n))
 			return true;
 	return false;
 }
 
-const char *refused_flag(const struct verb *verb, const char *name, size_t len)
+const char *refused_why(const struct refused *table, const char *verb, const char *name, size_t len)
 {
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		if (strlen(refused[i].name) == len && !strncmp(refused[i].name, name, len) &&
-		    is_word_of(refused[i].verbs, verb->name))
-			return refused[i].why;
+	for (const struct refused *r = table; r && r->name; r++)
+		if (strlen(r->name) == len && !strncmp(r->name, name, len) &&
+		    is_word_of(r->verbs, verb))
+			return r->why;
 	return NULL;
 }
 
-const char *refused_letter(const struct verb *verb, char letter)
+const char *refused_letter(const struct refused *table, const char *verb, char letter)
 {
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		if (refused[i].letter == letter && letter &&
-		    is_word_of(refused[i].verbs, verb->name))
-			return refused[i].name;
+	for (const struct refused *r = table; r && r->name; r++)
+		if (letter && r->letter == letter && is_word_of(r->verbs, verb))
+			return r->name;
 	return NULL;
 }

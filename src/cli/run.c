@@ -43,21 +43,6 @@ static bool wants_proxy(struct args *args)
 	return !args_given(args, "sig-proxy") || args_bool(args, "sig-proxy");
 }
 
-/* The exit code Docker's client gives a failed start, by what the text says. */
-static int start_failure(const struct err *err)
-{
-	/* A mount's source may be missing, too, or a folder: that is no exec. */
-	if (!strstr(err->text, "exec: ") && !strstr(err->text, "cannot execute"))
-		return EXIT_DAEMON;
-	if (strstr(err->text, "not found in $PATH") || strstr(err->text, "No such file") ||
-	    strstr(err->text, "no such file"))
-		return EXIT_NOT_FOUND;
-	if (strstr(err->text, "ermission denied") || strstr(err->text, "xec format error") ||
-	    strstr(err->text, "s a directory"))
-		return EXIT_NOT_EXECUTABLE;
-	return EXIT_DAEMON;
-}
-
 /* ---- create ---- */
 
 static int write_cidfile(struct args *args, const char *id, struct err *err)
@@ -78,20 +63,19 @@ static int create(struct cli *cli, struct args *args, char *ret_id, size_t size,
 	if (cidfile && access(cidfile, F_OK) == 0)
 		return err_set(err, EEXIST,
 			       "--cidfile %s: the file exists already; remove it first", cidfile);
-	cleanup_json json_object *body = create_body(args, err), *result = NULL;
+	cleanup_json json_object *body = cli->kind->create_body(cli, args, err), *result = NULL;
 	if (!body)
 		return -EINVAL;
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	strbuf_puts(&target, "/containers/create");
+	client_target_path(&target, cli->kind->collection);
+	strbuf_puts(&target, "/create");
 	const char *name = args_str(args, "name", NULL);
 	if (name)
 		client_target_query(&target, "name", name);
 	int rc = client_call(cli_client(cli), "POST", target.text, body, &result, err);
-	if (rc == -ENOENT) {
+	if (rc == -ENOENT && cli->kind->missing) {
 		struct err cause = *err;
-		return err_set(err, ENOENT,
-			       "%s (images on this host: %s images; add one: %s load -i FILE)",
-			       cause.text, cli->program, cli->program);
+		return err_set(err, ENOENT, "%s (%s)", cause.text, cli->kind->missing);
 	}
 	if (rc < 0)
 		return rc;
@@ -125,8 +109,8 @@ static int attach_open(struct attachment *a, const char *keys, struct err *err)
 {
 	struct stream *s = &a->session.stream;
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	strbuf_printf(&target, "/containers/%s/attach?stream=1&stdout=1&stderr=1%s", a->id,
-		      s->stdin_ ? "&stdin=1" : "");
+	strbuf_printf(&target, "/%s/%s/attach?stream=1&stdout=1&stderr=1%s",
+		      a->session.cli->kind->collection, a->id, s->stdin_ ? "&stdin=1" : "");
 	if (keys)
 		client_target_query(&target, "detachKeys", keys);
 	cleanup_client struct client *c = client_new(&a->session.cli->host);
@@ -159,13 +143,19 @@ static int wait_begin(struct attachment *a, const char *condition, struct err *e
 	return 0;
 }
 
+static void set_resize_path(struct attachment *a)
+{
+	(void)snprintf(a->resize_path, sizeof(a->resize_path), "/%s/%s/resize",
+		       a->session.cli->kind->collection, a->id);
+}
+
 static int attach_init(struct attachment *a, struct cli *cli, struct args *args, const char *id,
 		       bool tty, bool input, struct err *err)
 {
 	*a = (struct attachment){ .id = id };
 	int rc = session_init(&a->session, cli, tty, input, wants_proxy(args),
 			      args_str(args, "detach-keys", NULL), err);
-	(void)snprintf(a->resize_path, sizeof(a->resize_path), "/containers/%s/resize", id);
+	set_resize_path(a);
 	a->session.resize_path = a->resize_path;
 	a->session.kill_id = id;
 	return rc;
@@ -192,7 +182,7 @@ static int attach_finish(struct attachment *a, struct err *err)
 
 static int start(struct cli *cli, const char *id, struct err *err)
 {
-	return cli_container_call(cli, "POST", id, "/start", NULL, NULL, err);
+	return cli_call(cli, "POST", id, "/start", NULL, NULL, err);
 }
 
 /* Attach, wait, start, copy: the whole of a foreground run. */
@@ -205,7 +195,7 @@ static int attached_start(struct attachment *a, struct args *args, bool removed)
 	    wait_begin(a, removed ? "removed" : "next-exit", &err) < 0)
 		return cli_fail(cli, EXIT_DAEMON, &err);
 	if (start(cli, a->id, &err) < 0)
-		return cli_fail(cli, start_failure(&err), &err);
+		return cli_fail(cli, cli->kind->start_failure(&err), &err);
 	return attach_finish(a, &err);
 }
 
@@ -225,11 +215,11 @@ int verb_run(struct cli *cli, struct args *args)
 		return cli_fail(cli, EXIT_DAEMON, &err);
 	if (detach) {
 		if (start(cli, id, &err) < 0)
-			return cli_fail(cli, start_failure(&err), &err);
+			return cli_fail(cli, cli->kind->start_failure(&err), &err);
 		puts(id);
 		return 0;
 	}
-	(void)snprintf(a.resize_path, sizeof(a.resize_path), "/containers/%s/resize", id);
+	set_resize_path(&a); /* the id is known now */
 	int code = attached_start(&a, args, args_bool(args, "rm"));
 	attach_fini(&a);
 	return code;
@@ -245,7 +235,7 @@ struct target_info {
 static int look_up(struct cli *cli, const char *ref, struct target_info *ret, struct err *err)
 {
 	cleanup_json json_object *doc = NULL;
-	int rc = cli_container_call(cli, "GET", ref, "/json", NULL, &doc, err);
+	int rc = cli_call(cli, "GET", ref, "/json", NULL, &doc, err);
 	if (rc < 0)
 		return rc;
 	json_object *config = json_get(doc, "Config"), *state = json_get(doc, "State");
@@ -272,7 +262,7 @@ int verb_start(struct cli *cli, struct args *args)
 	struct target_info info;
 	struct attachment a;
 	if (args->argc != 1) {
-		(void)err_set(&err, EINVAL, "start -a takes one container");
+		(void)err_set(&err, EINVAL, "start -a takes one %s", cli->kind->noun);
 		return cli_fail(cli, EXIT_USAGE, &err);
 	}
 	if (look_up(cli, args->argv[0], &info, &err) < 0 ||
@@ -291,9 +281,9 @@ int verb_attach(struct cli *cli, struct args *args)
 	if (look_up(cli, args->argv[0], &info, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	if (!info.running || info.paused) {
-		(void)err_set(&err, EINVAL, "cannot attach to a %s container, %s it first",
-			      info.paused ? "paused" : "stopped",
-			      info.paused ? "unpause" : "start");
+		(void)err_set(&err, EINVAL, "cannot attach to a %s %s, %s it first",
+			      info.paused ? "paused" : "stopped", cli->kind->noun,
+			      info.paused ? cli->kind->resume : "start");
 		return cli_fail(cli, 1, &err);
 	}
 	bool input = info.open_stdin && !args_bool(args, "no-stdin");

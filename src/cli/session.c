@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* session - see session.h. Runs in ctrctl. */
+/* session - see session.h. Runs in the CLIs. */
 #include "session.h"
 
 #include <signal.h>
@@ -28,11 +28,13 @@ static void on_resize(void *arg, int h, int w)
 static void on_signal(void *arg, int signo)
 {
 	struct session *s = arg;
-	char target[256];
+	const struct kind *kind = s->cli->kind;
+	char target[256], tail[64];
 	struct err err = ERR_INIT;
 	if (!s->kill_id || !control_of(s))
 		return;
-	(void)snprintf(target, sizeof(target), "/containers/%s/kill?signal=%d", s->kill_id, signo);
+	kind->signal_tail(s->signals++, signo, tail, sizeof(tail));
+	(void)snprintf(target, sizeof(target), "/%s/%s%s", kind->collection, s->kill_id, tail);
 	(void)client_call(s->control, "POST", target, NULL, NULL, &err);
 }
 

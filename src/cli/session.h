@@ -8,7 +8,8 @@
 struct session {
 	struct cli *cli;
 	const char *resize_path; /* "/containers/<id>/resize" or "/exec/<id>/resize" */
-	const char *kill_id;     /* container whose payload gets our signals, or NULL */
+	const char *kill_id;     /* whose payload gets our signals, or NULL */
+	int signals;             /* sent so far */
 	struct client *control;  /* connection for resizes and signals; made at first use */
 	struct stream stream;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* show - verbs that only look: inspect, logs, top, events, info, version.
- * Runs in ctrctl. */
+ * Runs in
+ * the CLIs. */
 #include "format.h"
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -54,10 +55,9 @@ static int inspect_one(struct cli *cli, struct args *args, const char *ref, json
 		return err_set(err, EINVAL, "--type takes container or image, not \"%s\"", type);
 	int rc = -ENOENT;
 	if (strcmp(type, "image") != 0)
-		rc = cli_container_call(cli, "GET", ref,
-					args_bool(args, "size") ? "/json?size=1" : "/json", NULL,
-					ret, err);
-	if (rc != -ENOENT || !strcmp(type, "container"))
+		rc = cli_call(cli, "GET", ref, args_bool(args, "size") ? "/json?size=1" : "/json",
+			      NULL, ret, err);
+	if (rc != -ENOENT || !strcmp(type, "container") || !cli->kind->images)
 		return rc;
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
 	client_target_path(&target, "images");
@@ -108,9 +108,10 @@ static int add_time(struct strbuf *target, struct args *args, const char *flag, 
 	return 0;
 }
 
-static int logs_target(struct args *args, struct strbuf *target, struct err *err)
+static int logs_target(const struct kind *kind, struct args *args, struct strbuf *target,
+		       struct err *err)
 {
-	client_target_path(target, "containers");
+	client_target_path(target, kind->collection);
 	client_target_path(target, args->argv[0]);
 	strbuf_puts(target, "/logs?stdout=1&stderr=1");
 	static const char *const flags[] = { "follow", "timestamps", "details" };
@@ -149,8 +150,8 @@ int verb_logs(struct cli *cli, struct args *args)
 	struct err err = ERR_INIT;
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
 	cleanup_json json_object *doc = NULL;
-	if (cli_container_call(cli, "GET", args->argv[0], "/json", NULL, &doc, &err) < 0 ||
-	    logs_target(args, &target, &err) < 0)
+	if (cli_call(cli, "GET", args->argv[0], "/json", NULL, &doc, &err) < 0 ||
+	    logs_target(cli->kind, args, &target, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	bool tty = json_bool_or(json_get(doc, "Config"), "Tty", false);
 	int rc = copy_answer(cli, &target, tty, &err);
@@ -175,13 +176,31 @@ static void print_event(json_object *e)
 	(void)fflush(stdout);
 }
 
+static int event_filters(struct strbuf *target, const struct kind *kind, struct args *args,
+			 struct err *err)
+{
+	cleanup_json json_object *filters = cli_filters(args, err);
+	if (!filters)
+		return -EINVAL;
+	if (kind->own_events && !json_get(filters, "type")) {
+		json_object *type = json_object_new_array();
+		json_object_array_add(type, json_object_new_string(kind->event));
+		json_add(filters, "type", type);
+	}
+	if (json_object_object_length(filters) > 0)
+		client_target_query(
+			target, "filters",
+			json_object_to_json_string_ext(filters, JSON_C_TO_STRING_PLAIN));
+	return 0;
+}
+
 int verb_events(struct cli *cli, struct args *args)
 {
 	struct err err = ERR_INIT;
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
 	strbuf_puts(&target, "/events");
 	struct client *c = cli_client(cli);
-	int rc = cli_add_filters(&target, args, &err);
+	int rc = event_filters(&target, cli->kind, args, &err);
 	if (rc == 0)
 		rc = add_time(&target, args, "since", &err);
 	if (rc == 0)
@@ -222,7 +241,7 @@ int verb_top(struct cli *cli, struct args *args)
 		strbuf_printf(&joined, "%s%s", i > 1 ? " " : "", args->argv[i]);
 	if (joined.len)
 		client_target_query(&tail, "ps_args", joined.text);
-	if (cli_container_call(cli, "GET", args->argv[0], tail.text, NULL, &doc, &err) < 0)
+	if (cli_call(cli, "GET", args->argv[0], tail.text, NULL, &doc, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	json_object *titles = json_get(doc, "Titles"), *list = json_get(doc, "Processes");
 	struct column columns[25] = { { NULL, NULL } };

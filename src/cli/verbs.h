@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verbs - what each verb's row in ctrctl_main.c calls; all have the signature of
- * struct verb.run. */
+/* verbs - what each verb's row in ctrctl_main.c and vmctl_main.c calls; all have the
+ * signature of struct verb.run. */
 #pragma once
 
 #include "cli.h"
@@ -40,6 +40,11 @@ int verb_version(struct cli *cli, struct args *args);
 /* stats.c */
 extern const struct flag flags_stats[];
 int verb_stats(struct cli *cli, struct args *args);
+
+/* ctr_rows.c, ctr_refused.c */
+extern const struct listing ctr_ps, ctr_stats;
+extern const struct flag flags_ps_size[];
+extern const struct refused ctr_refused[];
 
 /* images.c */
 extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];

@@ -37,7 +37,7 @@ static bool pause_before_retry(int64_t begin, int *ms)
 static int ask(struct waiter *w, struct err *err)
 {
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	client_target_path(&target, "containers");
+	client_target_path(&target, w->cli->kind->collection);
 	client_target_path(&target, w->id);
 	strbuf_puts(&target, "/wait");
 	client_target_query(&target, "condition", w->condition);
@@ -65,7 +65,7 @@ void waiter_fini(struct waiter *w)
 	w->client = NULL;
 }
 
-/* The exit code as the event of the end tells it: a container with --rm that
+/* The exit code as the event of the end tells it: an instance with --rm that
  * ended while no isolad was there is removed before anyone can ask for it. */
 static int code_from_events(struct waiter *w)
 {
@@ -74,8 +74,8 @@ static int code_from_events(struct waiter *w)
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
 	struct err err = ERR_INIT;
 	int code = -1, rc;
-	(void)snprintf(filters, sizeof(filters), "{\"container\":[\"%s\"],\"event\":[\"die\"]}",
-		       w->id);
+	(void)snprintf(filters, sizeof(filters), "{\"%s\":[\"%s\"],\"event\":[\"die\"]}",
+		       w->cli->kind->event, w->id);
 	char now[24];
 	(void)snprintf(now, sizeof(now), "%lld", (long long)(num_now_ns() / 1000000000 + 1));
 	strbuf_puts(&target, "/events?since=1");

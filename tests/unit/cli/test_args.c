@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "cli/args.h"
+#include "cli/verbs.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,8 +31,8 @@ static const struct verb stop = { .name = "stop", .groups = groups, .min_args = 
 #define PARSE(verb, ret, err, ...)                                                                 \
 	({                                                                                         \
 		const char *argv_[] = { __VA_ARGS__ };                                             \
-		args_parse(verb, sizeof(argv_) / sizeof(argv_[0]), (char **)(uintptr_t)argv_, ret, \
-			   err);                                                                   \
+		args_parse(verb, ctr_refused, sizeof(argv_) / sizeof(argv_[0]),                    \
+			   (char **)(uintptr_t)argv_, ret, err);                                   \
 	})
 
 static void args_parse__takes_all_forms(void **state)
@@ -104,7 +105,8 @@ static void args_parse__names_what_is_wrong(void **state)
 		struct err err = ERR_INIT;
 		char *argv[4];
 		memcpy(argv, rows[i].argv, sizeof(argv));
-		assert_int_equal(args_parse(&run, rows[i].argc, argv, &a, &err), -EINVAL);
+		assert_int_equal(args_parse(&run, ctr_refused, rows[i].argc, argv, &a, &err),
+				 -EINVAL);
 		assert_non_null(strstr(err.text, rows[i].text));
 	}
 	struct args a;

@@ -29,7 +29,7 @@ static json_object *body_of(const char *line, struct err *err)
 	for (char *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save))
 		argv[argc++] = p;
 	struct args args;
-	if (args_parse(&run, argc, argv, &args, err) < 0)
+	if (args_parse(&run, ctr_refused, argc, argv, &args, err) < 0)
 		return NULL;
 	json_object *body = create_body(&args, err);
 	args_fini(&args);
