@@ -4,14 +4,13 @@
  * here only what the daemon could not see is checked. */
 #include "create_flags.h"
 
+#include "body.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
 #include "isola/strbuf.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,11 +96,7 @@ const struct flag flags_create[] = {
 enum to { TO_CONFIG, TO_HOST };
 
 /* Flags whose value goes into one field as it is. */
-static const struct row {
-	const char *flag;
-	enum to to;
-	const char *field;
-} rows[] = {
+static const struct body_row rows[] = {
 	{ "add-host", TO_HOST, "ExtraHosts" },
 	{ "blkio-weight", TO_HOST, "BlkioWeight" },
 	{ "cap-add", TO_HOST, "CapAdd" },
@@ -144,155 +139,10 @@ static const struct row {
 	{ "userns", TO_HOST, "UsernsMode" },
 	{ "uts", TO_HOST, "UTSMode" },
 	{ "workdir", TO_CONFIG, "WorkingDir" },
+	{ .flag = NULL },
 };
 
-static json_object *list_of(struct args *args, const char *flag)
-{
-	json_object *list = json_object_new_array();
-	const char *text;
-	for (size_t i = 0; (text = args_list(args, flag, i)); i++)
-		json_object_array_add(list, json_object_new_string(text));
-	return list;
-}
-
-static void add_row(struct args *args, const struct arg_value *v, json_object *o, const char *field)
-{
-	const char *flag = v->flag->name;
-	switch (v->flag->kind) {
-	case FLAG_BOOL:
-		json_add_bool(o, field, args_bool(args, flag));
-		return;
-	case FLAG_INT:
-		json_add_i64(o, field, args_int(args, flag, 0));
-		return;
-	case FLAG_SIZE:
-		json_add_i64(o, field, args_size(args, flag, 0));
-		return;
-	case FLAG_STR:
-		json_add_str(o, field, args_str(args, flag, ""));
-		return;
-	case FLAG_LIST:
-		json_add(o, field, list_of(args, flag));
-		return;
-	}
-}
-
-/* @config may be NULL where only resources are wanted. */
-static void add_rows(struct args *args, json_object *config, json_object *host)
-{
-	for (size_t i = 0; i < args->n_values; i++) {
-		for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
-			json_object *o = rows[r].to == TO_HOST ? host : config;
-			if (o && !strcmp(rows[r].flag, args->values[i].flag->name))
-				add_row(args, &args->values[i], o, rows[r].field);
-		}
-	}
-}
-
 /* ---- flags with a grammar ---- */
-
-/* Adds "k=v" to @map; a bare key has an empty value. */
-static void add_pair(json_object *map, const char *text)
-{
-	const char *eq = strchr(text, '=');
-	cleanup_free char *key = eq ? strndup(text, (size_t)(eq - text)) : strdup(text);
-	if (key)
-		json_add_str(map, key, eq ? eq + 1 : "");
-}
-
-static json_object *map_of(struct args *args, const char *flag)
-{
-	json_object *map = json_object_new_object();
-	const char *text;
-	for (size_t i = 0; (text = args_list(args, flag, i)); i++)
-		add_pair(map, text);
-	return map;
-}
-
-static char *read_text(const char *path, struct err *err)
-{
-	char *text = NULL;
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		(void)err_sys(err, "cannot open %s", path);
-		return NULL;
-	}
-	size_t max = 4 << 20;
-	text = malloc(max + 1);
-	ssize_t n = text ? fd_read_all(fd, text, max) : -ENOMEM;
-	if (n < 0 || (size_t)n == max) {
-		free(text);
-		(void)err_set(err, EFBIG, "cannot read %s: %s", path,
-			      n < 0 ? strerror((int)-n) : "more than 4 MiB");
-		return NULL;
-	}
-	text[n] = '\0';
-	return text;
-}
-
-/* Calls @each for every line of the files of @flag but empty ones and comments. */
-static int each_line(struct args *args, const char *flag, json_object *to,
-		     void (*each)(json_object *to, const char *line), struct err *err)
-{
-	const char *path;
-	for (size_t i = 0; (path = args_list(args, flag, i)); i++) {
-		cleanup_free char *text = read_text(path, err);
-		if (!text)
-			return err_prefix(err, "--%s", flag);
-		char *save = NULL;
-		for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
-			while (isspace((unsigned char)*l))
-				l++;
-			size_t n = strlen(l);
-			if (n && l[n - 1] == '\r')
-				l[n - 1] = '\0';
-			if (*l && *l != '#')
-				each(to, l);
-		}
-	}
-	return 0;
-}
-
-/* "NAME" alone passes our own value on, and nothing when we have none. */
-static void add_env(json_object *env, const char *text)
-{
-	if (strchr(text, '=')) {
-		json_object_array_add(env, json_object_new_string(text));
-		return;
-	}
-	const char *value = getenv(text);
-	if (!value)
-		return;
-	cleanup_strbuf struct strbuf b = STRBUF_INIT;
-	strbuf_printf(&b, "%s=%s", text, value);
-	if (strbuf_ok(&b))
-		json_object_array_add(env, json_object_new_string(b.text));
-}
-
-int create_environment(struct args *args, json_object *config, struct err *err)
-{
-	json_object *env = json_object_new_array();
-	json_add(config, "Env", env);
-	int rc = each_line(args, "env-file", env, add_env, err);
-	const char *text;
-	for (size_t i = 0; rc == 0 && (text = args_list(args, "env", i)); i++) {
-		if (!*text || *text == '=')
-			return err_set(err, EINVAL, "--env \"%s\": a name is missing", text);
-		add_env(env, text);
-	}
-	return rc;
-}
-
-static int add_labels(struct args *args, json_object *config, struct err *err)
-{
-	json_object *labels = json_object_new_object();
-	json_add(config, "Labels", labels);
-	int rc = each_line(args, "label-file", labels, add_pair, err);
-	const char *text;
-	for (size_t i = 0; rc == 0 && (text = args_list(args, "label", i)); i++)
-		add_pair(labels, text);
-	return rc;
-}
 
 static int add_ulimits(struct args *args, json_object *host, struct err *err)
 {
@@ -386,7 +236,7 @@ static int add_security(struct args *args, json_object *host, struct err *err)
 			json_object_array_add(list, json_object_new_string(text));
 			continue;
 		}
-		cleanup_free char *profile = read_text(text + 8, err);
+		cleanup_free char *profile = body_read_text(text + 8, err);
 		if (!profile)
 			return err_prefix(err, "--security-opt");
 		cleanup_strbuf struct strbuf b = STRBUF_INIT;
@@ -396,40 +246,11 @@ static int add_security(struct args *args, json_object *host, struct err *err)
 	return 0;
 }
 
-static int add_restart(struct args *args, json_object *host, struct err *err)
-{
-	const char *text = args_str(args, "restart", NULL);
-	if (!text)
-		return 0;
-	const char *colon = strchr(text, ':');
-	int64_t n = 0;
-	if (colon && num_parse_range(colon + 1, 0, INT32_MAX, &n) < 0)
-		return err_set(err, EINVAL, "--restart %s: the count must be a number", text);
-	cleanup_free char *name = colon ? strndup(text, (size_t)(colon - text)) : strdup(text);
-	json_object *o = json_object_new_object();
-	json_add_str(o, "Name", name);
-	json_add_i64(o, "MaximumRetryCount", n);
-	json_add(host, "RestartPolicy", o);
-	return 0;
-}
-
-static int add_cpus(struct args *args, json_object *host, struct err *err)
-{
-	const char *cpus = args_str(args, "cpus", NULL);
-	int64_t nano;
-	if (!cpus)
-		return 0;
-	if (num_parse_nano(cpus, &nano) < 0)
-		return err_set(err, EINVAL, "--cpus takes a number such as 1.5, not \"%s\"", cpus);
-	json_add_i64(host, "NanoCpus", nano);
-	return 0;
-}
-
 int create_resources(struct args *args, json_object *host, struct err *err)
 {
-	int rc = add_cpus(args, host, err);
-	add_rows(args, NULL, host);
-	return rc < 0 ? rc : add_restart(args, host, err);
+	int rc = body_cpus(args, "cpus", host, err);
+	body_rows(args, rows, (json_object *const[]){ NULL, host });
+	return rc < 0 ? rc : body_restart(args, host, err);
 }
 
 /* Docker's client adds "/tcp" where no protocol is given. */
@@ -457,15 +278,6 @@ static void add_no_healthcheck(struct args *args, json_object *config)
 	json_object_array_add(test, json_object_new_string("NONE"));
 	json_add(health, "Test", test);
 	json_add(config, "Healthcheck", health);
-}
-
-static int add_logging(struct args *args, json_object *host)
-{
-	json_object *log = json_object_new_object();
-	json_add_str(log, "Type", args_str(args, "log-driver", ""));
-	json_add(log, "Config", map_of(args, "log-opt"));
-	json_add(host, "LogConfig", log);
-	return 0;
 }
 
 /* What is attached, as Docker's client tells it. */
@@ -504,16 +316,17 @@ json_object *create_body(struct args *args, struct err *err)
 	json_add(config, "HostConfig", host);
 	add_stdio(args, config);
 	add_command(args, config);
-	json_add(host, "Sysctls", map_of(args, "sysctl"));
-	json_add(host, "Annotations", map_of(args, "annotation"));
-	if (add_cpus(args, host, err) < 0 || add_restart(args, host, err) < 0 ||
-	    mount_flags(args, host, err) < 0 || add_logging(args, host) < 0 ||
-	    add_security(args, host, err) < 0 || add_devices(args, host, err) < 0 ||
-	    add_throttles(args, host, err) < 0 || add_ulimits(args, host, err) < 0 ||
-	    add_labels(args, config, err) < 0 || create_environment(args, config, err) < 0)
+	json_add(host, "Sysctls", body_map(args, "sysctl"));
+	json_add(host, "Annotations", body_map(args, "annotation"));
+	if (body_cpus(args, "cpus", host, err) < 0 || body_restart(args, host, err) < 0 ||
+	    mount_flags(args, host, err) < 0 || add_security(args, host, err) < 0 ||
+	    add_devices(args, host, err) < 0 || add_throttles(args, host, err) < 0 ||
+	    add_ulimits(args, host, err) < 0 || body_labels(args, config, err) < 0 ||
+	    body_environment(args, config, err) < 0)
 		return NULL;
+	body_logging(args, host);
 	add_ports(args, config);
 	add_no_healthcheck(args, config);
-	add_rows(args, config, host);
+	body_rows(args, rows, (json_object *const[]){ config, host });
 	return take_ptr(config);
 }

@@ -15,8 +15,5 @@ json_object *create_body(struct args *args, struct err *err);
 extern const struct flag flags_resources[];
 int create_resources(struct args *args, json_object *host, struct err *err);
 
-/* --env and --env-file, added to @to as "Env" (exec has them too). */
-int create_environment(struct args *args, json_object *to, struct err *err);
-
 /* -v and --mount (mount_flags.c). */
 int mount_flags(struct args *args, json_object *host, struct err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exec - one more process in a running container. Runs in ctrctl. */
-#include "create_flags.h"
+#include "body.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "session.h"
@@ -43,7 +43,7 @@ static json_object *exec_body(struct args *args, struct err *err)
 	json_add_str(o, "User", args_str(args, "user", ""));
 	json_add_str(o, "WorkingDir", args_str(args, "workdir", ""));
 	json_add_str(o, "DetachKeys", args_str(args, "detach-keys", ""));
-	return create_environment(args, o, err) < 0 ? NULL : take_ptr(o);
+	return body_environment(args, o, err) < 0 ? NULL : take_ptr(o);
 }
 
 static int exec_code(struct cli *cli, const char *id, struct err *err)

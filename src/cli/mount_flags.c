@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mount_flags - -v, --mount and --tmpfs as parts of HostConfig. Relative host
  * paths are made absolute here, since only the client knows where it stands. */
+#include "body.h"
 #include "create_flags.h"
 
 #include "isola/fd.h"
@@ -9,22 +10,8 @@
 #include "isola/strbuf.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static char *absolute(const char *path)
-{
-	if (path[0] == '/')
-		return strdup(path);
-	char cwd[PATH_MAX];
-	if (!getcwd(cwd, sizeof(cwd)))
-		return NULL;
-	struct strbuf b = STRBUF_INIT;
-	strbuf_printf(&b, "%s/%s", cwd, path);
-	return strbuf_take(&b);
-}
 
 /* "src:dst[:opts]": only a source that begins with . or ~ or / is a path. */
 static int add_bind(json_object *binds, const char *text, struct err *err)
@@ -35,7 +22,7 @@ static int add_bind(json_object *binds, const char *text, struct err *err)
 		return 0;
 	}
 	cleanup_free char *source = strndup(text, (size_t)(colon - text));
-	cleanup_free char *full = source ? absolute(source) : NULL;
+	cleanup_free char *full = source ? body_path(source) : NULL;
 	cleanup_strbuf struct strbuf b = STRBUF_INIT;
 	if (!full)
 		return err_sys(err, "-v %s: cannot find the current folder", text);
@@ -106,7 +93,7 @@ static int set_mount_key(json_object *m, enum mount_key key, const char *value)
 		json_add_str(m, "Type", value);
 		return 0;
 	case MOUNT_SOURCE:
-		full = value[0] == '.' ? absolute(value) : strdup(value);
+		full = value[0] == '.' ? body_path(value) : strdup(value);
 		json_add_str(m, "Source", full);
 		return full ? 0 : -ENOMEM;
 	case MOUNT_TARGET:
