@@ -194,6 +194,11 @@ static const char *last_value(const struct args *args, const char *flag)
 	return NULL;
 }
 
+bool args_knows(const struct args *args, const char *flag)
+{
+	return find_long(args->verb, flag, strlen(flag)) != NULL;
+}
+
 bool args_given(const struct args *args, const char *flag)
 {
 	return last_value(args, flag) != NULL;

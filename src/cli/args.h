@@ -32,7 +32,7 @@ struct cli;
  * NULL-terminated list of flag tables, each ended by a row without a name. */
 struct verb {
 	const char *name;
-	const char *alias; /* second name ("ls" for "ps"), or NULL */
+	const char *alias; /* further names, separated by spaces, or NULL */
 	const char *usage; /* positional arguments as help shows them */
 	const char *help;  /* one line */
 	const char *examples;
@@ -69,6 +69,8 @@ int args_parse(const struct verb *verb, const struct refused *refused, int argc,
 	       struct args *ret, struct err *err);
 void args_fini(struct args *args);
 
+/* Whether the verb has the flag at all. */
+bool args_knows(const struct args *args, const char *flag);
 bool args_given(const struct args *args, const char *flag);
 bool args_bool(const struct args *args, const char *flag);
 /* Last value, or @fallback when the flag was not given. */
@@ -78,6 +80,9 @@ int64_t args_int(const struct args *args, const char *flag, int64_t fallback);
 int64_t args_size(const struct args *args, const char *flag, int64_t fallback);
 /* The @i-th value of a repeated flag, NULL behind the last. */
 const char *args_list(const struct args *args, const char *flag, size_t i);
+
+/* Whether @word is one of @words, which spaces separate; "" is only in "". */
+bool args_is_word(const char *words, const char *word);
 
 /* Finds a verb by name or alias; NULL when there is none. */
 const struct verb *verb_find(const struct verb *verbs, const char *name);
@@ -90,6 +95,10 @@ const char *refused_letter(const struct refused *table, const char *verb, char l
 
 /* The nearest verb's name for "did you mean", or NULL. */
 const char *verb_nearest(const struct verb *verbs, const char *name);
+
+/* Prints @text in lines, each but the first after @indent spaces; the cursor is
+ * there already. */
+void help_wrap(const char *text, size_t indent);
 
 /* @group: the command the verb belongs to ("image"), or NULL. */
 void help_verb(const char *program, const char *group, const struct verb *verb);

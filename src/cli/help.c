@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define HELP_COLUMNS 96
+
 const struct verb *verb_find(const struct verb *verbs, const char *name)
 {
 	for (const struct verb *v = verbs; v->name; v++)
-		if (!strcmp(v->name, name) || (v->alias && !strcmp(v->alias, name)))
+		if (!strcmp(v->name, name) || (v->alias && args_is_word(v->alias, name)))
 			return v;
 	return NULL;
 }
@@ -52,6 +54,25 @@ const char *verb_nearest(const struct verb *verbs, const char *name)
 	return best;
 }
 
+void help_wrap(const char *text, size_t indent)
+{
+	size_t col = indent;
+	for (const char *p = text; *p;) {
+		size_t n = strcspn(p, " ");
+		if (col > indent && col + 1 + n > HELP_COLUMNS) {
+			printf("\n%*s", (int)indent, "");
+			col = indent;
+		} else if (col > indent) {
+			(void)putchar(' ');
+			col++;
+		}
+		printf("%.*s", (int)n, p);
+		col += n;
+		p += n + (p[n] == ' ');
+	}
+	(void)putchar('\n');
+}
+
 static void print_flag(const struct flag *f)
 {
 	char left[64];
@@ -60,7 +81,20 @@ static void print_flag(const struct flag *f)
 		(void)snprintf(left, sizeof(left), "-%c, --%s %s", f->letter, f->name, meta);
 	else
 		(void)snprintf(left, sizeof(left), "    --%s %s", f->name, meta);
-	printf("  %-34s %s\n", left, f->help);
+	printf("  %-34s ", left);
+	if (strlen(left) > 34)
+		printf("\n%*s", 37, "");
+	help_wrap(f->help, 37);
+}
+
+static void print_aliases(const char *program, const char *group, const char *space,
+			  const char *names)
+{
+	(void)fputs("\nAlias:", stdout);
+	for (const char *p = names; *p; p += strcspn(p, " "), p += *p == ' ')
+		printf("%s %s %s%s%.*s", p == names ? "" : ",", program, group, space,
+		       (int)strcspn(p, " "), p);
+	(void)fputc('\n', stdout);
 }
 
 void help_verb(const char *program, const char *group, const struct verb *verb)
@@ -73,7 +107,7 @@ void help_verb(const char *program, const char *group, const struct verb *verb)
 	printf("Usage: %s %s%s%s %s%s\n\n%s\n", program, group, space, verb->name,
 	       any ? "[OPTIONS] " : "", verb->usage, verb->help);
 	if (verb->alias)
-		printf("\nAlias: %s %s%s%s\n", program, group, space, verb->alias);
+		print_aliases(program, group, space, verb->alias);
 	if (any)
 		puts("\nOptions:");
 	for (const struct flag *const *g = verb->groups; g && *g; g++)

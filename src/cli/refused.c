@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static bool is_word_of(const char *words, const char *word)
+bool args_is_word(const char *words, const char *word)
 {
 	size_t n = strlen(word);
 	if (!*word)
@@ -20,7 +20,7 @@ const char *refused_why(const struct refused *table, const char *verb, const cha
 {
 	for (const struct refused *r = table; r && r->name; r++)
 		if (strlen(r->name) == len && !strncmp(r->name, name, len) &&
-		    is_word_of(r->verbs, verb))
+		    args_is_word(r->verbs, verb))
 			return r->why;
 	return NULL;
 }
@@ -28,7 +28,7 @@ const char *refused_why(const struct refused *table, const char *verb, const cha
 const char *refused_letter(const struct refused *table, const char *verb, char letter)
 {
 	for (const struct refused *r = table; r && r->name; r++)
-		if (letter && r->letter == letter && is_word_of(r->verbs, verb))
+		if (letter && r->letter == letter && args_is_word(r->verbs, verb))
 			return r->name;
 	return NULL;
 }

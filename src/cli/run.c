@@ -40,7 +40,8 @@ const struct flag flags_attach[] = {
 
 static bool wants_proxy(struct args *args)
 {
-	return !args_given(args, "sig-proxy") || args_bool(args, "sig-proxy");
+	return args_knows(args, "sig-proxy") &&
+	       (!args_given(args, "sig-proxy") || args_bool(args, "sig-proxy"));
 }
 
 /* ---- create ---- */

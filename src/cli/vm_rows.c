@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_rows - what ps and stats show of a VM. Runs in vmctl. */
+#include "vm_rows.h"
+
+#include "cells.h"
+#include "format.h"
+#include "isola/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct column ps_columns[] = {
+	{ "VM ID", "ID" },
+	{ "KERNEL", "Kernel" },
+	{ "CPUS", "Cpus" },
+	{ "MEMORY", "Memory" },
+	{ "CREATED", "RunningFor" },
+	{ "STATUS", "Status" },
+	{ "NAMES", "Names" }, /* the rest when asked for */
+	{ "CREATED AT", "CreatedAt" },
+	{ "STATE", "State" },
+	{ "REASON", "Reason" },
+	{ "LABELS", "Labels" },
+	{ NULL, NULL },
+};
+
+static const struct column stats_columns[] = {
+	{ "VM ID", "ID" },
+	{ "NAME", "Name" },
+	{ "CPU %", "CPUPerc" },
+	{ "MEM USAGE / LIMIT", "MemUsage" },
+	{ "MEM %", "MemPerc" },
+	{ "NET I/O", "NetIO" },
+	{ "DISK I/O", "DiskIO" },
+	{ "EXITS", "Exits" },
+	{ "BLOCK I/O", "BlockIO" },
+	{ "VM", "Container" },
+	{ NULL, NULL },
+};
+
+/* A stored kernel is known by its name, a file by its last part. */
+static void add_kernel(json_object *row, const char *path, bool trunc)
+{
+	char text[256];
+	(void)snprintf(text, sizeof(text), "%s", path);
+	char *slash = strrchr(text, '/'), *store = strstr(text, "/kernels/");
+	const char *shown = text;
+	if (trunc && store && slash && slash > store + 9) {
+		*slash = '\0';
+		shown = store + 9;
+	} else if (trunc && slash) {
+		shown = slash + 1;
+	}
+	json_add_str(row, "Kernel", shown);
+}
+
+static void fill_ps(json_object *row, json_object *doc, bool trunc)
+{
+	char text[32];
+	cell_id(row, json_str_or(doc, "Id", ""), trunc);
+	add_kernel(row, json_str_or(doc, "Kernel", ""), trunc);
+	(void)snprintf(text, sizeof(text), "%lld", (long long)json_i64_or(doc, "Cpus", 1));
+	json_add_str(row, "Cpus", text);
+	format_size_binary(json_i64_or(doc, "Memory", 0), text, sizeof(text));
+	json_add_str(row, "Memory", text);
+	cell_times(row, json_i64_or(doc, "Created", 0));
+	cell_state(row, doc);
+	json_add_str(row, "Reason", json_str_or(doc, "Reason", ""));
+	cell_names(row, json_get(doc, "Names"));
+	cell_labels(row, json_get(doc, "Labels"));
+}
+
+/* The sum of a counter over the devices that have it; -1 when none has. */
+static int64_t sum_devices(json_object *vm, const char *key)
+{
+	int64_t sum = -1;
+	json_object *devices = json_get(vm, "devices");
+	if (!devices)
+		return -1;
+	json_object_object_foreach (devices, id, stats) {
+		(void)id;
+		if (json_get(stats, key))
+			sum = (sum < 0 ? 0 : sum) + json_i64_or(stats, key, 0);
+	}
+	return sum;
+}
+
+static void add_exits(json_object *row, json_object *vm)
+{
+	char text[32] = "--";
+	long long sum = 0;
+	json_object *vcpus = json_get(vm, "vcpus");
+	for (size_t i = 0; i < json_len(vcpus); i++)
+		sum += json_i64_or(json_object_array_get_idx(vcpus, i), "exits", 0);
+	if (json_len(vcpus) > 0)
+		(void)snprintf(text, sizeof(text), "%lld", sum);
+	json_add_str(row, "Exits", text);
+}
+
+static void fill_stats(json_object *row, json_object *doc, bool trunc)
+{
+	json_object *vm = json_get(doc, "vm");
+	cell_usage(row, doc, trunc);
+	cell_pair(row, "NetIO", sum_devices(vm, "rx_bytes"), sum_devices(vm, "tx_bytes"));
+	cell_pair(row, "DiskIO", sum_devices(vm, "read_bytes"), sum_devices(vm, "write_bytes"));
+	add_exits(row, vm);
+}
+
+const struct listing vm_ps = { ps_columns, 7, fill_ps };
+const struct listing vm_stats = { stats_columns, 8, fill_stats };

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_rows - what vmctl ps and stats show. */
+#pragma once
+
+#include "cli.h"
+
+extern const struct listing vm_ps, vm_stats;

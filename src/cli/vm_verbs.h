@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_verbs - verbs that only VMs have; the others are in verbs.h. */
+#pragma once
+
+#include "cli.h"
+
+extern const struct flag flags_vm_run[], flags_vm_stop[], flags_vm_rm[], flags_console[],
+	flags_vm_start[];
+
+int verb_vm_kill(struct cli *cli, struct args *args);
+int verb_reset(struct cli *cli, struct args *args);
+int verb_powerdown(struct cli *cli, struct args *args);
+int verb_nmi(struct cli *cli, struct args *args);
+/* doctor.c */
+extern const struct flag flags_doctor[];
+int verb_doctor(struct cli *cli, struct args *args);
+/* kernel.c */
+int verb_kernel(struct cli *cli, struct args *args);
