@@ -28,6 +28,7 @@
 #define LEAF_TSC           0x40000010 /* kHz of TSC and APIC bus, as VMware and QEMU tell */
 #define APIC_BUS_KHZ       1000000    /* KVM's local APIC counts nanoseconds */
 #define TSC_DEADLINE_BIT   24
+#define HYPERVISOR_BIT     31
 
 struct cpu_plan {
 	struct cpuid cpuid; /* of all vCPUs, before topology */
