@@ -138,6 +138,13 @@ script("test_a.py", "import sys; sys.path.insert(0, '%s/tests')\nfrom lib import
        "skip_all('no moon')" % SRC)
 expect("lib.py skips all", "0 passed, 0 failed, 2 skipped", "# SKIP no moon")
 
+script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
+expect("what the lab leaves out runs elsewhere", "1 passed, 0 failed, 1 skipped")
+script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
+r = run("env", "ISOLA_IN_LAB=1", "/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
+        "--build", "x=" + OUT, "priv", limit_s=60)
+like(r.out, "priv/x test_a.sh # SKIP too slow\n", "and is a skip there")
+
 r = runner("nonsense")
 check(r.rc == 2 and "no suite 'nonsense'" in r.err, "an unknown suite is an error", r)
 finish()
