@@ -112,7 +112,9 @@ static int clone_init(struct ctr_plan *plan, struct ctr *ctr, struct err *err)
 
 /* ---- what needs init's namespaces ---- */
 
-static int map_ids(const struct ctr_plan *plan, pid_t pid, struct err *err)
+/* @ret_userns: init's user namespace, if it has one of its own; owned. Opened
+ * before init goes on: then it is undumpable, and closed to an ordinary user. */
+static int map_ids(const struct ctr_plan *plan, pid_t pid, int *ret_userns, struct err *err)
 {
 	const struct ctr_spec *spec = plan->spec;
 	int rc = plan->process ? limits_raise(pid, plan->process, err) : 0;
@@ -120,6 +122,10 @@ static int map_ids(const struct ctr_plan *plan, pid_t pid, struct err *err)
 		rc = ids_write_maps(pid, &spec->uid_maps, &spec->gid_maps, err);
 	if (rc < 0 || !plan->userns)
 		return rc;
+	rc = ids_open_userns(pid, err);
+	if (rc < 0)
+		return rc;
+	*ret_userns = rc;
 	rc = chan_send(plan->parent_sock, CHAN_MAPPED, 0, NULL, 0);
 	return rc < 0 ? err_rc(err, rc, "the container's init died") : 0;
 }
@@ -146,17 +152,12 @@ static int idmap_mount(const struct ctr_plan *plan, size_t i, int userns_fd, str
 	return rc < 0 ? err_rc(err, rc, "mounts[%zu] (%s): cannot idmap", i, m->destination) : 0;
 }
 
-static int make_trees(struct ctr_plan *plan, pid_t pid, struct err *err)
+/* @userns: init's user namespace, or -1. */
+static int make_trees(struct ctr_plan *plan, pid_t pid, int userns, struct err *err)
 {
 	const struct ctr_root *root = &plan->args->root;
-	cleanup_fd int userns = -1;
 	struct overlay_ids ids = { .userns_fd = -1 };
 	int rc = 0;
-	if (plan->userns) {
-		userns = ids_open_userns(pid, err);
-		if (userns < 0)
-			return userns;
-	}
 	for (size_t i = 0; rc == 0 && i < plan->spec->n_mounts && plan->mounts; i++)
 		rc = idmap_mount(plan, i, userns, err);
 	if (rc < 0 || root->n_lower == 0)
@@ -172,11 +173,11 @@ static int make_trees(struct ctr_plan *plan, pid_t pid, struct err *err)
 }
 
 /* With a user namespace init waits for what only its maps make possible. */
-static int finish_trees(struct ctr_plan *plan, pid_t pid, struct err *err)
+static int finish_trees(struct ctr_plan *plan, pid_t pid, int userns, struct err *err)
 {
 	if (!plan->userns)
 		return 0;
-	int rc = make_trees(plan, pid, err);
+	int rc = make_trees(plan, pid, userns, err);
 	if (rc < 0)
 		return rc;
 	bool send = plan->args->root.n_lower > 0;
@@ -273,17 +274,18 @@ static struct ctr *ctr_new(const struct ctr_create_args *args)
 
 static int make_container(struct ctr_plan *plan, struct ctr *ctr, struct err *err)
 {
+	cleanup_fd int userns = -1;
 	int rc = plan_prepare(plan, err);
 	if (rc == 0 && plan->cgroup && !(ctr->cgroup = strdup(plan->cgroup)))
 		rc = err_set(err, ENOMEM, "out of memory");
 	if (rc == 0 && !plan->userns)
-		rc = make_trees(plan, 0, err);
+		rc = make_trees(plan, 0, -1, err);
 	if (rc == 0)
 		rc = clone_init(plan, ctr, err);
 	if (rc == 0)
-		rc = map_ids(plan, ctr->pid, err);
+		rc = map_ids(plan, ctr->pid, &userns, err);
 	if (rc == 0)
-		rc = finish_trees(plan, ctr->pid, err);
+		rc = finish_trees(plan, ctr->pid, userns, err);
 	if (rc == 0 && plan->args->on_cloned)
 		rc = plan->args->on_cloned(ctr, plan->args->on_cloned_arg, err);
 	if (rc == 0)

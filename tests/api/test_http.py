@@ -3,6 +3,7 @@
 # Hostile and unusual HTTP against a whole isolad: it answers, closes, or waits,
 # and is as light and alive afterwards as before.
 # time limit: 180 s
+# not in the lab: the parser's bounds, and nothing the kernel decides
 import os
 import socket
 import sys

@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define ALL "cpu cpuset hugetlb io memory pids"
+#define ALL "cpu cpuset hugetlb io memory pids rdma"
 
 static char base[64]; /* "/isola-test-123"; ours to make and remove */
 static char have[512];

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # time limit: 300 s
+# not in the lab: the peers are not installed there
 """The store and the ecosystem's tools: images made by umoci, skopeo, buildah
 and podman come in with the ids these give them; what umoci unpacks is what
 overlayfs shows of our layers; skopeo reads the store as the OCI layout it is."""

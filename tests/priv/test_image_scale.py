@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # time limit: 240 s
+# not in the lab: a million entries, and nothing the kernel decides
 """Large layers in bounded memory, and archives that grow when they are read:
 bombs, endless maps, deep trees, many layers."""
 import os

@@ -85,6 +85,10 @@ is_(run("pgrep", "-fx", "sleep " + mark).out, "", "and it is gone")
 
 script("test_a.sh", "[ -d $ISOLA_TMP ] && echo 'ok 1 - one'; echo ERROR > $ISOLA_TMP/san.42")
 expect("a sanitizer report fails", "1 passed, 1 failed, 1 skipped", "^# [|] ERROR$")
+script("test_a.sh", "echo '==1==Unable to get registers from thread 2.' > $ISOLA_TMP/san.1\n"
+       "echo 'ok 1 - one'")
+expect("a thread that ends during the leak search is no report",
+       "1 passed, 0 failed, 1 skipped")
 script("test_a.sh", "for i in 1 2 3; do ln -s . $ISOLA_TMP/$i; ln -s / $ISOLA_TMP/root$i; done\n"
        "mkdir $ISOLA_TMP/d; echo ERROR > $ISOLA_TMP/d/san.42; echo 'ok 1 - one'")
 expect("the search for reports follows no link", "1 passed, 1 failed, 1 skipped",
@@ -133,6 +137,13 @@ expect("lib.py notices an early end", "1 passed, 1 failed, 1 skipped", "ValueErr
 script("test_a.py", "import sys; sys.path.insert(0, '%s/tests')\nfrom lib import *\n"
        "skip_all('no moon')" % SRC)
 expect("lib.py skips all", "0 passed, 0 failed, 2 skipped", "# SKIP no moon")
+
+script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
+expect("what the lab leaves out runs elsewhere", "1 passed, 0 failed, 1 skipped")
+script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
+r = run("env", "ISOLA_IN_LAB=1", "/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
+        "--build", "x=" + OUT, "priv", limit_s=60)
+like(r.out, "priv/x test_a.sh # SKIP too slow\n", "and is a skip there")
 
 r = runner("nonsense")
 check(r.rc == 2 and "no suite 'nonsense'" in r.err, "an unknown suite is an error", r)
