@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jail - see include/isola/jail.h. mount_namespaces(7), landlock(7),
- * capabilities(7), seccomp(2). */
+ * capabilities(7). */
 #include "isola/jail.h"
 
 #include "isola/caps.h"
@@ -11,7 +11,6 @@
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -203,45 +202,4 @@ int jail_landlock(const struct jail_path *rows, size_t n, struct err *err)
 	    syscall(SYS_landlock_restrict_self, set, 0) < 0)
 		return err_sys(err, "cannot enter the Landlock domain");
 	return 0;
-}
-
-/* ---- seccomp ---- */
-
-static int allow(scmp_filter_ctx ctx, const struct jail_calls *row)
-{
-	char name[64];
-	for (const char *p = row->names; *p;) {
-		size_t n = strcspn(p, " ");
-		if (n == 0 || n >= sizeof(name))
-			return -EINVAL;
-		memcpy(name, p, n);
-		name[n] = '\0';
-		p += n;
-		p += strspn(p, " ");
-		int nr = seccomp_syscall_resolve_name(name);
-		if (nr < 0) /* not on this machine */
-			continue;
-		struct scmp_arg_cmp none =
-			SCMP_CMP64(row->arg, SCMP_CMP_MASKED_EQ, row->forbidden, 0);
-		int rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, row->forbidden ? 1 : 0,
-						&none);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-int jail_seccomp(const struct jail_calls *rows, size_t n, struct err *err)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	if (!ctx)
-		return err_set(err, ENOMEM, "cannot make a seccomp filter");
-	/* A binary tree: the list is long, and file calls are frequent. */
-	int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = allow(ctx, &rows[i]);
-	if (rc == 0)
-		rc = seccomp_load(ctx); /* sets no_new_privs, too */
-	seccomp_release(ctx);
-	return rc < 0 ? err_rc(err, rc, "cannot install the seccomp filter") : 0;
 }
