@@ -10,6 +10,7 @@
 #include "machine.h"
 #include "vm.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define APIC_MODE_NMI      0x400
 #define APIC_MODE_EXTINT   0x700
 #define APIC_MODE_MASK     0x700
+#define LEAF_BRAND         0x80000002 /* three leaves */
 #define LEAF_KVM           0x40000000
 #define LEAF_TSC           0x40000010 /* kHz of TSC and APIC bus, as VMware and QEMU tell */
 #define APIC_BUS_KHZ       1000000    /* KVM's local APIC counts nanoseconds */
@@ -78,6 +80,18 @@ static void add_unlisted(int kvm_fd, struct cpuid *cpuid)
 		e->ecx |= 1U << TSC_DEADLINE_BIT;
 }
 
+/* The processor's name, which KVM leaves out of its list. */
+static int add_brand(struct cpuid *cpuid, struct err *err)
+{
+	for (uint32_t leaf = LEAF_BRAND; leaf < LEAF_BRAND + 3; leaf++) {
+		struct kvm_cpuid_entry2 *e = cpuid_make(cpuid, leaf, 0, false);
+		if (!e)
+			return err_set(err, E2BIG, "no room for the processor's name");
+		__cpuid(leaf, e->eax, e->ebx, e->ecx, e->edx);
+	}
+	return 0;
+}
+
 int cpu_plan_new(struct vm *vm, struct cpu_plan **ret, struct err *err)
 {
 	json_object *tpl = vm->machine->cpu_template;
@@ -94,6 +108,9 @@ int cpu_plan_new(struct vm *vm, struct cpu_plan **ret, struct err *err)
 	if (rc < 0)
 		return rc;
 	add_unlisted(vm->kvm_fd, &plan->cpuid);
+	rc = add_brand(&plan->cpuid, err);
+	if (rc < 0)
+		return rc;
 	if (tpl && json_object_is_type(tpl, json_type_object)) {
 		rc = template_apply(tpl, &plan->cpuid, &plan->msrs, err);
 		if (rc < 0)
