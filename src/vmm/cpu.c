@@ -6,7 +6,7 @@
 
 #include "cpu_template.h"
 #include "cpu_topology.h"
-#include "cpuid.h"
+#include "cpu_cpuid.h"
 #include "machine.h"
 #include "vm.h"
 

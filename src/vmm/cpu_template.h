@@ -5,7 +5,7 @@
 
 #include "isola/err.h"
 
-#include "cpuid.h"
+#include "cpu_cpuid.h"
 
 #include <json-c/json.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
 
 #include "isola/err.h"
 
-#include "cpuid.h"
+#include "cpu_cpuid.h"
 
 struct cpu_topology {
 	unsigned int threads; /* per core */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpuid - see cpuid.h. isola-vmm, before the jail. */
-#include "cpuid.h"
+/* cpu_cpuid - see cpu_cpuid.h. isola-vmm, before the jail. */
+#include "cpu_cpuid.h"
 
 #include <errno.h>
 #include <string.h>

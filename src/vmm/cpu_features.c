@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpuid_features - the feature bits by name (Intel SDM 2A, CPUID; AMD APM 3, E; Linux
+/* cpu_features - the feature bits by name (Intel SDM 2A, CPUID; AMD APM 3, E; Linux
  * Documentation/virt/kvm/x86/cpuid.rst), and which needs which. */
-#include "cpuid.h"
+#include "cpu_cpuid.h"
 
 #include <string.h>
 

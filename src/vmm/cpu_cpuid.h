@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpuid - a table of CPUID leaves as KVM takes it, and the features in it by name. */
+/* cpu_cpuid - a table of CPUID leaves as KVM takes it, and the features in it by name. */
 #pragma once
 
 #include "isola/err.h"
