@@ -3,7 +3,9 @@
  *
  * Requests wait in a list until aio_flush(), and again when they have to go on after
  * a short transfer. Completions that are there when the kernel was asked are taken at
- * once, without the eventfd: it is switched off meanwhile. */
+ * once, without the eventfd: it is switched off meanwhile. Files are not registered
+ * with the ring: a ring is torn down some time after its process, and a registered
+ * file, with the lock of its disk, would be held until then. */
 #include "aio.h"
 
 #include "isola/fd.h"
@@ -139,9 +141,9 @@ static void flush_sync(struct aio *aio)
 
 /* ---- io_uring ---- */
 
-static void prepare(struct io_uring_sqe *sqe, struct aio_request *r)
+static void prepare(const struct aio *aio, struct io_uring_sqe *sqe, struct aio_request *r)
 {
-	int file = (int)r->file;
+	int file = aio->fds[r->file];
 	switch (r->op) {
 	case AIO_READ:
 		io_uring_prep_readv(sqe, file, r->iov, (unsigned int)r->n_iov, r->offset);
@@ -156,7 +158,6 @@ static void prepare(struct io_uring_sqe *sqe, struct aio_request *r)
 	default:
 		io_uring_prep_fallocate(sqe, file, r->mode, (off_t)r->offset, (off_t)r->size);
 	}
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	io_uring_sqe_set_data(sqe, r);
 }
 
@@ -174,7 +175,7 @@ static bool push_queued(struct aio *aio)
 				return false;
 		}
 		(void)dequeue(aio);
-		prepare(sqe, r);
+		prepare(aio, sqe, r);
 	}
 	return io_uring_sq_ready(&aio->ring) == 0 || io_uring_submit(&aio->ring) >= 0;
 }
@@ -272,8 +273,7 @@ static int start_uring(struct aio *aio, unsigned int depth)
 		(void)snprintf(aio->reason, sizeof(aio->reason),
 			       "the kernel's io_uring lacks operations (5.6 has them)");
 		rc = -EOPNOTSUPP;
-	} else if ((rc = io_uring_register_files(&aio->ring, aio->fds, aio->n_fds)) < 0 ||
-		   (rc = io_uring_register_eventfd(&aio->ring, aio->event_fd)) < 0) {
+	} else if ((rc = io_uring_register_eventfd(&aio->ring, aio->event_fd)) < 0) {
 		(void)snprintf(aio->reason, sizeof(aio->reason), "io_uring_register: %s",
 			       strerror(-rc));
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* aio - asynchronous reads, writes, syncs and fallocates of a few files.
  *
- * Engines: io_uring (registered files, one eventfd that the loop polls), else plain
+ * Engines: io_uring (one ring, one eventfd that the loop polls), else plain
  * system calls at once. Which one works is found out when it is made; afterwards
  * io_uring needs io_uring_enter and reads of the eventfd only, so that a seccomp
  * filter may come in between.

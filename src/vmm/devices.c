@@ -6,14 +6,18 @@
 
 #include <stddef.h>
 
+extern const struct device_type device_blk, device_rng, device_pmem;
 extern const struct device_type device_net, device_vsock, device_console, device_balloon;
 
 /* clang-format off */
 
 const struct device_type *const device_types[] = {
+	&device_blk,
 	&device_net,
 	&device_vsock,
 	&device_console,
+	&device_rng,
 	&device_balloon,
+	&device_pmem,
 	NULL,
 };
