@@ -15,7 +15,7 @@
 #define TICK_MS 500
 /* This many connections get the largest credit, later ones a share of the rest. */
 #define CONNS_AT_EASE 32
-#define POOL_SHARES   1024
+#define POOL_SHARES   1280 /* so that VSOCK_CONNS_MAX get at least the smallest */
 
 enum state { GREETING, ASKED, FETCHING, OPEN, PARTING, LEAVING };
 
@@ -623,8 +623,8 @@ int vsock_next(struct vsock_mux *mux, struct virtio_vsock_hdr *ret_hdr, const st
 		struct virtio_vsock_hdr hdr = { .len = 0 };
 		list_del(&c->in_ready);
 		int rc = next_of(c, &hdr, space, n_space, room);
-		bool more =
-			(c->say & ~(unsigned int)SAY_DATA) || ((c->say & SAY_DATA) && peer_room(c));
+		bool more = (c->say & ~(unsigned int)SAY_DATA) ||
+			    ((c->say & SAY_DATA) && (peer_room(c) || !c->credit_asked));
 		if (more && list_is_empty(&c->in_ready))
 			list_add_tail(&mux->ready, &c->in_ready);
 		if (!rc)
