@@ -576,19 +576,28 @@ struct net_conf {
 	bool offload;
 };
 
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *at = c ? strchr(digits, c) : NULL;
+	return at ? (int)(at - digits) % 16 : -1;
+}
+
 static int parse_mac(const char *text, uint8_t *ret, struct err *err)
 {
-	unsigned int m[6];
-	int end = 0;
-	if (strlen(text) != 17 ||
-	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5],
-		   &end) != 6 ||
-	    end != 17)
-		return err_set(err, EINVAL, "mac: \"%.32s\" is not like 02:00:00:00:00:01", text);
-	if (m[0] & 1 || !(m[0] | m[1] | m[2] | m[3] | m[4] | m[5]))
+	uint8_t mac[6], all = 0;
+	for (int i = 0; i < 6; i++) {
+		int high = hex_digit(text[3 * i]);
+		int low = high < 0 ? -1 : hex_digit(text[3 * i + 1]);
+		if (low < 0 || text[3 * i + 2] != (i < 5 ? ':' : '\0'))
+			return err_set(err, EINVAL, "mac: \"%.32s\" is not like 02:00:00:00:00:01",
+				       text);
+		mac[i] = (uint8_t)(16 * high + low);
+		all |= mac[i];
+	}
+	if (mac[0] & 1 || !all)
 		return err_set(err, EINVAL, "mac: %s is no address of one interface", text);
-	for (int i = 0; i < 6; i++)
-		ret[i] = (uint8_t)m[i];
+	memcpy(ret, mac, sizeof(mac));
 	return 0;
 }
 
