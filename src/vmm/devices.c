@@ -8,6 +8,7 @@
 
 extern const struct device_type device_blk, device_rng, device_pmem;
 extern const struct device_type device_net, device_vsock, device_console, device_balloon;
+extern const struct device_type device_fs;
 
 /* clang-format off */
 
@@ -18,6 +19,7 @@ const struct device_type *const device_types[] = {
 	&device_console,
 	&device_rng,
 	&device_balloon,
+	&device_fs,
 	&device_pmem,
 	NULL,
 };
