@@ -7,9 +7,11 @@
 #include "platform.h"
 #include "vm.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
+#define BIOS_RESTART      0xffff0 /* F000:FFF0 */
 #define I8042_DATA        0x60
 #define I8042_COMMAND     0x64
 #define I8042_PULSE_RESET 0xfe
@@ -105,6 +107,26 @@ static const struct port {
 	{ PLATFORM_DEBUG_PORT, 4, true, { read_zero, write_debug_exit } },
 };
 
+/* Where a BIOS has its restart: Linux on hardware-reduced ACPI tries EFI, which is not
+ * there, then jumps here in real mode (efi_reboot_required(), machine_real_restart()). */
+static int write_restart(const struct memory *memory, struct err *err)
+{
+	static const uint8_t code[] = {
+		0xba,
+		ACPI_PORT_RESET & 0xff,
+		ACPI_PORT_RESET >> 8, /* mov dx, port */
+		0xb0,
+		ACPI_RESET_VALUE, /* mov al, value */
+		0xee,             /* out dx, al */
+		0xf4,             /* hlt */
+		0xeb,
+		0xfd, /* jmp to the hlt */
+	};
+	if (memory_write(memory, BIOS_RESTART, code, sizeof(code)) < 0)
+		return err_set(err, E2BIG, "the VM's memory has no room for the restart code");
+	return 0;
+}
+
 int ports_add(struct vm *vm, struct err *err)
 {
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
@@ -115,5 +137,5 @@ int ports_add(struct vm *vm, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return write_restart(vm->memory, err);
 }

@@ -7,5 +7,6 @@
 
 struct vm;
 
-/* Puts them on the bus; isa-debug-exit only when the machine file asks for it. */
+/* Puts them on the bus, isa-debug-exit only when the machine file asks for it; and into
+ * memory what a guest jumps to for a restart by BIOS. */
 int ports_add(struct vm *vm, struct err *err);
