@@ -125,7 +125,7 @@ def tags(path):
     for i, line in enumerate(lines):
         if m := re.fullmatch(r'\.\\" verbs: (.*)', line):
             words = m[1].split()
-            verbs = [m[1]] if words[0] == "image" else words
+            verbs = [m[1]] if words[0] in ("image", "kernel") else words
             for v in verbs:
                 yield v, ""
         if line == ".TP":
@@ -199,6 +199,7 @@ def check_verbs(name, *sources):
 
 
 check_verbs("ctrctl", "src/cli/", "src/api/client", "src/util/")
+check_verbs("vmctl", "src/cli/", "src/api/client", "src/util/")
 check_verbs("isola-oci", "src/ctr/oci")
 
 what = "isolad.json.5 has the keys there are"
