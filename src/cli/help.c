@@ -90,10 +90,14 @@ static void print_flag(const struct flag *f)
 static void print_aliases(const char *program, const char *group, const char *space,
 			  const char *names)
 {
+	char copy[64], *save = NULL;
+	const char *sep = "";
+	(void)snprintf(copy, sizeof(copy), "%s", names);
 	(void)fputs("\nAlias:", stdout);
-	for (const char *p = names; *p; p += strcspn(p, " "), p += *p == ' ')
-		printf("%s %s %s%s%.*s", p == names ? "" : ",", program, group, space,
-		       (int)strcspn(p, " "), p);
+	for (char *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+		printf("%s %s %s%s%s", sep, program, group, space, p);
+		sep = ",";
+	}
 	(void)fputc('\n', stdout);
 }
 

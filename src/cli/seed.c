@@ -164,7 +164,10 @@ static int check(const struct seed_file *files, size_t n, uint32_t *ret_sectors,
 			return err_set(err, EINVAL, "the name %s is too long", files[i].name);
 		*ret_sectors += ((uint32_t)files[i].size + SECTOR - 1) / SECTOR;
 	}
-	return 0;
+	return *ret_sectors * SECTOR > SEED_IMAGE_BYTES_MAX
+		       ? err_set(err, E2BIG, "the files are too large together: at most %d bytes",
+				 SEED_IMAGE_BYTES_MAX)
+		       : 0;
 }
 
 int seed_build(const struct seed_file *files, size_t n, struct strbuf *image, struct err *err)

@@ -8,7 +8,8 @@
 
 #include <stddef.h>
 
-#define SEED_FILE_BYTES_MAX (640 * 1024)
+#define SEED_FILE_BYTES_MAX  (512 * 1024)
+#define SEED_IMAGE_BYTES_MAX (768 * 1024) /* as much as a request takes */
 
 struct seed_file {
 	const char *name; /* lower case, as cloud-init knows it */

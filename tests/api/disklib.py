@@ -19,19 +19,19 @@ def ext4(path, folder, size_mib=64):
     return path
 
 
-def gpt(path, parts):
+def gpt(path, parts, align=2048):
     """A GPT disk of (type, PARTUUID, content file or size in bytes); the tables are right
-    in every checksum."""
-    entries, at, contents = b"", 2048, []
+    in every checksum. ALIGN is in sectors."""
+    entries, at, contents = b"", align, []
     for kind, part_uuid, content in parts:
         size = content if isinstance(content, int) else os.path.getsize(content)
         last = at + (size + SECTOR - 1) // SECTOR - 1
         entries += struct.pack("<16s16sQQQ72s", kind.bytes_le, uuid.UUID(part_uuid).bytes_le,
                                at, last, 0, "".encode("utf-16-le"))
         contents.append((at, content))
-        at = (last + 2048) // 2048 * 2048
+        at = (last + align) // align * align
     entries = entries.ljust(128 * 128, b"\0")
-    total = at + 2048
+    total = at + align
 
     def header(own, other, table):
         head = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, own, other, 34,
@@ -57,9 +57,9 @@ def gpt(path, parts):
     return path
 
 
-def mbr(path, disk_id, parts):
-    """An MBR disk of (type, content file)."""
-    at, table = 2048, b""
+def mbr(path, disk_id, parts, align=2048):
+    """An MBR disk of (type, content file); ALIGN is in sectors."""
+    at, table = align, b""
     with open(path, "wb") as f:
         for kind, content in parts:
             size = os.path.getsize(content) // SECTOR
@@ -67,7 +67,7 @@ def mbr(path, disk_id, parts):
             f.seek(at * SECTOR)
             with open(content, "rb") as src:
                 f.write(src.read())
-            at = (at + size + 2047) // 2048 * 2048
+            at = (at + size + align - 1) // align * align
         f.truncate(at * SECTOR)
         f.seek(440)
         f.write(struct.pack("<IH", disk_id, 0) + table.ljust(64, b"\0") + b"\x55\xaa")
