@@ -12,6 +12,7 @@
 #include "exec.h"
 #include "ops.h"
 #include "request.h"
+#include "vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@ struct conn {
 	struct list node; /* keeper.conns */
 	struct source src;
 	struct keeper *k;
+	uint64_t number;
 	json_object *unsent; /* array, or NULL */
 	bool broken;
 };
@@ -121,6 +123,8 @@ static json_object *hello(const struct keeper *k)
 	json_add_str(o, "state", state_name(k->state));
 	json_add_i64(o, "pid", k->rec.pid);
 	json_add_i64(o, "started_ns", k->rec.started_ns);
+	if (k->vm)
+		json_add_i64(o, "resets", vm_resets(k->vm));
 	json_add(o, "execs", execs_json(k));
 	json_add(o, "ended_execs", exitrec_execs(&k->rec));
 	return o;
@@ -128,10 +132,9 @@ static json_object *hello(const struct keeper *k)
 
 /* ---- receiving ---- */
 
-static void answer(struct conn *c, const struct request *r, json_object *reply, int rc,
-		   const struct err *err)
+static void answer(struct conn *c, int64_t seq, json_object *reply, int rc, const struct err *err)
 {
-	json_add_i64(reply, "seq", r->seq);
+	json_add_i64(reply, "seq", seq);
 	if (rc == 0) {
 		json_add_bool(reply, "ok", true);
 	} else {
@@ -139,6 +142,17 @@ static void answer(struct conn *c, const struct request *r, json_object *reply, 
 		json_add_str(reply, "error", err->text);
 	}
 	conn_send(c, reply);
+}
+
+void control_answer(struct keeper *k, const struct asker *asker, json_object *reply,
+		    const struct err *err)
+{
+	cleanup_json json_object *o = reply ? reply : json_object_new_object();
+	list_for_each (n, &k->conns) {
+		struct conn *c = container_of(n, struct conn, node);
+		if (o && c->number == asker->conn)
+			answer(c, asker->seq, o, err ? -1 : 0, err);
+	}
 }
 
 /* Returns false when the peer does not speak our language. */
@@ -149,11 +163,12 @@ static bool handle(struct conn *c, json_object *msg, int *fds, size_t n_fds)
 	struct err err = ERR_INIT;
 	int rc = request_parse(msg, n_fds, &r, &err);
 	json_object *reply = rc == -EBADMSG ? NULL : json_object_new_object();
+	k->asker = (struct asker){ c->number, r.seq };
 	if (rc == 0 && reply)
 		rc = ops_run(k, &r, n_fds ? take_fd(&fds[0]) : -1, reply, &err);
-	if (reply)
-		answer(c, &r, reply, rc, &err);
-	if (reply && rc < 0 && r.op == OP_START && k->failure.code)
+	if (reply && rc != -EINPROGRESS)
+		answer(c, r.seq, reply, rc, &err);
+	if (reply && rc < 0 && rc != -EINPROGRESS && r.op == OP_START && k->failure.code)
 		keeper_fail_answered(k);
 	json_object_put(reply);
 	request_fini(&r);
@@ -215,6 +230,7 @@ void control_add(struct keeper *k, int fd)
 	if (!c || n >= CONNS_MAX || fd_set_nonblock(fd, true) < 0 || fd_set_cloexec(fd, true) < 0)
 		goto fail;
 	c->k = k;
+	c->number = ++k->next_conn;
 	c->src = (struct source){ .fd = fd, .on_event = on_event };
 	if (loop_watch(&k->loop, &c->src, EPOLLIN) < 0)
 		goto fail;

@@ -17,6 +17,11 @@ int control_listen(struct keeper *k, struct err *err);
 /* Sends @event to every connection. Taken; NULL (no memory) is dropped. */
 void control_event(struct keeper *k, json_object *event);
 
+/* Answers a request that was put off; nothing happens when its connection is gone.
+ * @reply: taken, further members of the answer, or NULL. @err: NULL = it worked. */
+void control_answer(struct keeper *k, const struct asker *asker, json_object *reply,
+		    const struct err *err);
+
 /* {"event": name}; NULL when memory is out. */
 json_object *control_event_new(const char *name);
 

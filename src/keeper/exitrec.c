@@ -29,6 +29,15 @@ void exitrec_set_error(struct exitrec *rec, int exit_code, const char *text)
 	rec->error = strdup(text);
 }
 
+void exitrec_set_reason(struct exitrec *rec, const char *reason, int exit_code, const char *text)
+{
+	rec->exit_code = exit_code;
+	free(rec->reason);
+	free(rec->text);
+	rec->reason = strdup(reason);
+	rec->text = strdup(text);
+}
+
 int exitrec_code_of_errno(int code, int fallback)
 {
 	switch (code) {
@@ -81,6 +90,10 @@ json_object *exitrec_json(const struct exitrec *rec)
 	json_add_i64(o, "finished_ns", rec->finished_ns);
 	if (rec->error)
 		json_add_str(o, "error", rec->error);
+	if (rec->reason)
+		json_add_str(o, "reason", rec->reason);
+	if (rec->text)
+		json_add_str(o, "text", rec->text);
 	json_add(o, "execs", exitrec_execs(rec));
 	return o;
 }
@@ -96,5 +109,7 @@ int exitrec_write(const struct exitrec *rec, int run_dir_fd, struct err *err)
 void exitrec_fini(struct exitrec *rec)
 {
 	free(rec->error);
+	free(rec->reason);
+	free(rec->text);
 	free(rec->ends);
 }

@@ -27,6 +27,7 @@ struct exitrec {
 	pid_t pid;
 	int64_t started_ns, finished_ns;
 	char *error;           /* owned, or NULL */
+	char *reason, *text;   /* of a VM; owned, or NULL */
 	struct exec_end *ends; /* ring of EXITREC_EXECS, or NULL */
 	unsigned int n_ends;   /* ever */
 };
@@ -39,6 +40,9 @@ int exitrec_code(int status);
 void exitrec_set_error(struct exitrec *rec, int exit_code, const char *text);
 /* What a shell and Docker say for a failed exec(2): 127, 126, or @fallback. */
 int exitrec_code_of_errno(int code, int fallback);
+
+/* How a VM ended, as isola/keeper.h has it: copies. */
+void exitrec_set_reason(struct exitrec *rec, const char *reason, int exit_code, const char *text);
 
 void exitrec_add_exec(struct exitrec *rec, const char *id, int exit_code);
 

@@ -142,23 +142,26 @@ static int parse_flags(json_object *o, struct keepspec *s, struct err *err)
 
 static int parse(json_object *o, struct keepspec *s, struct err *err)
 {
-	static const char *const known[] = { "version",      "id",         "kind",
-					     "cgroup",       "overlay",    "log",
-					     "stdin",        "stdin_once", "tty",
-					     "console_size", "reaper",     "seccomp_cache",
-					     "make_dirs",    NULL };
+	/* What a container has, and what a VM. */
+	static const char *const known[][14] = {
+		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
+		  "console_size", "reaper", "seccomp_cache", "make_dirs", NULL },
+		{ "version", "id", "kind", "cgroup", "log", "stdin", "stdin_once", "tty",
+		  "console_size", "resources", "vmm", NULL },
+	};
 	if (!json_object_is_type(o, json_type_object))
 		return err_set(err, EINVAL, "it must be an object");
 	int64_t version = json_i64_or(o, "version", 0);
 	if (version != KEEPER_VERSION)
 		return err_set(err, EPROTO, "version %lld is not known to this isola-keeper (%d)",
 			       (long long)version, KEEPER_VERSION);
-	if (keepspec_only(o, known, "it", err) < 0)
-		return -EINVAL;
 	const char *kind = json_str_or(o, "kind", "");
-	if (strcmp(kind, "container"))
+	s->is_vm = !strcmp(kind, "vm");
+	if (!s->is_vm && strcmp(kind, "container"))
 		return err_set(err, EINVAL, "kind \"%.32s\" is not known to this isola-keeper",
 			       kind);
+	if (keepspec_only(o, known[s->is_vm], "it", err) < 0)
+		return -EINVAL;
 	s->id = json_str_or(o, "id", "");
 	if (!id_is_container_id(s->id) || strlen(s->id) >= ID_SIZE)
 		return err_set(err, EINVAL, "id \"%.80s\" is no instance id", s->id);
@@ -170,6 +173,9 @@ static int parse(json_object *o, struct keepspec *s, struct err *err)
 	    parse_make_dirs(o, s, err) < 0 || parse_flags(o, s, err) < 0)
 		return -EINVAL;
 	if (overlay && parse_overlay(overlay, s, err) < 0)
+		return -EINVAL;
+	if (s->is_vm && (need_path(o, "vmm", &s->vmm, err) < 0 ||
+			 json_get_obj(o, "resources", &s->resources, err) < 0))
 		return -EINVAL;
 	return log ? parse_log(log, s, err) : 0;
 }
@@ -190,9 +196,9 @@ int keepspec_parse(json_object *doc, struct keepspec *ret, struct err *err)
 void keepspec_shrink(struct keepspec *spec)
 {
 	json_object_put(spec->doc);
-	spec->doc = spec->lower = spec->log_attrs = spec->make_dirs = NULL;
+	spec->doc = spec->lower = spec->log_attrs = spec->make_dirs = spec->resources = NULL;
 	spec->id = spec->cgroup = spec->upper = spec->work = NULL;
-	spec->log_path = spec->seccomp_cache = NULL;
+	spec->log_path = spec->seccomp_cache = spec->vmm = NULL;
 }
 
 void keepspec_fini(struct keepspec *spec)

@@ -26,7 +26,9 @@ struct keepspec {
 	json_object *log_attrs;    /* or NULL */
 	json_object *make_dirs;    /* array of absolute paths, or NULL */
 	const char *seccomp_cache; /* or NULL */
-	bool keeps_stdin, stdin_once, tty, reaper;
+	json_object *resources;    /* of a VM: OCI linux.resources, or NULL */
+	const char *vmm;           /* of a VM: path of isola-vmm */
+	bool keeps_stdin, stdin_once, tty, reaper, is_vm;
 	unsigned int rows, columns; /* 0: not given */
 };
 

@@ -20,8 +20,6 @@
 
 /* How long a container waits for its "start" without anybody being there. */
 #define START_WAIT_MS 60000
-/* How long an unused config.json stays parsed. */
-#define SPEC_KEEP_MS 2000
 /* Clients of whom none reads any more of their output keep us this long. */
 #define LINGER_MS 600000
 
@@ -35,26 +33,6 @@ static const char *const state_names[] = {
 const char *state_name(enum state state)
 {
 	return state_names[state];
-}
-
-/* ---- config.json ---- */
-
-int keeper_need_spec(struct keeper *k, struct err *err)
-{
-	int rc = k->ctr_spec ? 0 : create_read_config(k, err);
-	if (rc == 0)
-		loop_timer(&k->loop, &k->spec_timer, SPEC_KEEP_MS);
-	return rc;
-}
-
-static void on_spec_unused(struct timer *timer)
-{
-	struct keeper *k = container_of(timer, struct keeper, spec_timer);
-	if (k->state != STATE_RUNNING && k->state != STATE_PAUSED)
-		return;
-	ctr_spec_free(k->ctr_spec);
-	k->ctr_spec = NULL;
-	k->loop.busy = true; /* for the moment of quiet behind it */
 }
 
 /* ---- the end ---- */
@@ -105,23 +83,8 @@ static void end_output(struct keeper *k)
 	k->log = NULL;
 }
 
-static void remove_container(struct keeper *k)
-{
-	struct err err = ERR_INIT;
-	if (!k->ctr)
-		return;
-	loop_unwatch(&k->loop, &k->init);
-	/* Without it no hooks run, but the rest is still removed. */
-	if (keeper_need_spec(k, &err) < 0)
-		warn_err(k, &err);
-	loop_timer_stop(&k->spec_timer);
-	if (ctr_delete(k->ctr, k->ctr_spec, &err) < 0)
-		warn_err(k, &err);
-	(void)waitpid(k->ctr->pid, NULL, WNOHANG | __WALL);
-}
-
 /* Everything behind the payload's end, in the order of life.h. */
-static void finish(struct keeper *k)
+void keeper_finish(struct keeper *k)
 {
 	loop_timer_stop(&k->start_timer);
 	end_output(k);
@@ -135,7 +98,8 @@ static void finish(struct keeper *k)
 	control_event(k, event);
 	if (k->io.loop)
 		streams_finish(&k->io);
-	remove_container(k);
+	loop_unwatch(&k->loop, &k->init);
+	k->payload->remove(k);
 	control_close(k);
 	fd_close(&k->run_dir_fd);
 	fd_close(&k->cache_fd);
@@ -192,17 +156,26 @@ void keeper_fail_answered(struct keeper *k)
 static void on_start_timer(struct timer *timer)
 {
 	struct keeper *k = container_of(timer, struct keeper, start_timer);
-	if (!k->failure.code) {
+	if (!k->failure.code && !k->ending) {
 		struct err err;
 		(void)err_set(&err, ETIMEDOUT, "no start was asked for within %d seconds",
 			      START_WAIT_MS / 1000);
 		fail(k, &err, 128);
 	}
-	finish(k);
+	keeper_finish(k);
+}
+
+void keeper_end_soon(struct keeper *k)
+{
+	k->ending = true;
+	k->rec.finished_ns = num_now_ns();
+	loop_timer(&k->loop, &k->start_timer, 0);
 }
 
 void keeper_conns_changed(struct keeper *k)
 {
+	if (k->ending)
+		return;
 	bool alone = list_is_empty(&k->conns);
 	if (k->failure.code)
 		loop_timer(&k->loop, &k->start_timer, alone ? 0 : START_WAIT_MS);
@@ -214,24 +187,32 @@ void keeper_conns_changed(struct keeper *k)
 
 /* ---- start and run ---- */
 
+void keeper_started(struct keeper *k)
+{
+	k->state = STATE_RUNNING;
+	loop_timer_stop(&k->start_timer);
+}
+
+void keeper_start_failed(struct keeper *k, const struct err *err, int exit_code)
+{
+	k->rec.started_ns = 0;
+	fail(k, err, exit_code ? exit_code : exitrec_code_of_errno(err->code, 128));
+}
+
 int keeper_start(struct keeper *k, struct err *err)
 {
 	if (k->failure.code)
 		return err_copy(err, &k->failure);
-	if (k->state != STATE_CREATED)
-		return err_set(err, EALREADY, "the container was started already");
+	if (k->state != STATE_CREATED || k->rec.started_ns)
+		return err_set(err, EALREADY, "the %s was started already", k->payload->noun);
 	/* Before: no line of its log is older than its start. */
 	k->rec.started_ns = num_now_ns();
-	int rc = ctr_start(k->ctr, k->ctr_spec, err);
-	if (rc < 0) {
-		k->rec.started_ns = 0;
-		fail(k, err, exitrec_code_of_errno(-rc, 128));
-		return rc;
-	}
-	k->state = STATE_RUNNING;
-	loop_timer_stop(&k->start_timer);
-	(void)keeper_need_spec(k, NULL);
-	return 0;
+	int rc = k->payload->start(k, err);
+	if (rc == 0)
+		keeper_started(k);
+	else if (rc != -EINPROGRESS)
+		keeper_start_failed(k, err, 0);
+	return rc;
 }
 
 static void on_init_end(struct source *src, uint32_t events)
@@ -239,7 +220,7 @@ static void on_init_end(struct source *src, uint32_t events)
 	struct keeper *k = container_of(src, struct keeper, init);
 	int status = 0;
 	(void)events;
-	pid_t pid = waitpid(k->ctr->pid, &status, WNOHANG | __WALL);
+	pid_t pid = waitpid(k->rec.pid, &status, WNOHANG | __WALL);
 	if (pid == 0)
 		return;
 	loop_unwatch(&k->loop, src);
@@ -250,15 +231,17 @@ static void on_init_end(struct source *src, uint32_t events)
 		exitrec_set_error(&k->rec, 255, "the exit status was lost");
 	else
 		exitrec_set_status(&k->rec, status);
+	if (k->payload->ended && !k->payload->ended(k, pid < 0 ? -1 : status))
+		return;
 	if (k->state == STATE_CREATED) {
 		struct err err;
-		(void)err_set(&err, ECHILD, "the container's init ended before the start (%s %d)",
-			      k->rec.signal ? "signal" : "exit code",
+		(void)err_set(&err, ECHILD, "the %s's init ended before the start (%s %d)",
+			      k->payload->noun, k->rec.signal ? "signal" : "exit code",
 			      k->rec.signal ? k->rec.signal : k->rec.exit_code);
 		fail(k, &err, 128);
 		return;
 	}
-	finish(k);
+	keeper_finish(k);
 }
 
 static void on_oom(struct oom *oom)
@@ -293,16 +276,20 @@ static void on_quiet(struct loop *loop)
 	trim_stack();
 }
 
-static void watch_container(struct keeper *k)
+int keeper_watch_init(struct keeper *k)
 {
-	k->init = (struct source){ .fd = k->ctr->pidfd, .on_event = on_init_end };
+	k->init.on_event = on_init_end;
+	return loop_watch(&k->loop, &k->init, EPOLLIN);
+}
+
+static void watch_payload(struct keeper *k)
+{
 	k->io.on_stream_end = on_stream_end;
-	k->rec.pid = k->ctr->pid;
-	oom_init(&k->oom, &k->loop, k->ctr->cgroup, on_oom);
-	int rc = loop_watch(&k->loop, &k->init, EPOLLIN);
+	oom_init(&k->oom, &k->loop, k->cgroup, on_oom);
+	int rc = keeper_watch_init(k);
 	if (rc < 0) {
 		struct err err;
-		(void)err_rc(&err, rc, "cannot watch the container's init");
+		(void)err_rc(&err, rc, "cannot watch the %s's first process", k->payload->noun);
 		fail(k, &err, 128);
 	}
 }
@@ -313,8 +300,7 @@ static void keeper_fini(struct keeper *k)
 	execs_free(k);
 	payio_fini(&k->io);
 	jlog_close(k->log);
-	ctr_free(k->ctr);
-	ctr_spec_free(k->ctr_spec);
+	k->payload->free(k);
 	keepspec_fini(&k->spec);
 	exitrec_fini(&k->rec);
 	fd_close(&k->cache_fd);
@@ -324,23 +310,26 @@ static void keeper_fini(struct keeper *k)
 
 int keeper_run(const char *run_dir, int control_fd)
 {
-	struct keeper k = { .run_dir = run_dir, .run_dir_fd = -1, .cache_fd = -1 };
+	struct keeper k = { .run_dir = run_dir,
+			    .run_dir_fd = -1,
+			    .cache_fd = -1,
+			    .init = { .fd = -1 },
+			    .payload = &payload_container };
 	struct err err = ERR_INIT;
 	list_init(&k.execs);
 	list_init(&k.conns);
 	k.start_timer.on_time = on_start_timer;
 	k.linger_timer.on_time = on_linger_end;
-	k.spec_timer.on_time = on_spec_unused;
 	if (loop_init(&k.loop, &err) < 0 || create_open(&k, &err) < 0) {
 		fd_close(&control_fd);
 		keeper_fini(&k);
 		return 1;
 	}
 	k.loop.on_quiet = on_quiet;
-	if (create_container(&k, &err) < 0)
+	if (create_payload(&k, &err) < 0)
 		fail(&k, &err, 128);
 	else
-		watch_container(&k);
+		watch_payload(&k);
 	if (control_fd >= 0)
 		control_add(&k, control_fd);
 	keeper_conns_changed(&k);

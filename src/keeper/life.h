@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* life - one container's life under its keeper, from keeper.json to exit.json.
+/* life - one payload's life under its keeper, from keeper.json to exit.json.
  *
  *             create ok              start ok
  *   (begin) -----------> CREATED ----------------> RUNNING <--> PAUSED
@@ -27,6 +27,7 @@
 #include "loop.h"
 #include "oom.h"
 #include "payio.h"
+#include "payload.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -35,23 +36,34 @@ enum state { STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_EXITED };
 
 const char *state_name(enum state state);
 
+/* Whom a later answer is for: a connection, by a number that is never used again. */
+struct asker {
+	uint64_t conn;
+	int64_t seq;
+};
+
+struct vm;
+
 struct keeper {
 	struct loop loop;
 	int run_dir_fd;
 	const char *run_dir;
 	struct keepspec spec;
+	const struct payload_type *payload;
 	struct ctr_spec *ctr_spec; /* NULL while nobody needs it: keeper_need_spec() */
 	struct timer spec_timer;
-	int cache_fd; /* compiled seccomp filters, or -1 */
-	struct ctr *ctr;
-	struct source init; /* its pidfd */
+	int cache_fd;       /* compiled seccomp filters, or -1 */
+	struct ctr *ctr;    /* of a container */
+	struct vm *vm;      /* of a VM */
+	struct source init; /* the payload's first process: its pidfd */
+	const char *cgroup; /* the payload's; borrowed from it */
 	struct payio io;
 	struct jlog *log;
 	struct oom oom;
 	enum state state;
 	struct exitrec rec;
 	struct err failure;        /* why there is no payload; .code 0 = there is, or was */
-	bool answered_failure;     /* somebody asked for the start and knows */
+	bool ending;               /* start_timer is for the end */
 	struct timer start_timer;  /* for a start that never comes */
 	struct timer linger_timer; /* for clients that never read */
 	size_t linger_bytes;       /* waited for them when it was started */
@@ -59,6 +71,8 @@ struct keeper {
 	struct source listener;    /* keeper.sock; control.c */
 	struct timer listen_timer; /* accepting goes on */
 	struct list conns;
+	uint64_t next_conn;
+	struct asker asker; /* of the request at hand */
 };
 
 /* Runs one container to its end; @run_dir as in isola/keeper.h, @control_fd
@@ -68,8 +82,21 @@ int keeper_run(const char *run_dir, int control_fd);
 
 /* ---- for ops.c, exec.c and control.c ---- */
 
-/* Opens the gate. */
+/* Lets the payload begin. -EINPROGRESS: it takes a while, as payload.h says. */
 int keeper_start(struct keeper *k, struct err *err);
+void keeper_started(struct keeper *k);
+/* @exit_code 0: by @err. Whoever asked is answered by the caller, and then
+ * keeper_fail_answered() called. */
+void keeper_start_failed(struct keeper *k, const struct err *err, int exit_code);
+
+/* Watches k->init for the payload's end: at the creation, and for a new process that
+ * goes on in the old one's place. 0 or -errno. */
+int keeper_watch_init(struct keeper *k);
+
+/* The payload has ended, and k->rec says how: the end of it all. Only from the loop;
+ * with a caller on the stack keeper_end_soon(). */
+void keeper_finish(struct keeper *k);
+void keeper_end_soon(struct keeper *k);
 
 /* Has k->ctr_spec at hand. It is the largest thing in a keeper (100 KiB with a
  * seccomp profile), and used by few: it goes when it was not needed for a while

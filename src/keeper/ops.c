@@ -19,7 +19,7 @@ static int need_running(const struct keeper *k, struct err *err)
 {
 	if (k->state == STATE_RUNNING || k->state == STATE_PAUSED)
 		return 0;
-	return err_set(err, ESRCH, "the container is not running");
+	return err_set(err, ESRCH, "the %s is not running", k->payload->noun);
 }
 
 static int op_start(struct keeper *k, const struct request *r, int *fd, json_object *answer,
@@ -98,7 +98,7 @@ static int op_kill(struct keeper *k, const struct request *r, int *fd, json_obje
 	(void)fd;
 	(void)answer;
 	int rc = need_running(k, err);
-	return rc < 0 ? rc : ctr_kill(k->ctr, r->signal, r->all, err);
+	return rc < 0 ? rc : k->payload->kill(k, r->signal, r->all, err);
 }
 
 static int op_exec_kill(struct keeper *k, const struct request *r, int *fd, json_object *answer,
@@ -121,10 +121,10 @@ static int op_freeze(struct keeper *k, const struct request *r, int *fd, json_ob
 	(void)answer;
 	int rc = need_running(k, err);
 	if (rc == 0 && r->frozen == (k->state == STATE_PAUSED))
-		rc = err_set(err, EALREADY, "the container is %s",
+		rc = err_set(err, EALREADY, "the %s is %s", k->payload->noun,
 			     r->frozen ? "paused already" : "not paused");
 	if (rc == 0)
-		rc = ctr_freeze(k->ctr, r->frozen, err);
+		rc = k->payload->freeze(k, r->frozen, err);
 	if (rc == 0)
 		k->state = r->frozen ? STATE_PAUSED : STATE_RUNNING;
 	return rc;
@@ -143,7 +143,7 @@ static int op_update(struct keeper *k, const struct request *r, int *fd, json_ob
 	if (rc == 0 && r->log)
 		rc = keepspec_log_limits(r->log, &limits, err);
 	if (rc == 0 && r->resources)
-		rc = ctr_update(k->ctr, r->resources, err);
+		rc = k->payload->update(k, r->resources, err);
 	if (rc < 0 || !r->log)
 		return rc;
 	k->spec.log_limits = limits;
@@ -164,15 +164,38 @@ static int op_detach(struct keeper *k, const struct request *r, int *fd, json_ob
 	return 0;
 }
 
+/* What only a VM can be asked for. */
+static int op_command(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		      struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	int rc = need_running(k, err);
+	return rc < 0 ? rc : k->payload->command(k, r, err);
+}
+
 static op_fn *const functions[OP_COUNT] = {
-	[OP_START] = op_start,   [OP_ATTACH] = op_attach, [OP_EXEC] = op_exec,
-	[OP_RESIZE] = op_resize, [OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
-	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update, [OP_DETACH] = op_detach,
+	[OP_START] = op_start,   [OP_ATTACH] = op_attach,
+	[OP_EXEC] = op_exec,     [OP_RESIZE] = op_resize,
+	[OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
+	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update,
+	[OP_DETACH] = op_detach, [OP_RESET... OP_CONSOLE] = op_command,
 };
+
+/* Execs are for containers, the last ones for VMs. */
+static bool knows(const struct keeper *k, enum op op)
+{
+	if (op >= OP_RESET)
+		return k->payload->command != NULL;
+	return k->payload == &payload_container || (op != OP_EXEC && op != OP_EXEC_KILL);
+}
 
 int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,
 	    struct err *err)
 {
 	cleanup_fd int own = fd;
+	if (!knows(k, request->op))
+		return err_set(err, EOPNOTSUPP, "a %s knows no \"%s\"", k->payload->noun,
+			       request_op_name(request->op));
 	return functions[request->op](k, request, &own, answer, err);
 }

@@ -7,7 +7,8 @@
 
 #include <json-c/json.h>
 
-/* Does @request. @fd: the descriptor that came with it, or -1; taken. @answer
+/* Does @request, for k->asker. -EINPROGRESS: control_answer() will be called.
+ * @fd: the descriptor that came with it, or -1; taken. @answer
  * gets members of its own on success, "exit_code" on some failures. */
 int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,
 	    struct err *err);

@@ -27,6 +27,8 @@ enum field {
 	F_FROZEN = 1 << 14,
 	F_RESOURCES = 1 << 15,
 	F_LOG = 1 << 16,
+	F_ARGS = 1 << 17,
+	F_STOP = 1 << 18,
 };
 
 #define F_STREAM_ARGS (F_STDIN | F_STDOUT | F_STDERR | F_MUX | F_DETACH_KEYS | F_HEAD)
@@ -47,6 +49,16 @@ static const struct {
 	[OP_FREEZE] = { "freeze", F_FROZEN },
 	[OP_UPDATE] = { "update", 0, F_RESOURCES | F_LOG },
 	[OP_DETACH] = { "detach", F_STREAM },
+	[OP_RESET] = { "reset" },
+	[OP_POWERDOWN] = { "powerdown", 0, F_STOP },
+	[OP_NMI] = { "nmi" },
+	[OP_QUIT] = { "quit" },
+	[OP_STATS] = { "stats" },
+	[OP_BALLOON] = { "balloon", F_ARGS },
+	[OP_DISK] = { "disk", F_ARGS },
+	[OP_NET] = { "net", F_ARGS },
+	[OP_PIN] = { "pin", F_ARGS },
+	[OP_CONSOLE] = { "console", F_ARGS },
 };
 
 static int get_id(json_object *o, const char *key, const char **ret, struct err *err)
@@ -191,6 +203,16 @@ static int get_log(json_object *o, const char *key, struct request *r, struct er
 	return json_get_obj(o, key, &r->log, err);
 }
 
+static int get_args(json_object *o, const char *key, struct request *r, struct err *err)
+{
+	return json_get_obj(o, key, &r->args, err);
+}
+
+static int get_stop(json_object *o, const char *key, struct request *r, struct err *err)
+{
+	return json_get_bool(o, key, &r->stop, err);
+}
+
 /* @get returns as json_get_*(): 1 when it is there, 0, -errno. */
 static const struct field_row {
 	enum field bit;
@@ -214,9 +236,16 @@ static const struct field_row {
 	{ F_FROZEN, "frozen", get_frozen },
 	{ F_RESOURCES, "resources", get_resources },
 	{ F_LOG, "log", get_log },
+	{ F_ARGS, "args", get_args },
+	{ F_STOP, "stop", get_stop },
 };
 
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+const char *request_op_name(enum op op)
+{
+	return ops[op].name;
+}
 
 static int find_op(json_object *msg, enum op *ret, struct err *err)
 {

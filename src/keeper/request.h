@@ -24,6 +24,17 @@ enum op {
 	OP_FREEZE,
 	OP_UPDATE,
 	OP_DETACH,
+	/* Of VMs. */
+	OP_RESET,
+	OP_POWERDOWN,
+	OP_NMI,
+	OP_QUIT,
+	OP_STATS,
+	OP_BALLOON,
+	OP_DISK,
+	OP_NET,
+	OP_PIN,
+	OP_CONSOLE,
 	OP_COUNT,
 };
 
@@ -37,8 +48,8 @@ struct request {
 	const char *exec;          /* or NULL */
 	struct stream_args stream; /* .id NULL: no stream is asked for */
 	unsigned char *head;       /* owned; .stream.head is the same */
-	json_object *process, *resources, *log;
-	bool privileged, all, frozen;
+	json_object *process, *resources, *log, *args;
+	bool privileged, all, frozen, stop;
 	bool has_size;
 	unsigned int rows, columns;
 	int signal;
@@ -48,3 +59,6 @@ struct request {
  * answer (@ret->seq) can be found; other failures can be answered. */
 int request_parse(json_object *msg, size_t n_fds, struct request *ret, struct err *err);
 void request_fini(struct request *request);
+
+/* The name of @op, static. */
+const char *request_op_name(enum op op);

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm - a VM as a keeper's payload: one worker (isola-vmm) after the other in the same
+ * cgroup, with the same pipes or pty, until one ends for another reason than a reset.
+ *
+ *          spawned           hello, start asked for          running
+ *   (none) ------> BUILDING ----------------------> STARTING ------> RUNNING
+ *                     ^                                                 |
+ *                     +---- after a while, when it was reset before ----+ reset
+ *
+ * What the worker says is foreign: the guest may have taken it over. It can end
+ * itself and ask for connections to the VM's own vsock sockets, no more.
+ *
+ *   vm.c          the payload: create, start, end, reset
+ *   vm_link.c     what keeper and worker say to each other
+ *   vm_spawn.c    clone, namespaces, descriptors, exec
+ *   vm_sources.c  machine.json's SOURCEs become descriptors
+ *   vm_share.c    virtiofsd for shared folders
+ *   vm_vsock.c    the host's side of vsock
+ *   vm_console.c  pseudo terminals of virtio consoles */
+#pragma once
+
+#include "isola/err.h"
+
+#include "life.h"
+#include "stdio_set.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define VM_CONSOLES_MAX 8
+#define VM_SHARES_MAX   8
+
+/* SOURCEs opened for one worker: it gets fds[i] as descriptor VMM_FIRST_FD + i. */
+#define VM_FDS_MAX 256
+struct vm_fds {
+	int fds[VM_FDS_MAX];
+	size_t n;
+};
+
+struct vm_console {
+	char id[64];
+	int master_fd, slave_fd; /* the slave stays open, so that it stays raw */
+};
+
+struct vm_vsock {
+	int listen_fd; /* -1: the VM has no vsock */
+	int dir_fd;    /* where the socket lies */
+	char *name;    /* in there; owned */
+};
+
+enum vm_phase { VM_BUILDING, VM_STARTING, VM_RUNNING };
+
+/* How the worker said it ended. */
+struct vm_exit {
+	bool known;
+	char reason[32];
+	int code;
+	char text[512];
+};
+
+struct vm {
+	struct keeper *k;
+	char *program; /* path of isola-vmm */
+	char *cgroup;
+	int cgroup_fd;
+	int stdio[3]; /* the worker's ends; kept for the next one */
+	struct vm_vsock vsock;
+	struct vm_console consoles[VM_CONSOLES_MAX];
+	size_t n_consoles;
+	pid_t shares[VM_SHARES_MAX]; /* virtiofsds of this worker */
+	size_t n_shares;
+
+	/* This worker. */
+	enum vm_phase phase;
+	struct source link; /* vm_link.c; fd -1: none */
+	struct list calls;  /* answers that are awaited */
+	int64_t seq;
+	bool alive; /* its pidfd is watched */
+	int64_t began_ms;
+	struct vm_exit exit;
+	const char *ended_by; /* "killed", "quit", "reset": by us */
+
+	/* All of them. */
+	bool start_asked, stopping;
+	struct asker starter;
+	unsigned int resets, quick_resets;
+	bool guest_reset; /* who asked for the present one */
+	struct timer quit_timer, spawn_timer;
+	unsigned int n_warns;
+	int64_t warns_since_ms;
+};
+
+unsigned int vm_resets(const struct vm *vm);
+
+/* ---- vm_link.c ---- */
+
+/* @fd: our end of the worker's control socket, taken. */
+int vm_link_begin(struct vm *vm, int fd, struct err *err);
+/* Handles what has arrived, then closes; calls that wait fail. */
+void vm_link_end(struct vm *vm);
+/* @reply: borrowed, without "seq" and "ok"; @err NULL: it worked. */
+typedef void vm_reply_fn(struct vm *vm, const struct asker *asker, json_object *reply,
+			 const struct err *err);
+/* @args: taken, may be NULL. @reply may be NULL. */
+int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker *asker,
+	    vm_reply_fn *reply, struct err *err);
+/* Warns for the operator, but not without end. */
+void vm_warn(struct vm *vm, const char *text);
+
+/* ---- vm.c, for vm_link.c ---- */
+
+void vm_on_hello(struct vm *vm);
+void vm_on_exit(struct vm *vm, json_object *msg);
+
+/* ---- vm_spawn.c ---- */
+
+/* Starts a worker: k->init.fd, k->rec.pid, the link. On failure nothing is left of
+ * it. */
+int vm_spawn(struct vm *vm, struct err *err);
+/* Moves @fd to the child's table of descriptors as @to; for a clone's child, which
+ * ends if that fails. All of them at once: see vm_spawn.c. */
+void vm_give_fds(const int *fds, const int *to, size_t n);
+/* A child in the VM's cgroup that dies with the keeper; runs @run and ends. @flags:
+ * of clone3(2). Returns the pid, or -errno. */
+pid_t vm_clone(struct vm *vm, uint64_t flags, int *ret_pidfd, void (*run)(void *arg), void *arg,
+	       struct err *err);
+
+/* ---- vm_sources.c ---- */
+
+/* Opens every SOURCE of @machine and writes {"fd"} in its place. On failure all are
+ * closed. */
+int vm_sources_open(struct vm *vm, json_object *machine, struct vm_fds *fds, struct err *err);
+void vm_fds_close(struct vm_fds *fds);
+/* Adds a descriptor, taken; returns its number in the worker, or -errno. */
+int vm_fds_add(struct vm_fds *fds, int fd, struct err *err);
+/* machine.json of the run folder, owned. */
+int vm_machine_read(struct vm *vm, json_object **ret, struct err *err);
+/* Grows the file of disk @id to @size bytes. */
+int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err);
+
+/* ---- vm_share.c ---- */
+
+/* Runs a sandboxed virtiofsd for @folder; returns a connected vhost-user socket. */
+int vm_share_start(struct vm *vm, const char *folder, bool readonly, struct err *err);
+/* Ends those that are left, and reaps. */
+void vm_shares_end(struct vm *vm);
+
+/* ---- vm_vsock.c ---- */
+
+int vm_vsock_open(struct vm *vm, json_object *machine, struct err *err);
+/* A stream to <socket>_<port>: a descriptor or -errno. */
+int vm_vsock_connect(const struct vm *vm, int64_t port, struct err *err);
+void vm_vsock_close(struct vm *vm);
+
+/* ---- vm_console.c ---- */
+
+/* Makes the terminals of @machine's consoles, and consoles.json in the run folder. */
+int vm_consoles_open(struct vm *vm, json_object *machine, struct err *err);
+const struct vm_console *vm_console_find(const struct vm *vm, const char *id);
+void vm_consoles_close(struct vm *vm);
+
+/* ---- small things of several of them ---- */
+
+/* Connects to the listening stream socket at @path. A descriptor or -errno. */
+int vm_connect(const char *path, struct err *err);

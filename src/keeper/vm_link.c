@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_link - what a keeper and its worker say to each other (isola/vmm.h). The worker
+ * is foreign: whatever it says is bounded, and what is malformed ends it. */
+#include "vm.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/vmm.h"
+#include "isola/wire.h"
+
+#include "control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGES_A_TURN 16
+#define CALLS_MAX       64
+#define WARNS_A_MINUTE  20
+#define DRAIN_MAX       1024
+
+struct call {
+	struct list node; /* vm.calls */
+	int64_t seq;
+	struct asker asker;
+	vm_reply_fn *reply;
+};
+
+void vm_warn(struct vm *vm, const char *text)
+{
+	int64_t now = loop_now_ms();
+	if (now - vm->warns_since_ms >= 60000) {
+		vm->warns_since_ms = now;
+		vm->n_warns = 0;
+	}
+	if (vm->n_warns++ < WARNS_A_MINUTE)
+		control_warn(vm->k, text);
+}
+
+/* ---- calls ---- */
+
+static void call_end(struct vm *vm, struct call *call, json_object *reply, const struct err *err)
+{
+	list_del(&call->node);
+	if (call->reply)
+		call->reply(vm, &call->asker, reply, err);
+	free(call);
+}
+
+int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker *asker,
+	    vm_reply_fn *reply, struct err *err)
+{
+	size_t n = 0;
+	cleanup_json json_object *msg = args ? args : json_object_new_object();
+	struct call *call = NULL;
+	list_for_each (node, &vm->calls)
+		n++;
+	if (vm->link.fd < 0 || !vm->alive)
+		return err_set(err, ESRCH, "the VM is not running");
+	if (n >= CALLS_MAX)
+		return err_set(err, EBUSY, "isola-vmm has %zu requests to answer already", n);
+	if (!msg || !(call = calloc(1, sizeof(*call))))
+		return err_set(err, ENOMEM, "out of memory");
+	call->seq = ++vm->seq;
+	call->reply = reply;
+	if (asker)
+		call->asker = *asker;
+	json_add_str(msg, "op", op);
+	json_add_i64(msg, "seq", call->seq);
+	int rc = wire_send(vm->link.fd, msg, NULL, 0, err);
+	if (rc < 0) {
+		free(call);
+		return rc == -EAGAIN ? err_set(err, EBUSY, "isola-vmm does not read its requests")
+				     : rc;
+	}
+	list_add_tail(&vm->calls, &call->node);
+	return 0;
+}
+
+static void on_reply(struct vm *vm, json_object *msg, int64_t seq)
+{
+	list_for_each (node, &vm->calls) {
+		struct call *call = container_of(node, struct call, node);
+		if (call->seq != seq)
+			continue;
+		struct err e = ERR_INIT;
+		if (!json_bool_or(msg, "ok", false)) {
+			int64_t code = json_i64_or(msg, "code", EIO);
+			(void)err_set(&e, code > 0 && code < 4096 ? (int)code : EIO, "%.400s",
+				      json_str_or(msg, "error", "isola-vmm gave no reason"));
+		}
+		json_object_object_del(msg, "seq");
+		json_object_object_del(msg, "ok");
+		call_end(vm, call, msg, e.code ? &e : NULL);
+		return;
+	}
+}
+
+/* ---- what it asks for ---- */
+
+static void on_ask(struct vm *vm, json_object *msg)
+{
+	struct err e = ERR_INIT;
+	cleanup_json json_object *o = json_object_new_object();
+	const char *what = json_str_or(msg, "ask", "");
+	cleanup_fd int fd = -1;
+	if (strcmp(what, "connect"))
+		(void)err_set(&e, EOPNOTSUPP, "\"%.32s\" is not known to this isola-keeper", what);
+	else
+		fd = vm_vsock_connect(vm, json_i64_or(msg, "port", -1), &e);
+	json_add_i64(o, "answer", json_i64_or(msg, "seq", 0));
+	if (fd < 0) {
+		json_add_i64(o, "code", e.code);
+		json_add_str(o, "error", e.text);
+	} else {
+		json_add_bool(o, "ok", true);
+	}
+	struct err ignored;
+	/* One that does not read its answers has only itself to blame. */
+	(void)wire_send(vm->link.fd, o, &fd, fd >= 0, &ignored);
+}
+
+/* ---- events ---- */
+
+static void on_event(struct vm *vm, const char *event, json_object *msg)
+{
+	if (!strcmp(event, "hello")) {
+		vm_on_hello(vm);
+	} else if (!strcmp(event, "exit")) {
+		vm_on_exit(vm, msg);
+	} else if (!strcmp(event, "warn")) {
+		char text[400];
+		(void)snprintf(text, sizeof(text), "%s", json_str_or(msg, "text", ""));
+		vm_warn(vm, text);
+	}
+	/* "running" says how long the start took: for whoever reads the link by hand. */
+}
+
+/* 1 go on, 0 nothing there now, -errno: the link is of no more use. */
+static int receive(struct vm *vm)
+{
+	cleanup_json json_object *msg = NULL;
+	int fds[WIRE_FDS_MAX];
+	size_t n_fds = 0;
+	struct err err = ERR_INIT;
+	int rc = wire_recv(vm->link.fd, &msg, fds, &n_fds, &err);
+	if (rc == -EAGAIN)
+		return 0;
+	if (rc <= 0)
+		return rc < 0 ? rc : -EPIPE;
+	while (n_fds > 0)
+		fd_close(&fds[--n_fds]);
+	const char *event = json_str_or(msg, "event", NULL);
+	int64_t seq = json_i64_or(msg, "seq", 0);
+	if (event)
+		on_event(vm, event, msg);
+	else if (json_get(msg, "ask"))
+		on_ask(vm, msg);
+	else
+		on_reply(vm, msg, seq);
+	return vm->link.fd < 0 ? 0 : 1;
+}
+
+static void on_readable(struct source *src, uint32_t events)
+{
+	struct vm *vm = container_of(src, struct vm, link);
+	int rc = 1;
+	(void)events;
+	for (int i = 0; i < MESSAGES_A_TURN && rc > 0; i++)
+		rc = receive(vm);
+	if (rc >= 0)
+		return;
+	/* Its process ends, too, or is made to: nobody could reach it any more. */
+	loop_unwatch(&vm->k->loop, src);
+	if (rc == -EPROTO)
+		vm_warn(vm, "isola-vmm sent what is no message; it is ended");
+	if (rc == -EPROTO && vm->alive)
+		(void)kill(vm->k->rec.pid, SIGKILL);
+}
+
+int vm_link_begin(struct vm *vm, int fd, struct err *err)
+{
+	vm->link = (struct source){ .fd = fd, .on_event = on_readable };
+	vm->seq = 0;
+	int rc = fd_set_nonblock(fd, true);
+	if (rc == 0)
+		rc = loop_watch(&vm->k->loop, &vm->link, EPOLLIN);
+	if (rc < 0) {
+		fd_close(&vm->link.fd);
+		return err_rc(err, rc, "cannot watch isola-vmm's socket");
+	}
+	return 0;
+}
+
+void vm_link_end(struct vm *vm)
+{
+	struct err e;
+	if (vm->link.fd < 0)
+		return;
+	/* Its last words: bounded by what a socket holds, and once more. */
+	for (int i = 0; i < DRAIN_MAX && receive(vm) > 0; i++)
+		;
+	loop_unwatch(&vm->k->loop, &vm->link);
+	fd_close(&vm->link.fd);
+	(void)err_set(&e, ESRCH, "the VM has ended");
+	list_for_each_safe (node, &vm->calls)
+		call_end(vm, container_of(node, struct call, node), NULL, &e);
+}
