@@ -216,7 +216,8 @@ void run_start_failed(struct instance *inst, int exit_code, struct err *err)
 	if (err->code == ECONNRESET && life->fail_text)
 		(void)err_set(err, EIO, "%s", life->fail_text);
 	inst->exit_code = exit_code > 0 && exit_code < 256 ? exit_code : exit_code_of(err->code);
-	add_docker_words(err, inst->exit_code);
+	if (inst->kind == INSTANCE_CONTAINER)
+		add_docker_words(err, inst->exit_code);
 	(void)err_prefix(err, "cannot start the %s", instance_noun(inst->kind));
 	err->code = code_for_api(err->code);
 	log_warn(inst->id, "%s", err->text);

@@ -57,12 +57,13 @@ static void thaw(struct instance *inst)
 }
 
 /* The power button, with the last word on what the guest makes of it: a reboot
- * counts as its end. */
+ * counts as its end. A paused VM is resumed by that. */
 static void press_power(struct instance *inst)
 {
 	json_object *msg = json_object_new_object();
 	json_add_bool(msg, "stop", true);
-	link_call(inst->link, "powerdown", msg, -1, NULL, NULL);
+	bool paused = inst->state == INSTANCE_PAUSED;
+	link_call(inst->link, "powerdown", msg, -1, paused ? on_thawed : NULL, inst);
 }
 
 /* How a VM is asked to stop (@hard false) or ended. */
@@ -75,8 +76,6 @@ static void end_vm(struct instance *inst, bool hard)
 		link_call(inst->link, "quit", NULL, -1, NULL, NULL);
 	else
 		press_power(inst);
-	if (!hard && inst->state == INSTANCE_PAUSED)
-		thaw(inst);
 }
 
 void send_signal(struct instance *inst, int signo, bool all)

@@ -33,7 +33,14 @@
 static const char all_controllers[] = "cpu memory pids io cpuset hugetlb";
 
 /* Exit codes of reasons that are ours; the worker's come with a code. */
-enum { CODE_KILLED = 137, CODE_QUIT = 143, CODE_CRASH = 139, CODE_DEVICE = 138, CODE_RESETS = 1 };
+enum {
+	CODE_KILLED = 137,
+	CODE_QUIT = 143,
+	CODE_CRASH = 139,
+	CODE_DEVICE = 138,
+	CODE_RESETS = 1,
+	CODE_START = 128
+};
 
 unsigned int vm_resets(const struct vm *vm)
 {
@@ -244,6 +251,8 @@ void vm_on_exit(struct vm *vm, json_object *msg)
 	int64_t code = json_i64_or(msg, "code", CODE_CRASH);
 	e->known = true;
 	e->code = code < 0 || code > 255 ? CODE_CRASH : (int)code;
+	int64_t error = json_i64_or(msg, "errno", 0);
+	e->error = error > 0 && error < 4096 ? (int)error : 0;
 	(void)snprintf(e->reason, sizeof(e->reason), "%s", json_str_or(msg, "reason", ""));
 	(void)snprintf(e->text, sizeof(e->text), "%s", json_str_or(msg, "text", ""));
 	/* It is on its way out; one that hangs there is helped. */
@@ -332,8 +341,8 @@ static void on_spawn_timer(struct timer *timer)
 static void fail_start(struct vm *vm)
 {
 	struct err err = ERR_INIT;
-	(void)err_set(&err, EIO, "%s", vm->exit.text);
-	keeper_start_failed(vm->k, &err, 128);
+	(void)err_set(&err, vm->exit.error ? vm->exit.error : EIO, "%s", vm->exit.text);
+	keeper_start_failed(vm->k, &err, CODE_START);
 	if (!vm->start_asked)
 		return;
 	json_object *o = json_object_new_object();
@@ -444,6 +453,15 @@ static void on_resumed(struct vm *vm, const struct asker *asker, json_object *re
 	control_answer(vm->k, asker, NULL, err);
 }
 
+static void on_resumed_silently(struct vm *vm, const struct asker *asker, json_object *reply,
+				const struct err *err)
+{
+	(void)asker;
+	(void)reply;
+	if (!err)
+		vm->k->state = STATE_RUNNING;
+}
+
 static void on_stats(struct vm *vm, const struct asker *asker, json_object *reply,
 		     const struct err *err)
 {
@@ -489,6 +507,12 @@ static int powerdown(struct vm *vm, bool stop, struct err *err)
 	/* One that boots has not found its button yet: isolad's time-out sees to it. */
 	if (vm->phase != VM_RUNNING && stop)
 		return quit_worker(vm, "quit");
+	/* A paused guest cannot mind its button. */
+	if (stop && vm->k->state == STATE_PAUSED) {
+		int rc = vm_call(vm, "resume", NULL, NULL, on_resumed_silently, err);
+		if (rc < 0)
+			return rc;
+	}
 	return relay(vm, "powerdown", NULL, on_relayed, err);
 }
 

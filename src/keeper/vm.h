@@ -55,7 +55,7 @@ enum vm_phase { VM_BUILDING, VM_STARTING, VM_RUNNING };
 struct vm_exit {
 	bool known;
 	char reason[32];
-	int code;
+	int code, error; /* the exit code; an errno, when it could not even begin */
 	char text[512];
 };
 

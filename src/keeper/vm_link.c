@@ -115,8 +115,6 @@ static void on_ask(struct vm *vm, json_object *msg)
 	if (fd < 0) {
 		json_add_i64(o, "code", e.code);
 		json_add_str(o, "error", e.text);
-	} else {
-		json_add_bool(o, "ok", true);
 	}
 	struct err ignored;
 	/* One that does not read its answers has only itself to blame. */

@@ -67,7 +67,7 @@ void vm_give_fds(const int *from, const int *to, size_t n)
 struct worker {
 	struct vm *vm;
 	const struct vm_fds *fds;
-	int control_fd, machine_fd, program_fd;
+	int control_fd, machine_fd;
 };
 
 /* In the child: says why over the control socket, as the worker would. */
@@ -90,7 +90,6 @@ static void run_worker(void *arg)
 	const struct worker *w = arg;
 	int from[VM_FDS_MAX + 8], to[VM_FDS_MAX + 8];
 	size_t n = 0;
-	char program[32];
 	char *const argv[] = { (char *)"isola-vmm", (char *)"--keeper", NULL };
 #ifdef __SANITIZE_ADDRESS__
 	char *const *env = environ;
@@ -109,11 +108,9 @@ static void run_worker(void *arg)
 		from[n] = w->fds->fds[i];
 		to[n] = VMM_FIRST_FD + (int)i;
 	}
-	int fd = fcntl(w->program_fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	(void)snprintf(program, sizeof(program), "/proc/self/fd/%d", fd);
 	(void)setsid();
 	vm_give_fds(from, to, n);
-	(void)execve(program, argv, env);
+	(void)execve(w->vm->program, argv, env);
 	give_up("cannot execute isola-vmm");
 }
 
@@ -138,14 +135,9 @@ static int start_worker(struct vm *vm, const struct vm_fds *fds, int machine_fd,
 			struct err *err)
 {
 	int pidfd = -1;
-	cleanup_fd int program = open(vm->program, O_RDONLY | O_CLOEXEC);
-	if (program < 0)
-		return err_sys(err, "cannot open %s", vm->program);
-	struct worker w = { .vm = vm,
-			    .fds = fds,
-			    .control_fd = socks[1],
-			    .machine_fd = machine_fd,
-			    .program_fd = program };
+	struct worker w = {
+		.vm = vm, .fds = fds, .control_fd = socks[1], .machine_fd = machine_fd
+	};
 	pid_t pid = vm_clone(vm, NAMESPACES, &pidfd, run_worker, &w, err);
 	if (pid < 0)
 		return pid;
