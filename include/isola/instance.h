@@ -71,13 +71,13 @@ struct instance {
 	/* First host id of its 65536; 0 = host's user namespace. A VM's worker has
 	 * the first one. */
 	uint32_t userns_base;
-	bool auto_remove;        /* --rm: kept in the run folder only, gone after a reboot */
+	bool auto_remove; /* --rm: kept in the run folder only, gone after a reboot */
 
 	int64_t created_ns, started_ns, finished_ns;
 	pid_t pid; /* payload's init, 0 when not running */
 	int exit_code;
 	bool oom_killed;
-	char *error; /* last start failure, or NULL */
+	char *error;                /* last start failure, or NULL */
 	char *reason, *reason_text; /* why a VM ended (isola/vmm.h), or NULL */
 	unsigned int resets;        /* of this run of a VM */
 	unsigned int restart_count;

@@ -4,7 +4,8 @@
  * isolad executes `isola-keeper run <run-dir>` with descriptor 3 = one end of
  * a wire_pair(); <run-dir> is /run/isola/<id>, mode 0700, and holds
  *
- *   config.json   the OCI bundle (written by isolad before the spawn; stays)
+ *   config.json   the OCI bundle (written by isolad before the spawn; stays), or,
+ *                 of a VM, machine.json, MACHINE below
  *   keeper.json   how to keep it, KEEPER_SPEC below (written by isolad)
  *   keeper.sock   SOCK_SEQPACKET, made by the keeper at start: a later isolad
  *                 connects here and adopts (through /proc/self/fd/<dir>/ when
@@ -29,6 +30,14 @@
  * same when the start itself fails. If nobody is connected it exits at once.
  * If no "start" comes and nobody is connected for 60 s it undoes all and exits.
  *
+ * A VM (kind "vm") is kept in the same way. Its first process is the worker, isola-vmm,
+ * executed as isola/vmm.h says, in the cgroup, with mount, network, ipc, uts and pid
+ * namespaces of its own. When the guest resets itself, or is reset, a new worker takes
+ * the old one's place, in the same cgroup, with the same pipes or pty, log, streams,
+ * terminals of consoles and vsock socket; everything else is opened anew. After more
+ * than 12 resets that each came within 10 s the VM ends (exit code 1, reason
+ * "reset"). The worker dies with its keeper.
+ *
  * Should the keeper die (kill -9): an init that waits for its start ends by
  * itself. A payload that runs goes on, but its exit code, its output and its
  * streams are lost, so isolad, which sees the link's end without exit.json,
@@ -48,6 +57,25 @@
  *     "reaper": bool, "seccomp_cache": "/abs/dir" | absent,
  *     "make_dirs": ["/abs", ...] | absent (host folders that are made, mode 0755,
  *              where nothing is, before the container: Docker's -v does so) }
+ * Of kind "vm" there are no overlay, reaper, seccomp_cache and make_dirs; instead
+ *     "vmm": "/abs/isola-vmm", "resources": OCI linux.resources | absent
+ * and "tty" means that serial port 0 is a terminal (the worker's messages are then
+ * the stderr of a pipe all the same).
+ *
+ * MACHINE (machine.json): the machine file of isola/vmm.h, in which a SOURCE is
+ *     {"path": "/abs"}       kvm, kernel, initrd, disks, pmem: opened, as root, for
+ *                            reading only where it says so (disks: O_DIRECT for
+ *                            cache "none", O_DSYNC for "writethrough"); regular
+ *                            files, disks also block devices. Disks and pmem are
+ *                            locked (OFD locks): one writer, or any readers. A net's
+ *                            "socket", a share's "socket", a console's "source": a
+ *                            listening stream socket to connect to. vsock's
+ *                            "listen": a socket that the keeper makes there
+ *     {"data": "base64"}     disks: a read-only one in memory
+ *     {"name": "tap0"}       nets' "tap": a tap device that exists, once per queue
+ *     {"folder": "/abs", "readonly": bool}   shares: a sandboxed virtiofsd for it
+ *     {"pty": true}          consoles: a terminal of the keeper's, whose name is
+ *                            written to consoles.json, {"<id>": "/dev/pts/N"}
  *
  * Requests (isolad -> keeper), each { "op", "seq": int, ... }, answered in
  * order by { "seq", "ok": true, ... } or { "seq", "code": errno, "error": text }.
@@ -73,12 +101,23 @@
  *            "exit_code" (127, 126, 128), the client reads the error's text, and
  *            exec_exit is sent as well. EBUSY when paused.
  *   resize   { "exec": id | absent, "h", "w" }
- *   kill     { "signal": n, "all": bool }         (all: every process)
+ *   kill     { "signal": n, "all": bool }         (all: every process; VMs: 9 only)
  *   exec_kill{ "exec": id, "signal": n }
  *   freeze   { "frozen": bool }                   EALREADY when it is
  *   update   { "resources": OCI linux.resources | absent,
  *              "log": { "max_size", "max_files" } | absent }
  *   detach   { "stream": id }                     close that stream
+ * Of VMs only, and passed on to the worker but for the first and "quit"; EBUSY while
+ * it is being reset. The answer comes when the worker's has, which may be behind those
+ * of later requests. (exec and exec_kill are for containers only.)
+ *   reset    {}                                   a new worker
+ *   quit     {}                                   the power is cut; the VM ends
+ *   powerdown{ "stop": bool }                     stop: the VM is to end with it; a
+ *            paused one is resumed, and a reset is no reset any more
+ *   nmi      {}
+ *   stats    {}                                   -> { "stats": the worker's answer }
+ *   balloon, net, pin, console   { "args": {...} as isola/vmm.h has them }
+ *   disk     { "args": {...} and maybe "size": bytes, to which the file grows first }
  *
  * Events (keeper -> every connection), each { "event", ... }:
  *   hello      { "version", "pid" (payload's init, 0 if there is none), "state":
@@ -87,6 +126,8 @@
  *                "ended_execs": [{ "exec","exit_code" }] (the latest 64) }
  *              first on each connection
  *   oom        {}                                 a process was killed for memory
+ *   reset      { "pid", "resets", "by": "guest"|"user" }   a VM's new worker runs;
+ *              hello of a VM has "resets" (since its start), too
  *   exec_exit  { "exec", "exit_code", "error"? }  before its stream ends
  *   stream_end { "stream", "why": "eof"|"detached"|"closed" }
  *   warn       { "text" }                         for the operator's log
@@ -97,6 +138,10 @@
  *   { "exit_code": 0-255 (128+signal when signalled), "signal": 0|n, "oom": bool,
  *     "pid", "started_ns" (0: never), "finished_ns", "error": text | absent,
  *     "execs": [{ "exec", "exit_code" }] (the latest 64) }
+ * A VM's has "reason" and "text" (a sentence): those of VMM_EXIT, with its exit code,
+ * or "killed" (137: by kill), "quit" (143), "oom" (137: the cgroup was out of memory),
+ * "worker-crash" (139), "device-error" (138: not to be started again after a reset).
+ * isolad adds "keeper-died" (137).
  *
  * Nursery: isolad starts one `isola-keeper nursery NAME` with descriptor 3 = a
  * socket; it says { "nursery": KEEPER_VERSION }, and is asked for each keeper: { "run": "<run-dir>" } + the descriptor

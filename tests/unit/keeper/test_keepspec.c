@@ -7,8 +7,9 @@
 
 #include "isola/json.h"
 
-#define ID   "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define HEAD "\"version\":1,\"id\":\"" ID "\",\"kind\":\"container\",\"cgroup\":\"/c\""
+#define ID      "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HEAD    "\"version\":1,\"id\":\"" ID "\",\"kind\":\"container\",\"cgroup\":\"/c\""
+#define VM_HEAD "\"version\":1,\"id\":\"" ID "\",\"kind\":\"vm\",\"cgroup\":\"/c\""
 
 static json_object *doc(const char *text)
 {
@@ -83,7 +84,13 @@ static void keepspec_parse__names_what_is_wrong(void **state)
 		{ "{}", "version 0" },
 		{ "{\"version\":2}", "version 2" },
 		{ "{" HEAD ",\"more\":1}", "\"more\"" },
-		{ "{\"version\":1,\"kind\":\"vm\"}", "kind \"vm\"" },
+		{ "{\"version\":1,\"kind\":\"zone\"}", "kind \"zone\"" },
+		{ "{" HEAD ",\"vmm\":\"/v\"}", "\"vmm\"" },
+		{ "{" VM_HEAD "}", "vmm is missing" },
+		{ "{" VM_HEAD ",\"vmm\":\"v\"}", "vmm must be" },
+		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"resources\":1}", "resources must be" },
+		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"overlay\":{}}", "\"overlay\"" },
+		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"reaper\":true}", "\"reaper\"" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"..\"}", "id \"..\"" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"a\"}", "cgroup is missing" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"a\",\"cgroup\":\"c\"}",
