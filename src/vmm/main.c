@@ -217,14 +217,24 @@ static int lock_in(struct worker *w, struct err *err)
 	return rc < 0 ? rc : jail_filter(JAIL_LOOP, w->machine.seccomp, err);
 }
 
-static void run(struct worker *w, struct vm_exit *ret)
+/* Every thread is behind its filter. */
+static void on_ready(void *arg)
 {
+	struct worker *w = arg;
+	struct vm_exit exit;
+	if (vm_exit_get(&w->vm, &exit)) /* or it has failed */
+		return;
 	if (w->vm.control) {
 		control_hello(w->vm.control);
 		control_start(w->vm.control);
 	} else {
 		vm_resume(&w->vm);
 	}
+}
+
+static void run(struct worker *w, struct vm_exit *ret)
+{
+	vm_pause(&w->vm, on_ready, w);
 	(void)uv_run(&w->vm.loop, UV_RUN_DEFAULT);
 	if (!vm_exit_get(&w->vm, ret))
 		*ret = (struct vm_exit){ "device-error", 138, "the loop has nothing left to do" };
