@@ -8,6 +8,7 @@
 
 #include "machine.h"
 #include "platform.h"
+#include "ratelimit.h"
 #include "uart.h"
 #include "vm.h"
 
@@ -22,6 +23,7 @@
 #include <time.h>
 
 #define OUT_SLACK  64U /* what a driver may send after it saw an empty transmitter */
+#define DELAY_MS   2
 #define WRITE_MAX  4096U
 #define WRITES_MAX 16 /* per turn of the loop */
 
@@ -39,12 +41,15 @@ struct serial {
 	uint64_t progress_ms; /* of the output, while it is blocked */
 	uint64_t n_dropped;
 	bool dropping;
-	bool want_input; /* the guest has read: there is room again */
+	bool want_input; /* input waits until the guest has read */
+	bool limited;    /* output waits for the rate limit, not for a reader */
 
 	/* loop thread */
 	bool started, polled_in, polled_out, reading, waiting;
 	unsigned int n_handles;
+	struct ratelimit *rate;
 	uv_async_t wake;
+	uv_timer_t delay;
 	uv_poll_t in_poll, out_poll;
 };
 
@@ -87,7 +92,7 @@ static void judge_room(struct serial *s)
  * it sends is lost. One that waits for the interrupt may wait. Under the lock. */
 static void lose_patience(struct serial *s)
 {
-	if (!s->uart.blocked || now_ms() - s->progress_ms < SERIAL_PATIENCE_MS)
+	if (!s->uart.blocked || s->limited || now_ms() - s->progress_ms < SERIAL_PATIENCE_MS)
 		return;
 	s->dropping = true;
 	uart_set_blocked(&s->uart, false);
@@ -102,7 +107,7 @@ static bool put_byte(struct serial *s, uint8_t byte)
 	}
 	s->out[(s->out_first + s->out_count++) % SERIAL_OUT_BYTES] = byte;
 	judge_room(s);
-	return s->out_count == 1;
+	return s->out_count == 1 || s->out_count == SERIAL_OUT_BYTES / 2;
 }
 
 static void read_register(void *arg, uint64_t offset, void *data, unsigned int size)
@@ -206,12 +211,27 @@ static void on_writable(uv_poll_t *handle, int status, int events)
 	flush_output(s);
 }
 
+/* Whether @n bytes may go now; else on_rate() comes when they may. */
+static bool pass_limit(struct serial *s, size_t n)
+{
+	bool pass = !s->rate || s->out_ended || ratelimit_take(s->rate, n, 1);
+	lock(s);
+	s->limited = !pass;
+	unlock(s);
+	return pass;
+}
+
+static void on_rate(void *arg)
+{
+	flush_output(arg);
+}
+
 static void flush_output(struct serial *s)
 {
 	uint8_t buf[WRITE_MAX];
 	for (int i = 0; i < WRITES_MAX && !s->waiting; i++) {
 		size_t n = peek_output(s, buf, sizeof(buf));
-		if (n == 0)
+		if (n == 0 || !pass_limit(s, n))
 			return;
 		ssize_t done = s->out_fd < 0 || s->out_ended ? -EPIPE : write_some(s, buf, n);
 		if (done == -EAGAIN && s->polled_out) {
@@ -225,6 +245,23 @@ static void flush_output(struct serial *s)
 	}
 	if (!s->waiting)
 		(void)uv_async_send(&s->wake);
+}
+
+static void on_delay(uv_timer_t *timer)
+{
+	flush_output(timer->data);
+}
+
+/* Bytes come one by one; a moment later there is more to write at once. */
+static void flush_soon(struct serial *s)
+{
+	lock(s);
+	size_t n = s->out_count;
+	unlock(s);
+	if (n >= SERIAL_OUT_BYTES / 2)
+		flush_output(s);
+	else if (n > 0 && !uv_is_active((uv_handle_t *)&s->delay))
+		(void)uv_timer_start(&s->delay, on_delay, DELAY_MS, 0);
 }
 
 /* ---- input, on the loop's thread ---- */
@@ -294,7 +331,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 static void on_wake(uv_async_t *handle)
 {
 	struct serial *s = handle->data;
-	flush_output(s);
+	flush_soon(s);
 	lock(s);
 	bool input = s->want_input && uart_room(&s->uart) > 0;
 	if (input)
@@ -309,25 +346,43 @@ static void on_wake(uv_async_t *handle)
 int serial_check(json_object *conf, struct err *err)
 {
 	static const char *const known[] = { "input", "rate", NULL };
+	struct ratelimit_args rate;
 	bool input;
 	if (!conf)
 		return 0;
-	int rc = machine_only(conf, known, "serial", err);
+	int rc = machine_only(conf, known, "", err);
 	if (rc == 0)
 		rc = json_get_bool(conf, "input", &input, err);
-	if (rc < 0)
-		return err_prefix(err, "serial");
-	return 0;
+	if (rc >= 0)
+		rc = ratelimit_parse(json_get(conf, "rate"), &rate, err);
+	return rc < 0 ? err_prefix(err, "serial") : 0;
+}
+
+static int make_limit(struct serial *s, struct err *err)
+{
+	json_object *rate = json_get(machine_part(s->vm->machine, "serial"), "rate");
+	struct ratelimit_args args;
+	if (!rate)
+		return 0;
+	int rc = ratelimit_parse(rate, &args, err);
+	return rc < 0 ? rc : ratelimit_new(&s->vm->loop, &args, on_rate, s, &s->rate, err);
 }
 
 static int add_to_vm(struct serial *s, struct err *err)
 {
-	int rc = uv_async_init(&s->vm->loop, &s->wake, on_wake);
+	int rc = uv_timer_init(&s->vm->loop, &s->delay);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot make the serial port's timer");
+	s->delay.data = s;
+	s->n_handles = 1;
+	rc = uv_async_init(&s->vm->loop, &s->wake, on_wake);
 	if (rc < 0)
 		return err_rc(err, rc, "cannot watch the serial port");
 	s->wake.data = s;
-	s->n_handles = 1;
-	return bus_add(s->vm->bus, BUS_PIO, PLATFORM_SERIAL_PORT, 8, &registers, s, err);
+	s->n_handles = 2;
+	rc = make_limit(s, err);
+	return rc < 0 ? rc
+		      : bus_add(s->vm->bus, BUS_PIO, PLATFORM_SERIAL_PORT, 8, &registers, s, err);
 }
 
 int serial_new(struct vm *vm, struct serial **ret, struct err *err)
@@ -437,6 +492,7 @@ void serial_free(struct serial *s)
 	if (!s)
 		return;
 	drain(s);
+	ratelimit_free(s->rate);
 	fd_close(&s->irq_fd);
 	bool own_in = s->own_in, own_out = s->own_out;
 	int in_fd = s->in_fd, out_fd = s->out_fd;
@@ -449,7 +505,9 @@ void serial_free(struct serial *s)
 		uv_close((uv_handle_t *)&s->in_poll, on_closed);
 	if (s->polled_out)
 		uv_close((uv_handle_t *)&s->out_poll, on_closed);
-	uv_close((uv_handle_t *)&s->wake, on_closed);
+	if (s->wake.data)
+		uv_close((uv_handle_t *)&s->wake, on_closed);
+	uv_close((uv_handle_t *)&s->delay, on_closed);
 	if (own_in)
 		fd_close(&in_fd);
 	if (own_out)
