@@ -8,6 +8,7 @@
 #include "vmm/control.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
+#include "vmm/probe.h"
 #include "vmm/run.h"
 #include "vmm/vm.h"
 
@@ -33,6 +34,7 @@ static const char usage[] =
 	"                        port 0 is this terminal, Ctrl-C ends the machine\n"
 	"  isola-vmm --config FILE --check                    only check FILE\n"
 	"  isola-vmm --keeper    by isolad's keeper: descriptor 3 is its socket, 4 the file\n"
+	"  isola-vmm --probe     try what KVM here can do, by a tiny guest; prints JSON\n"
 	"  isola-vmm --help | --version\n"
 	"\n"
 	"The exit status says how the machine ended: 0 power-off or reset (or the value that\n"
@@ -48,7 +50,7 @@ static const char usage[] =
 
 struct options {
 	const char *config, *seccomp;
-	bool keeper, check;
+	bool keeper, check, probe;
 };
 
 /* All that outlives a step, so that one place cleans up. */
@@ -305,6 +307,19 @@ static int check_machine(struct worker *w)
 	return 0;
 }
 
+static int probe(void)
+{
+	struct err err = ERR_INIT;
+	json_object *doc = NULL;
+	if (probe_report("/dev/kvm", &doc, &err) < 0) {
+		(void)fprintf(stderr, "isola-vmm: %s\n", err.text);
+		return 1;
+	}
+	int rc = puts(json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY)) < 0;
+	json_object_put(doc);
+	return rc;
+}
+
 /* ---- the command line ---- */
 
 static int complain(const char *what, const char *arg)
@@ -331,6 +346,8 @@ static int parse_args(int argc, char **argv, struct options *o)
 			o->keeper = true;
 		} else if (!strcmp(arg, "--check")) {
 			o->check = true;
+		} else if (!strcmp(arg, "--probe")) {
+			o->probe = true;
 		} else if (!strcmp(arg, "--config") || !strcmp(arg, "--seccomp")) {
 			if (!next)
 				return complain(arg, " needs a value") + 1;
@@ -342,6 +359,8 @@ static int parse_args(int argc, char **argv, struct options *o)
 	}
 	if (o->seccomp && !is_mode(o->seccomp))
 		return complain("--seccomp: kill, log or off, not ", o->seccomp) + 1;
+	if (o->probe)
+		return o->keeper || o->config ? complain("--probe", " stands alone") + 1 : 0;
 	if (o->keeper == (o->config != NULL) || (o->keeper && o->check))
 		return complain("needs either --config FILE or --keeper", "") + 1;
 	return 0;
@@ -366,6 +385,8 @@ int main(int argc, char **argv)
 		return rc - 1;
 	if (check_stdio() < 0)
 		return EXIT_START;
+	if (w.options.probe)
+		return probe();
 	/* One heap for all threads: vCPUs hardly allocate. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	(void)signal(SIGPIPE, SIG_IGN);
