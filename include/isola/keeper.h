@@ -35,7 +35,7 @@
  * namespaces of its own. When the guest resets itself, or is reset, a new worker takes
  * the old one's place, in the same cgroup, with the same pipes or pty, log, streams,
  * terminals of consoles and vsock socket; everything else is opened anew. After more
- * than 12 resets that each came within 10 s the VM ends (exit code 1, reason
+ * than 8 resets that each came within 10 s the VM ends (exit code 1, reason
  * "reset"). The worker dies with its keeper.
  *
  * Should the keeper die (kill -9): an init that waits for its start ends by

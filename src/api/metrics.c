@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* metrics - GET /metrics: running containers under the names that cAdvisor uses,
- * so that existing dashboards and alerts fit, and the daemon itself as isola_*
- * and process_*. Prometheus text exposition format 0.0.4. isolad, loop thread. */
+ * so that existing dashboards and alerts fit; VMs under the same names with vm_ in
+ * the place of container_; and the daemon itself as isola_* and process_*. Prometheus text exposition format 0.0.4. isolad, loop thread. */
 #include "conn.h"
 #include "routes.h"
 #include "server.h"
@@ -16,10 +16,15 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* ---- containers ---- */
+/* ---- instances ---- */
+
+/* How names of figures begin. */
+static const char *const prefixes[] = {
+	[INSTANCE_CONTAINER] = "container_", [INSTANCE_VM] = "vm_"
+};
 
 /* A figure of a stats sample: a path of keys, what to divide it by, and perhaps
- * one to be taken off. */
+ * one to be taken off. Its name stands behind the kind's prefix. */
 struct figure {
 	const char *name, *type, *help;
 	const char *path[3];
@@ -29,121 +34,121 @@ struct figure {
 };
 
 static const struct figure figures[] = {
-	{ "container_cpu_usage_seconds_total",
+	{ "cpu_usage_seconds_total",
 	  "counter",
 	  "Cumulative cpu time consumed in seconds.",
 	  { "cpu_stats", "cpu_usage", "total_usage" },
 	  { 0 },
 	  1e9,
 	  "cpu=\"total\"" },
-	{ "container_cpu_user_seconds_total",
+	{ "cpu_user_seconds_total",
 	  "counter",
 	  "Cumulative user cpu time consumed in seconds.",
 	  { "cpu_stats", "cpu_usage", "usage_in_usermode" },
 	  { 0 },
 	  1e9,
 	  NULL },
-	{ "container_cpu_system_seconds_total",
+	{ "cpu_system_seconds_total",
 	  "counter",
 	  "Cumulative system cpu time consumed in seconds.",
 	  { "cpu_stats", "cpu_usage", "usage_in_kernelmode" },
 	  { 0 },
 	  1e9,
 	  NULL },
-	{ "container_cpu_cfs_periods_total",
+	{ "cpu_cfs_periods_total",
 	  "counter",
 	  "Number of elapsed enforcement period intervals.",
 	  { "cpu_stats", "throttling_data", "periods" },
 	  { 0 },
 	  1,
 	  NULL },
-	{ "container_cpu_cfs_throttled_periods_total",
+	{ "cpu_cfs_throttled_periods_total",
 	  "counter",
 	  "Number of throttled period intervals.",
 	  { "cpu_stats", "throttling_data", "throttled_periods" },
 	  { 0 },
 	  1,
 	  NULL },
-	{ "container_cpu_cfs_throttled_seconds_total",
+	{ "cpu_cfs_throttled_seconds_total",
 	  "counter",
-	  "Total time duration the container has been throttled.",
+	  "Total time duration it has been throttled.",
 	  { "cpu_stats", "throttling_data", "throttled_time" },
 	  { 0 },
 	  1e9,
 	  NULL },
-	{ "container_memory_usage_bytes",
+	{ "memory_usage_bytes",
 	  "gauge",
 	  "Current memory usage in bytes, including all memory regardless of when it was accessed.",
 	  { "memory_stats", "usage" },
 	  { 0 },
 	  1,
 	  NULL },
-	{ "container_memory_working_set_bytes",
+	{ "memory_working_set_bytes",
 	  "gauge",
 	  "Current working set in bytes.",
 	  { "memory_stats", "usage" },
 	  { "memory_stats", "stats", "inactive_file" },
 	  1,
 	  NULL },
-	{ "container_memory_rss",
+	{ "memory_rss",
 	  "gauge",
 	  "Size of RSS in bytes.",
 	  { "memory_stats", "stats", "anon" },
 	  { 0 },
 	  1,
 	  NULL },
-	{ "container_memory_cache",
+	{ "memory_cache",
 	  "gauge",
 	  "Number of bytes of page cache memory.",
 	  { "memory_stats", "stats", "file" },
 	  { 0 },
 	  1,
 	  NULL },
-	{ "container_spec_memory_limit_bytes",
+	{ "spec_memory_limit_bytes",
 	  "gauge",
-	  "Memory limit for the container.",
+	  "Memory limit of its cgroup.",
 	  { "memory_stats", "limit" },
 	  { 0 },
 	  1,
 	  NULL },
-	{ "container_pressure_cpu_waiting_seconds_total",
+	{ "pressure_cpu_waiting_seconds_total",
 	  "counter",
-	  "Time that tasks of the container waited for a CPU.",
+	  "Time that tasks of it waited for a CPU.",
 	  { "isola", "pressure", "cpu_some_us" },
 	  { 0 },
 	  1e6,
 	  NULL },
-	{ "container_pressure_memory_waiting_seconds_total",
+	{ "pressure_memory_waiting_seconds_total",
 	  "counter",
-	  "Time that some tasks of the container waited for memory.",
+	  "Time that some tasks of it waited for memory.",
 	  { "isola", "pressure", "memory_some_us" },
 	  { 0 },
 	  1e6,
 	  NULL },
-	{ "container_pressure_memory_stalled_seconds_total",
+	{ "pressure_memory_stalled_seconds_total",
 	  "counter",
-	  "Time that all tasks of the container waited for memory.",
+	  "Time that all tasks of it waited for memory.",
 	  { "isola", "pressure", "memory_full_us" },
 	  { 0 },
 	  1e6,
 	  NULL },
-	{ "container_pressure_io_waiting_seconds_total",
+	{ "pressure_io_waiting_seconds_total",
 	  "counter",
-	  "Time that some tasks of the container waited for I/O.",
+	  "Time that some tasks of it waited for I/O.",
 	  { "isola", "pressure", "io_some_us" },
 	  { 0 },
 	  1e6,
 	  NULL },
-	{ "container_pressure_io_stalled_seconds_total",
+	{ "pressure_io_stalled_seconds_total",
 	  "counter",
-	  "Time that all tasks of the container waited for I/O.",
+	  "Time that all tasks of it waited for I/O.",
 	  { "isola", "pressure", "io_full_us" },
 	  { 0 },
 	  1e6,
 	  NULL },
-	{ "container_processes",
+	{ "processes",
 	  "gauge",
-	  "Number of processes running inside the container.",
+	  "Number of processes running inside it.",
 	  { "pids_stats", "current" },
 	  { 0 },
 	  1,
@@ -185,7 +190,8 @@ static void put_labels(struct strbuf *out, const struct instance *inst, const ch
 	char id[ID_SIZE + 8];
 	(void)snprintf(id, sizeof(id), "/isola/%s", inst->id);
 	put_label(out, "id", id, "");
-	put_label(out, "image", inst->image_ref ? inst->image_ref : "", ",");
+	if (inst->kind == INSTANCE_CONTAINER)
+		put_label(out, "image", inst->image_ref ? inst->image_ref : "", ",");
 	put_label(out, "name", inst->name ? inst->name : "", ",");
 	strbuf_puts(out, "} ");
 }
@@ -195,12 +201,21 @@ static void put_head(struct strbuf *out, const char *name, const char *type, con
 	strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put_figure(struct strbuf *out, const struct figure *f, const struct sampled *s,
-		       size_t n)
+/* The head of a figure of instances of one kind. */
+static void put_kind_head(struct strbuf *out, enum instance_kind kind, const char *name,
+			  const char *type, const char *help)
+{
+	char full[128];
+	(void)snprintf(full, sizeof(full), "%s%s", prefixes[kind], name);
+	put_head(out, full, type, help);
+}
+
+static void put_figure(struct strbuf *out, enum instance_kind kind, const struct figure *f,
+		       const struct sampled *s, size_t n)
 {
 	bool begun = false;
 	for (size_t i = 0; i < n; i++) {
-		json_object *v = walk(s[i].stats, f->path);
+		json_object *v = s[i].inst->kind == kind ? walk(s[i].stats, f->path) : NULL;
 		/* What this host does not count is absent, not zero. */
 		if (!v)
 			continue;
@@ -208,29 +223,34 @@ static void put_figure(struct strbuf *out, const struct figure *f, const struct 
 		if (f->less[0])
 			value -= json_object_get_double(walk(s[i].stats, f->less));
 		if (!begun)
-			put_head(out, f->name, f->type, f->help);
+			put_kind_head(out, kind, f->name, f->type, f->help);
 		begun = true;
-		strbuf_puts(out, f->name);
+		strbuf_printf(out, "%s%s", prefixes[kind], f->name);
 		put_labels(out, s[i].inst, f->label);
 		strbuf_printf(out, "%.15g\n", (value < 0 ? 0 : value) / f->divide);
 	}
 }
 
-static void put_start_times(struct strbuf *out, const struct sampled *s, size_t n)
+static void put_start_times(struct strbuf *out, enum instance_kind kind, const struct sampled *s,
+			    size_t n)
 {
-	if (n > 0)
-		put_head(out, "container_start_time_seconds", "gauge",
-			 "Start time of the container since unix epoch in seconds.");
+	bool begun = false;
 	for (size_t i = 0; i < n; i++) {
-		strbuf_puts(out, "container_start_time_seconds");
+		if (s[i].inst->kind != kind)
+			continue;
+		if (!begun)
+			put_kind_head(out, kind, "start_time_seconds", "gauge",
+				      "Start time since unix epoch in seconds.");
+		begun = true;
+		strbuf_printf(out, "%sstart_time_seconds", prefixes[kind]);
 		put_labels(out, s[i].inst, NULL);
 		strbuf_printf(out, "%.3f\n", (double)s[i].inst->started_ns / 1e9);
 	}
 }
 
 /* Bytes read and written, summed over devices. */
-static void put_io(struct strbuf *out, const struct sampled *s, size_t n, const char *name,
-		   const char *op, const char *help)
+static void put_io(struct strbuf *out, enum instance_kind kind, const struct sampled *s, size_t n,
+		   const char *name, const char *op, const char *help)
 {
 	bool begun = false;
 	for (size_t i = 0; i < n; i++) {
@@ -242,12 +262,12 @@ static void put_io(struct strbuf *out, const struct sampled *s, size_t n, const 
 			if (!strcasecmp(json_str_or(row, "op", ""), op))
 				sum += json_i64_or(row, "value", 0);
 		}
-		if (!json_len(rows))
+		if (!json_len(rows) || s[i].inst->kind != kind)
 			continue;
 		if (!begun)
-			put_head(out, name, "counter", help);
+			put_kind_head(out, kind, name, "counter", help);
 		begun = true;
-		strbuf_puts(out, name);
+		strbuf_printf(out, "%s%s", prefixes[kind], name);
 		put_labels(out, s[i].inst, NULL);
 		strbuf_printf(out, "%lld\n", (long long)sum);
 	}
@@ -255,19 +275,21 @@ static void put_io(struct strbuf *out, const struct sampled *s, size_t n, const 
 
 /* ---- the daemon ---- */
 
-static void put_states(struct strbuf *out, struct isolad *d)
+static void put_states(struct strbuf *out, enum instance_kind kind, struct isolad *d)
 {
 	static const char *const names[] = { "created",  "running", "paused", "restarting",
 					     "removing", "exited",  "dead" };
 	unsigned int count[7] = { 0 };
 	list_for_each (node, registry_list(d)) {
 		const struct instance *inst = container_of(node, struct instance, node);
-		for (size_t i = 0; i < 7; i++)
+		for (size_t i = 0; i < 7 && inst->kind == kind; i++)
 			count[i] += !strcmp(names[i], instance_state_name(inst));
 	}
-	put_head(out, "isola_containers", "gauge", "Containers by state.");
+	bool vms = kind == INSTANCE_VM;
+	const char *name = vms ? "isola_vms" : "isola_containers";
+	put_head(out, name, "gauge", vms ? "VMs by state." : "Containers by state.");
 	for (size_t i = 0; i < 7; i++)
-		strbuf_printf(out, "isola_containers{state=\"%s\"} %u\n", names[i], count[i]);
+		strbuf_printf(out, "%s{state=\"%s\"} %u\n", name, names[i], count[i]);
 }
 
 static void put_api(struct strbuf *out, const struct api_server *server)
@@ -324,7 +346,7 @@ static void put_process(struct strbuf *out)
 	strbuf_printf(out, "process_open_fds %u\n", count_fds());
 }
 
-/* Samples of all running containers, owned; @ret_n of them. */
+/* Samples of all running instances, owned; @ret_n of them. */
 static struct sampled *sample_all(struct isolad *d, size_t *ret_n)
 {
 	size_t max = 0;
@@ -344,21 +366,27 @@ static struct sampled *sample_all(struct isolad *d, size_t *ret_n)
 	return s;
 }
 
+static void put_kind(struct strbuf *out, enum instance_kind kind, const struct sampled *s, size_t n)
+{
+	for (size_t i = 0; i < N_FIGURES; i++)
+		put_figure(out, kind, &figures[i], s, n);
+	put_io(out, kind, s, n, "fs_reads_bytes_total", "read", "Cumulative count of bytes read.");
+	put_io(out, kind, s, n, "fs_writes_bytes_total", "write",
+	       "Cumulative count of bytes written.");
+	put_start_times(out, kind, s, n);
+}
+
 void metrics_get(struct exchange *x)
 {
 	cleanup_strbuf struct strbuf out = STRBUF_INIT;
 	size_t n;
 	cleanup_free struct sampled *s = sample_all(x->isolad, &n);
-	for (size_t i = 0; i < N_FIGURES; i++)
-		put_figure(&out, &figures[i], s, n);
-	put_io(&out, s, n, "container_fs_reads_bytes_total", "read",
-	       "Cumulative count of bytes read.");
-	put_io(&out, s, n, "container_fs_writes_bytes_total", "write",
-	       "Cumulative count of bytes written.");
-	put_start_times(&out, s, n);
+	put_kind(&out, INSTANCE_CONTAINER, s, n);
+	put_kind(&out, INSTANCE_VM, s, n);
 	for (size_t i = 0; i < n; i++)
 		json_object_put(s[i].stats);
-	put_states(&out, x->isolad);
+	put_states(&out, INSTANCE_CONTAINER, x->isolad);
+	put_states(&out, INSTANCE_VM, x->isolad);
 	put_api(&out, x->conn->server);
 	put_process(&out);
 	if (strbuf_ok(&out))

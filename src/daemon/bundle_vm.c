@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 /* What a VM needs beside its guest's memory: worker, keeper's helpers, page tables,
  * buffers of its devices, and a little page cache to breathe. */
@@ -252,6 +253,17 @@ static void add_singles(json_object *o, json_object *config)
 
 /* ---- the machine ---- */
 
+json_object *vm_cpu_list(json_object *list)
+{
+	if (json_len(list))
+		return json_object_get(list);
+	json_object *all = json_object_new_array();
+	int n = get_nprocs_conf();
+	for (int i = 0; i < n; i++)
+		(void)json_object_array_add(all, json_object_new_int(i));
+	return all;
+}
+
 static json_object *make_cpus(json_object *config)
 {
 	static const struct copy_row rows[] = { { "Count", "count" },
@@ -260,8 +272,14 @@ static json_object *make_cpus(json_object *config)
 	json_object *in = json_get(config, "Cpus"), *out = json_object_new_object();
 	COPY(out, in, rows);
 	json_add(out, "template", json_object_get(json_get(in, "Template")));
-	if (json_len(json_get(in, "Affinity")))
-		json_add(out, "affinity", json_object_get(json_get(in, "Affinity")));
+	json_object *affinity = json_get(in, "Affinity"), *pins = NULL;
+	for (size_t i = 0; i < json_len(affinity); i++) {
+		pins = pins ? pins : json_object_new_array();
+		(void)json_object_array_add(pins,
+					    vm_cpu_list(json_object_array_get_idx(affinity, i)));
+	}
+	if (pins)
+		json_add(out, "affinity", pins);
 	return out;
 }
 

@@ -24,8 +24,9 @@
 #define MEMORY_MAX        (1024 * GIB)
 #define MEMORY_DEFAULT    (128 * MIB)
 #define CMDLINE_BYTES_MAX 2047 /* COMMAND_LINE_SIZE of x86 Linux */
-#define DISKS_MAX         24
+#define DISKS_MAX         18
 #define OTHERS_MAX        8       /* of each other kind of device */
+#define DEVICES_MAX       18      /* windows and interrupts of a machine */
 #define DATA_BYTES_MAX    1398104 /* base64 of 1 MiB */
 #define ID_BYTES_MAX      31
 
@@ -661,6 +662,25 @@ static int ids_agree(json_object *config, struct err *err)
 	return 0;
 }
 
+/* Each takes a place of its own on the bus; all consoles are one device. */
+static int count_devices(json_object *config, struct err *err)
+{
+	static const char *const lists[] = { "Disks", "Nets", "Shares", "Pmem" };
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		n += json_len(json_get(config, lists[i]));
+	n += json_len(json_get(config, "Consoles")) > 0;
+	n += json_get(config, "Vsock") != NULL;
+	n += json_object_is_type(json_get(config, "Balloon"), json_type_object);
+	n += json_object_is_type(json_get(config, "Rng"), json_type_object);
+	if (n <= DEVICES_MAX)
+		return 0;
+	return err_set(err, EINVAL,
+		       "%zu devices (Disks, Nets, Shares, Pmem, Consoles, Vsock, Balloon, Rng) are "
+		       "more than the %d that a VM has room for",
+		       n, DEVICES_MAX);
+}
+
 int create_vm_agree(json_object *config, struct err *err)
 {
 	json_object *memory = json_get(config, "Memory"), *balloon = json_get(config, "Balloon");
@@ -688,7 +708,8 @@ int create_vm_agree(json_object *config, struct err *err)
 		return err_set(
 			err, EINVAL,
 			"Memory.Merge does not go with shared memory (Memory.Shared, Shares)");
-	return ids_agree(config, err);
+	int rc = count_devices(config, err);
+	return rc < 0 ? rc : ids_agree(config, err);
 }
 
 int create_vm_normalise(const struct create_env *env, json_object *body, json_object *warnings,

@@ -99,8 +99,7 @@ static int update_cpus(struct update *u, json_object *o)
 		json_object *args = add_call(u, "pin");
 		json_object *list = i < json_len(rows) ? json_object_array_get_idx(rows, i) : NULL;
 		json_add_i64(args, "vcpu", (int64_t)i);
-		json_add(args, "cpus",
-			 json_len(list) ? json_object_get(list) : json_object_new_array());
+		json_add(args, "cpus", vm_cpu_list(list));
 	}
 	return 0;
 }

@@ -10,6 +10,9 @@
 /* {"Bandwidth","Ops"} as RATE of isola/vmm.h; {} for none. Owned. */
 json_object *vm_rate(json_object *rate);
 
+/* @list, or when it is empty (no pinning) all CPUs of this host. Owned. */
+json_object *vm_cpu_list(json_object *list);
+
 /* The whole command line, owned; NULL when memory is out. */
 char *vm_cmdline(json_object *config);
 

@@ -28,7 +28,7 @@
 #define QUICK_FREE       2
 #define QUICK_WAIT_MS    100
 #define QUICK_WAIT_MAX   5000
-#define QUICK_RESETS_MAX 12
+#define QUICK_RESETS_MAX 8
 
 static const char all_controllers[] = "cpu memory pids io cpuset hugetlb";
 

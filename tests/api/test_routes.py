@@ -685,7 +685,8 @@ def rows():
             yield method.upper(), path
 
 
-ROWS = list(rows())
+# those of VMs are in test_vm_routes.py
+ROWS = [r for r in rows() if not r[1].startswith("/vms/")]
 is_([r for r in ROWS if r not in TESTS], [], "each route has a test")
 is_([r for r in TESTS if r not in ROWS], [], "each test has a route")
 for row, test in TESTS.items():
