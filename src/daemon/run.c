@@ -219,7 +219,9 @@ void run_start_failed(struct instance *inst, int exit_code, struct err *err)
 	if (inst->kind == INSTANCE_CONTAINER)
 		add_docker_words(err, inst->exit_code);
 	(void)err_prefix(err, "cannot start the %s", instance_noun(inst->kind));
-	err->code = code_for_api(err->code);
+	/* Of a VM it is another one that has the disk or tap. */
+	if (inst->kind != INSTANCE_VM || err->code != EBUSY)
+		err->code = code_for_api(err->code);
 	log_warn(inst->id, "%s", err->text);
 	life->ended = true;
 	inst->pid = 0;

@@ -42,7 +42,7 @@ static const struct {
 struct share {
 	const char *program, *folder;
 	bool is_c, readonly;
-	int listen_fd, tree_fd, error_fd;
+	int listen_fd, error_fd;
 };
 
 static int find_program(struct share *s, struct err *err)
@@ -71,9 +71,9 @@ static void enter_mounts(const struct share *s)
 					       (s->readonly ? MOUNT_ATTR_RDONLY : 0) };
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		fail(s, "cannot make a mount namespace");
-	cleanup_fd int tree =
-		(int)syscall(SYS_open_tree, s->tree_fd, "",
-			     AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	/* Only mounts of our own namespace can be copied, so by its path. */
+	cleanup_fd int tree = (int)syscall(SYS_open_tree, AT_FDCWD, s->folder,
+					   AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
 				sizeof(attr)) < 0)
 		fail(s, "cannot restrict the folder");
@@ -99,17 +99,18 @@ static void run(void *arg)
 				       (char *)"-o",
 				       source,
 				       (char *)"-o",
-				       (char *)"cache=auto",
-				       (char *)"-o",
-				       (char *)"sandbox=namespace",
+				       (char *)"cache=auto,sandbox=namespace,log_level=warn",
 				       NULL };
 		(void)execve(s->program, argv, env);
 	} else {
 		(void)snprintf(source, sizeof(source), "--shared-dir=%s", s->folder);
-		char *const argv[] = {
-			(char *)"virtiofsd",           fd,  source, (char *)"--cache=auto",
-			(char *)"--sandbox=namespace", NULL
-		};
+		char *const argv[] = { (char *)"virtiofsd",
+				       fd,
+				       source,
+				       (char *)"--cache=auto",
+				       (char *)"--sandbox=namespace",
+				       (char *)"--log-level=warn",
+				       NULL };
 		(void)execve(s->program, argv, env);
 	}
 	(void)dprintf(2, "virtiofsd: cannot execute %s: %s\n", s->program, strerror(errno));
@@ -141,21 +142,20 @@ static int make_sockets(struct vm *vm, int *ret_listen, int *ret_fd, struct err 
 int vm_share_start(struct vm *vm, const char *folder, bool readonly, struct err *err)
 {
 	struct share s = { .folder = folder, .readonly = readonly, .error_fd = vm->stdio[2] };
-	cleanup_fd int listener = -1, fd = -1, tree = -1;
+	cleanup_fd int listener = -1, fd = -1, dir = -1;
 	int pidfd = -1;
 	if (vm->n_shares >= VM_SHARES_MAX)
 		return err_set(err, EINVAL, "too many shares");
 	int rc = find_program(&s, err);
 	if (rc < 0)
 		return rc;
-	tree = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (tree < 0)
+	dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
 		return err_sys(err, "cannot open %s", folder);
 	rc = make_sockets(vm, &listener, &fd, err);
 	if (rc < 0)
 		return rc;
 	s.listen_fd = listener;
-	s.tree_fd = tree;
 	pid_t pid = vm_clone(vm, 0, &pidfd, run, &s, err);
 	if (pid < 0)
 		return pid;

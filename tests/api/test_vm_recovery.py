@@ -138,5 +138,6 @@ like(vms.state(vm4)["ReasonText"], "within 10 seconds", "with a sentence that sa
 
 for v in vms.ask("GET", "/vms/json?all=1")[2]:
     vms.remove(v["Id"])
+d.stop()
 leak_check()
 finish()
