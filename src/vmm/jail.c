@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
@@ -192,33 +191,17 @@ static const struct filter_row loop_rows[] = {
 	ANY(io_uring_enter,		"disks"),
 	ANY(preadv,			"disks without io_uring"),
 	ANY(pwritev,			"disks without io_uring"),
-	ANY(preadv2,			"disks without io_uring"),
 	ANY(pwritev2,			"disks without io_uring"),
-	ANY(pread64,			"disks without io_uring"),
-	ANY(pwrite64,			"disks without io_uring"),
-	ANY(fsync,			"flush of a disk"),
 	ANY(fdatasync,			"flush of a disk"),
-	ANY(sync_file_range,		"flush of a disk"),
-	ANY(msync,			"flush of a pmem file"),
 	ANY(fallocate,			"discard and zeroes on a disk; memfd pages given back"),
 	ANY(lseek,			"the size of a disk that was resized"),
 	ANY(fstat,			"the size of a disk that was resized"),
 	IS(newfstatat, 3, 0x1000 /* AT_EMPTY_PATH */, "fstat() of newer libcs"),
 	IOCTL(FIONBIO,			"libuv: non-blocking streams"),
-	IOCTL(FIONREAD,			"bytes that wait on a tap or pty"),
-	IOCTL(TIOCSWINSZ,		"console resize, by the keeper"),
-	IOCTL(TIOCGWINSZ,		"console size, by hand"),
-	IOCTL(TCGETS,			"isatty(), terminal by hand"),
-	IOCTL(TCSETS,			"terminal given back at the end, by hand"),
+	IOCTL(TCGETS,			"terminal given back at the end, by hand"),
 	IOCTL(TCSETSW,			"terminal given back at the end, by hand"),
-	IOCTL(TCSETSF,			"terminal given back at the end, by hand"),
-	IOCTL(BLKGETSIZE64,		"the size of a disk that was resized"),
-	IOCTL(BLKDISCARD,		"discard on a block device"),
-	IOCTL(BLKZEROOUT,		"zeroes on a block device"),
 	IOCTL(TUNSETOFFLOAD,		"net: what the driver negotiated"),
 	IOCTL(TUNSETQUEUE,		"net: queue pairs the driver uses"),
-	IOCTL(TUNSETVNETHDRSZ,		"net: header size"),
-	IOCTL(KVM_IRQ_LINE,		"lines of platform devices"),
 	ANY(sendmsg,			"the keeper, vhost-user, vsock"),
 	ANY(recvmsg,			"the keeper, vhost-user, vsock"),
 	ANY(sendto,			"send() on sockets"),
@@ -231,10 +214,8 @@ static const struct filter_row loop_rows[] = {
 	IS(fcntl, 1, F_SETFL,		"non-blocking descriptors that came in"),
 	IS(fcntl, 1, F_GETFD,		"close-on-exec"),
 	IS(fcntl, 1, F_SETFD,		"close-on-exec"),
-	ANY(eventfd2,			"queues of vhost-user"),
 	ANY(timerfd_settime,		"rate limits"),
 	ANY(poll,			"the last message, when the keeper is slow"),
-	ANY(ppoll,			"the last message, when the keeper is slow"),
 	ANY(futex,			"locks, vCPUs that wait"),
 	IS(madvise, 2, MADV_DONTNEED,	"pages given back: balloon, free()"),
 	LACKS(mmap, 2, PROT_EXEC,	"malloc()"),
