@@ -178,8 +178,7 @@ static struct device *find_device(struct vm *vm, const struct request *r)
 {
 	for (unsigned int i = 0; i < vm->n_devices; i++)
 		if (!strcmp(vm->devices[i]->type->key, r->device_key) &&
-		    (!r->id || !vm->devices[i]->type->many ||
-		     !strcmp(vm->devices[i]->id, r->id)))
+		    (!r->id || !vm->devices[i]->type->many || !strcmp(vm->devices[i]->id, r->id)))
 			return vm->devices[i];
 	return NULL;
 }
