@@ -17,6 +17,9 @@
  *     "kvm": SOURCE                                   by hand: /dev/kvm
  *     "cpus": { "count": 1-N, "threads_per_core": 1|2, "cores_per_socket": n,
  *               "template": "host" | OBJECT (docs/cpu-templates.md),
+ *               "broken": [name, ...] ("broken" of isola-vmm --probe, so that a
+ *               worker need not probe for itself; absent = it does where KVM
+ *               works without the processor's help),
  *               "affinity": [[host cpu, ...] per vCPU] },
  *     "memory": { "size": bytes, "shared": false, "hugepages": "none"|"2M"|"1G",
  *                 "thp": false, "prefault": false, "merge": false },

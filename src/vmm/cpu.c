@@ -6,6 +6,7 @@
 
 #include "cpu_template.h"
 #include "cpu_topology.h"
+#include "cpu_broken.h"
 #include "cpu_cpuid.h"
 #include "machine.h"
 #include "vm.h"
@@ -109,8 +110,11 @@ int cpu_plan_new(struct vm *vm, struct cpu_plan **ret, struct err *err)
 		return rc;
 	add_unlisted(vm->kvm_fd, &plan->cpuid);
 	rc = add_brand(&plan->cpuid, err);
+	if (rc == 0)
+		rc = broken_remove(vm, &plan->cpuid, err);
 	if (rc < 0)
 		return rc;
+	cpuid_settle(&plan->cpuid);
 	if (tpl && json_object_is_type(tpl, json_type_object)) {
 		rc = template_apply(tpl, &plan->cpuid, &plan->msrs, err);
 		if (rc < 0)

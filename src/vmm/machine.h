@@ -32,6 +32,7 @@ struct machine {
 	struct source kvm;
 	unsigned int cpus, threads_per_core, cores_per_socket;
 	json_object *cpu_template; /* string or object, or NULL: host */
+	json_object *cpu_broken;   /* names of probe cases, or NULL: not probed */
 	json_object *affinity;     /* array of arrays of host CPUs, or NULL */
 	struct memory_args memory;
 	struct source kernel, initrd; /* initrd: neither = none */

@@ -273,17 +273,17 @@ static int bench_fill(struct bench *b, struct err *err)
 	uint64_t identity = 0xfffbc000;
 	(void)ioctl(b->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
 	(void)ioctl(b->vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000UL);
-	return cpuid_supported(b->kvm_fd, b->cpuid, err);
+	return 0;
 }
 
-int probe_run(int kvm_fd, const char *const *names, struct probe_result *ret, struct err *err)
+int probe_run(int kvm_fd, struct cpuid *cpuid, const char *const *names, struct probe_result *ret,
+	      struct err *err)
 {
 	struct sigaction action = { .sa_handler = on_alarm }, before; /* no SA_RESTART */
-	cleanup_free struct cpuid *cpuid = calloc(1, sizeof(*cpuid));
 	struct bench b = { .kvm_fd = kvm_fd, .vm_fd = -1, .cpuid = cpuid };
 	b.memory =
 		mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!cpuid || b.memory == MAP_FAILED)
+	if (b.memory == MAP_FAILED)
 		return err_set(err, ENOMEM, "out of memory");
 	int rc = bench_fill(&b, err);
 	if (rc == 0) {

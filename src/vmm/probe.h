@@ -15,6 +15,8 @@
 
 #define PROBE_LIMIT_MS 300 /* a case takes microseconds, or hangs */
 
+struct cpuid;
+
 enum probe_outcome {
 	PROBE_WORKS,
 	PROBE_WRONG,   /* an exception that should not be, or the wrong one */
@@ -45,14 +47,15 @@ struct probe_case {
 extern const struct probe_case probe_cases[];
 extern const size_t probe_n_cases;
 
-/* Runs the cases @names (ends with NULL; NULL: all) on the KVM behind @kvm_fd, results
- * in the order of probe_cases; untouched ones stay. */
-int probe_run(int kvm_fd, const char *const *names, struct probe_result *ret, struct err *err);
+/* Runs the cases @names (ends with NULL; NULL: all) on the KVM behind @kvm_fd, which
+ * offers @cpuid (borrowed); results in the order of probe_cases, those of others stay. */
+int probe_run(int kvm_fd, struct cpuid *cpuid, const char *const *names, struct probe_result *ret,
+	      struct err *err);
 const struct probe_case *probe_find(const char *name, size_t *ret_index);
 
 /* Whether KVM here cannot be on hardware: the processor has neither VMX nor SVM. */
 bool probe_is_software(void);
 
 /* All of it for vmctl doctor: { "linux": bool, "checks": [{ "name", "ok", "needed",
- * "text", "fix" }] }. Owned. */
+ * "text", "fix" }], "broken": [name of a case, ...] }. Owned. */
 int probe_report(const char *kvm_path, json_object **ret, struct err *err);

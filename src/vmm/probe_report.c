@@ -5,6 +5,8 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 
+#include "cpu_cpuid.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -101,6 +103,16 @@ static void add_cases(json_object *checks, const struct probe_result *results)
 	}
 }
 
+static json_object *broken_names(const struct probe_result *results)
+{
+	json_object *names = json_object_new_array();
+	for (size_t i = 0; i < probe_n_cases; i++)
+		if (!works(&results[i]))
+			(void)json_object_array_add(names,
+						    json_object_new_string(probe_cases[i].name));
+	return names;
+}
+
 static void add_verdict(json_object *checks, const struct probe_result *results, bool kvm_ok,
 			bool *ret_linux)
 {
@@ -135,7 +147,8 @@ int probe_report(const char *kvm_path, json_object **ret, struct err *err)
 	if (kvm_fd < 0)
 		return err_sys(err, "cannot open %s", kvm_path);
 	cleanup_free struct probe_result *results = calloc(probe_n_cases, sizeof(*results));
-	if (!results)
+	cleanup_free struct cpuid *cpuid = calloc(1, sizeof(*cpuid));
+	if (!results || !cpuid)
 		return err_set(err, ENOMEM, "out of memory");
 	cleanup_json json_object *doc = json_object_new_object();
 	json_object *checks = json_object_new_array();
@@ -143,10 +156,13 @@ int probe_report(const char *kvm_path, json_object **ret, struct err *err)
 	bool ok = add_version(checks, kvm_fd);
 	ok = ok && add_capabilities(checks, kvm_fd);
 	if (ok) {
-		int rc = probe_run(kvm_fd, NULL, results, err);
+		int rc = cpuid_supported(kvm_fd, cpuid, err);
+		if (rc == 0)
+			rc = probe_run(kvm_fd, cpuid, NULL, results, err);
 		if (rc < 0)
 			return rc;
 		add_cases(checks, results);
+		json_add(doc, "broken", broken_names(results));
 	}
 	add_verdict(checks, results, ok, &linux_runs);
 	json_add_bool(doc, "linux", linux_runs);
