@@ -26,7 +26,9 @@ MODULES = ["virtio", "virtio_ring", "virtio_mmio", "failover", "net_failover", "
 INIT = """#!/bin/sh
 mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
 mkdir -p /dev/pts /tmp; mount -t devpts pts /dev/pts; mount -t tmpfs -o size=90%% tmp /tmp
-for m in %s; do [ -e /modules/$m.ko ] && insmod /modules/$m.ko; done
+# each once what it needs is there
+for pass in 1 2 3 4; do for m in %s; do
+[ -e /sys/module/$m ] || insmod /modules/$m.ko 2>/dev/null; done; done
 ip link set lo up
 echo 1 > /proc/sys/kernel/printk
 echo GUEST-READY
