@@ -145,12 +145,23 @@ CASE(odd_lengths, "blk", "exit", "data that is no whole number of sectors")
 	}
 }
 
+/* To a device such a request has no data at all: it may be refused or be served, but
+ * nothing may be moved. */
 CASE(wrong_direction, "blk", "exit", "data of the wrong direction")
 {
+	static const uint32_t types[] = { VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_GET_ID };
 	struct request r = start(0);
-	refuse(&r, "read into what may only be read", ask(&r, VIRTIO_BLK_T_IN, 0, 512, 0));
-	refuse(&r, "write from what may only be written", ask(&r, VIRTIO_BLK_T_OUT, 0, 512, WRITE));
-	refuse(&r, "an id into what may only be read", ask(&r, VIRTIO_BLK_T_GET_ID, 0, 20, 0));
+	for (unsigned int i = 0; i < 3; i++) {
+		memset(r.data, 0x77, 1024);
+		uint8_t got = ask(&r, types[i], 8, 512, types[i] == VIRTIO_BLK_T_OUT ? WRITE : 0);
+		result(got == S_OK || is_refused(&r, got), "type %u: %x", types[i], got);
+		result(r.data[0] == 0x77 && r.data[511] == 0x77, "type %u: data untouched",
+		       types[i]);
+		if (status(r.d) & NEEDS_RESET)
+			r = start(0);
+	}
+	uint8_t got = ask(&r, VIRTIO_BLK_T_IN, 8, 512, WRITE);
+	result(got == S_OK && *(uint64_t *)r.data == DISK_MARK + 8, "nothing was written");
 }
 
 CASE(types, "blk", "exit", "request types that are none")
@@ -462,7 +473,7 @@ CASE(read_only, "blk", "exit", "a read-only disk is written to in every way")
 static void many(struct request *r, uint32_t type, unsigned int n, uint32_t len)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		r->header[0] = (struct blk_header){ .type = type, .sector = 0 };
+		r->header[0] = (struct blk_header){ .type = type, .sector = 4096 };
 		desc_set(r->q, 3 * i, (uint64_t)r->header, 16, NEXT, 3 * i + 1);
 		desc_set(r->q, 3 * i + 1, (uint64_t)r->data, len,
 			 NEXT | (type == VIRTIO_BLK_T_IN ? WRITE : 0), 3 * i + 2);

@@ -185,10 +185,10 @@ CASE(net_receive_evil, "net", "exit", "frames arrive and the buffers are no buff
 		uint32_t len;
 		unsigned int flags;
 	} rows[] = {
-		{ 0xe0000000, 2048, WRITE },   { 0xd0000000, 2048, WRITE },
-		{ ~0ULL, 2048, WRITE },        { 0x1000000, 0xffffffff, WRITE },
-		{ 0x1000000, 2048, 0 },        { 0x1000000, 2048, WRITE | NEXT },
-		{ 0x1000000, 2048, INDIRECT }, { 0x1000000, 2048, INDIRECT | WRITE | NEXT },
+		{ 0xe0000000, 2048, WRITE },    { 0xd0000000, 2048, WRITE },
+		{ ~0ULL, 2048, WRITE },         { 0x1000000, 0xffffffff, WRITE },
+		{ 0x1000000, 2048, 0 },         { 0x1000000, 2048, WRITE | NEXT },
+		{ 0xe0000000, 2048, INDIRECT }, { 0x1000000, 2048, INDIRECT | WRITE | NEXT },
 	};
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		void *mark = take_mark();
