@@ -32,7 +32,7 @@ static void add_vmgenid(struct aml *aml)
 {
 	const uint64_t place[] = { ACPI_VMGENID & UINT32_MAX, ACPI_VMGENID >> 32 };
 	size_t device = aml_device(aml, "VGEN");
-	aml_name_string(aml, "_HID", "VMGENCTR");
+	aml_name_string(aml, "_HID", "ISOL0001");
 	aml_name_string(aml, "_CID", "VM_Gen_Counter");
 	aml_name_string(aml, "_DDN", "VM_Gen_Counter");
 	aml_name_package(aml, "ADDR", place, 2);
