@@ -406,8 +406,3 @@ void machine_fini(struct machine *machine)
 	json_object_put(machine->doc);
 	*machine = (struct machine){ .doc = NULL };
 }
-
-json_object *machine_part(const struct machine *machine, const char *key)
-{
-	return json_get(machine->doc, key);
-}

@@ -13,6 +13,11 @@
 
 #define FIRST_FD 3 /* 0, 1 and 2 are the payload's stdio */
 
+json_object *machine_part(const struct machine *machine, const char *key)
+{
+	return json_get(machine->doc, key);
+}
+
 static bool is_in(const char *const *words, const char *word)
 {
 	for (; *words; words++)
