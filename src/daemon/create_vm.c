@@ -4,6 +4,7 @@
  * to "Disks[1].Rate.Ops.Size". Whether files exist is the keeper's to see, at each
  * start: a host file system may hang. */
 #include "create_priv.h"
+#include "vm.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -24,6 +25,7 @@
 #define MEMORY_MAX        (1024 * GIB)
 #define MEMORY_DEFAULT    (128 * MIB)
 #define CMDLINE_BYTES_MAX 2047 /* COMMAND_LINE_SIZE of x86 Linux */
+#define RATE_MAX          (1024 * 1024 * GIB)
 #define DISKS_MAX         18
 #define OTHERS_MAX        8       /* of each other kind of device */
 #define DEVICES_MAX       18      /* windows and interrupts of a machine */
@@ -310,7 +312,7 @@ static const struct field share_rows[] = {
 	{ "Path", NULL, FIELD_STR, DEFAULT_EMPTY, .check = check_path },
 	{ "Socket", NULL, FIELD_STR, DEFAULT_EMPTY, .check = check_path },
 	{ "ReadOnly", NULL, FIELD_BOOL, DEFAULT_FALSE },
-	{ "Queues", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = 16 },
+	{ "Queues", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = 8 },
 };
 
 static const struct field pmem_rows[] = {
@@ -362,9 +364,9 @@ static const struct field rate_rows[] = {
 };
 
 static const struct field bucket_rows[] = {
-	{ "Size", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = INT64_MAX },
+	{ "Size", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = RATE_MAX },
 	{ "RefillMs", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = 3600000 },
-	{ "Burst", NULL, FIELD_INT, DEFAULT_ABSENT, .min = 0, .max = INT64_MAX },
+	{ "Burst", NULL, FIELD_INT, DEFAULT_ABSENT, .min = 0, .max = RATE_MAX },
 };
 
 /* ---- rates ---- */
@@ -523,6 +525,10 @@ static int complete_pmem(json_object *o, size_t i, const char *prefix, struct er
 	default_id(o, "pmem", i);
 	if (!*json_str_or(o, "Path", ""))
 		return err_set(err, EINVAL, "%sPath is missing", prefix);
+	if (!json_bool_or(o, "ReadOnly", true))
+		return err_set(err, EINVAL,
+			       "%sReadOnly: pmem is for images that nobody writes; use a disk",
+			       prefix);
 	return 0;
 }
 
@@ -681,6 +687,19 @@ static int count_devices(json_object *config, struct err *err)
 		       n, DEVICES_MAX);
 }
 
+static int check_length(json_object *config, struct err *err)
+{
+	cleanup_free char *cmdline = vm_cmdline(config);
+	if (!cmdline)
+		return err_set(err, ENOMEM, "out of memory");
+	if (strlen(cmdline) <= CMDLINE_BYTES_MAX)
+		return 0;
+	return err_set(err, EINVAL,
+		       "Cmdline (--cmdline): with the defaults in front of it longer than %d bytes "
+		       "(CmdlineDefaults false leaves them out)",
+		       CMDLINE_BYTES_MAX);
+}
+
 int create_vm_agree(json_object *config, struct err *err)
 {
 	json_object *memory = json_get(config, "Memory"), *balloon = json_get(config, "Balloon");
@@ -708,7 +727,9 @@ int create_vm_agree(json_object *config, struct err *err)
 		return err_set(
 			err, EINVAL,
 			"Memory.Merge does not go with shared memory (Memory.Shared, Shares)");
-	int rc = count_devices(config, err);
+	int rc = check_length(config, err);
+	if (rc == 0)
+		rc = count_devices(config, err);
 	return rc < 0 ? rc : ids_agree(config, err);
 }
 
