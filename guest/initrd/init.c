@@ -247,6 +247,23 @@ static void run_child(bool in_root, char **command)
 	_exit(code);
 }
 
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* %xx is a byte that the kernel's command line could not hold; vmctl writes it so. */
+static void decode(char *word)
+{
+	char *to = word;
+	for (const char *p = word; *p; p++) {
+		bool code = *p == '%' && hex(p[1]) >= 0 && hex(p[2]) >= 0;
+		*to++ = code ? (char)(hex(p[1]) << 4 | hex(p[2])) : *p;
+		p += code ? 2 : 0;
+	}
+	*to = '\0';
+}
+
 /* Runs the command and reaps what it leaves, until it has ended itself. */
 static int run_command(bool in_root, char **command)
 {
@@ -297,5 +314,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		fail("there is nothing to run: neither root= nor a command behind \"--\"");
 	(void)signal(SIGRTMIN + 4, on_power);
+	for (int i = 1; i < argc; i++)
+		decode(argv[i]);
 	end(run_command(has_root, argv + 1));
 }

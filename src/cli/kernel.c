@@ -37,6 +37,11 @@ static const struct flag flags_build[] = {
 	{ .name = NULL },
 };
 
+static const struct flag flags_add[] = {
+	{ "use", 0, FLAG_BOOL, NULL, "make it the default, though there is one" },
+	{ .name = NULL },
+};
+
 static const struct flag flags_ls[] = {
 	{ "format", 0, FLAG_STR, "template", "table, json, or a Go template" },
 	{ "quiet", 'q', FLAG_BOOL, NULL, "names only" },
@@ -119,6 +124,19 @@ static int verb_fetch(struct cli *cli, struct args *args)
 static int verb_build(struct cli *cli, struct args *args)
 {
 	return make(cli, args, "build");
+}
+
+static int verb_add(struct cli *cli, struct args *args)
+{
+	struct err err = ERR_INIT;
+	struct kernel k;
+	char store[PATH_MAX];
+	if (kernel_store(cli, args, store, sizeof(store), &err) < 0 ||
+	    kernel_install(store, args->argv[0], &k, &err) < 0 ||
+	    (args_bool(args, "use") && kernel_use(store, k.name, &err) < 0))
+		return cli_fail(cli, 1, &err);
+	puts(k.name);
+	return 0;
 }
 
 /* ---- ls, use, rm ---- */
@@ -233,6 +251,9 @@ static const struct verb kernel_verbs[] = {
 	{ "build", NULL, "", "build Isola's own kernel from Debian's sources (minutes, once)",
 	  "  vmctl kernel build --use\n", FLAGS(flags_state, flags_fetch, flags_build), 0, 0, false,
 	  verb_build },
+	{ "add", NULL, "FOLDER", "put a kernel that was fetched or built elsewhere into the store",
+	  "  vmctl kernel add ~/.cache/isola/kernels/533e6a6fea52f751\n",
+	  FLAGS(flags_state, flags_add), 1, 1, false, verb_add },
 	{ "ls", "list", "", "list the kernels in the store", NULL, FLAGS(flags_state, flags_ls), 0,
 	  0, false, verb_ls },
 	{ "use", NULL, "NAME", "make a kernel the default", NULL, FLAGS(flags_state), 1, 1, false,

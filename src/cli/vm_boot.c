@@ -17,6 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* CONFIG_INIT_ENV_ARG_LIMIT is 32, of which one is the init's name. */
+#define ARGS_MAX 31
+
 /* What was chosen. */
 struct choice {
 	struct kernel k;
@@ -117,22 +120,47 @@ static void add_word(struct strbuf *line, const char *text)
 }
 
 /* The kernel takes quotes around a word, and none inside. */
-static int add_command(struct strbuf *line, struct args *args, struct err *err)
+static int add_plain(struct strbuf *line, const char *word, struct err *err)
+{
+	if (strchr(word, '"') || strchr(word, '\n'))
+		return err_set(err, EINVAL,
+			       "a kernel command line cannot hold the argument %s: it has a double "
+			       "quote or a line end (a stored kernel's can: --kernel NAME)",
+			       word);
+	bool quote = !*word || strpbrk(word, " \t");
+	strbuf_printf(line, quote ? " \"%s\"" : " %s", word);
+	return 0;
+}
+
+/* Our own init takes %xx for any byte; %00 is the empty word. */
+static void add_encoded(struct strbuf *line, const char *word)
+{
+	strbuf_puts(line, *word ? " " : " %00");
+	for (const unsigned char *p = (const unsigned char *)word; *p; p++) {
+		if (*p <= ' ' || *p == '"' || *p == '%' || *p >= 0x7f)
+			strbuf_printf(line, "%%%02x", *p);
+		else
+			strbuf_putc(line, (char)*p);
+	}
+}
+
+static int add_command(struct strbuf *line, struct args *args, bool ours, struct err *err)
 {
 	if (args->argc > 0)
 		add_word(line, "--");
-	for (int i = 0; i < args->argc; i++) {
-		const char *word = args->argv[i];
-		if (strchr(word, '"') || strchr(word, '\n'))
-			return err_set(
-				err, EINVAL,
-				"a kernel command line cannot hold the argument %s: it has a "
-				"double quote or a line end",
-				word);
-		bool quote = !*word || strpbrk(word, " \t");
-		strbuf_printf(line, quote ? " \"%s\"" : " %s", word);
+	if (args->argc > ARGS_MAX)
+		return err_set(err, E2BIG,
+			       "a kernel gives its init at most %d words, not %d: put them in a "
+			       "script, or behind sh -c as one",
+			       ARGS_MAX, args->argc);
+	int rc = 0;
+	for (int i = 0; i < args->argc && rc == 0; i++) {
+		if (ours)
+			add_encoded(line, args->argv[i]);
+		else
+			rc = add_plain(line, args->argv[i], err);
 	}
-	return 0;
+	return rc;
 }
 
 static int command_line(struct args *args, json_object *vm, const struct choice *c,
@@ -145,8 +173,11 @@ static int command_line(struct args *args, json_object *vm, const struct choice 
 		add_word(line, c->k.root);
 		add_word(line, c->ours && !ro ? "rw" : "ro");
 	}
+	/* Each character of the serial port is an exit; warnings are still shown. */
+	if (c->ours && !args_bool(args, "no-default-cmdline"))
+		add_word(line, "quiet");
 	add_word(line, own);
-	return add_command(line, args, err);
+	return add_command(line, args, c->ours, err);
 }
 
 int vm_boot(struct cli *cli, struct args *args, json_object *vm, struct err *err)

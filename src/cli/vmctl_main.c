@@ -75,7 +75,7 @@ static const struct verb verbs[] = {
 	  verb_prune },
 	{ "events", NULL, "", "show what happens, as it happens", NULL, FLAGS(flags_events), 0, 0,
 	  false, verb_events },
-	{ "kernel", NULL, "fetch|build|ls|use|rm", "guest kernels of this host",
+	{ "kernel", NULL, "fetch|build|add|ls|use|rm", "guest kernels of this host",
 	  "  vmctl kernel fetch\n  vmctl kernel ls\n", NULL, 0, -1, true, verb_kernel },
 	{ "doctor", NULL, "", "tell whether VMs can run here, and what to do", "  vmctl doctor\n",
 	  FLAGS(flags_doctor), 0, 0, false, verb_doctor },
