@@ -40,17 +40,27 @@ void doctor_add(struct doctor *d, const char *name, enum finding status, const c
 	json_object_array_add(d->checks, o);
 }
 
+/* Each instruction that works is no news, nor the same advice again. */
+static bool is_news(json_object *check)
+{
+	return strncmp(json_str_or(check, "name", ""), "guest-", 6) != 0 ||
+	       strcmp(json_str_or(check, "status", ""), words[FINDING_OK]) != 0;
+}
+
 static void print_report(const struct doctor *d, const char *summary)
 {
+	const char *last_fix = "";
 	for (size_t i = 0; i < json_len(d->checks); i++) {
 		json_object *o = json_object_array_get_idx(d->checks, i);
 		const char *fix = json_str_or(o, "fix", "");
+		if (!is_news(o))
+			continue;
 		printf("%-8s ", json_str_or(o, "status", ""));
 		help_wrap(json_str_or(o, "text", ""), 9);
-		if (*fix) {
-			printf("%9s", "");
-			(void)fputs("-> ", stdout);
+		if (*fix && strcmp(fix, last_fix) != 0) {
+			printf("%9s-> ", "");
 			help_wrap(fix, 12);
+			last_fix = fix;
 		}
 	}
 	printf("\n%s\n", summary);
