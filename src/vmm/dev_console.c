@@ -33,7 +33,8 @@
 #define BUDGET        32
 #define READ_MAX      (64U * 1024)
 #define GIVE_UP_MS    1000 /* a reader that took nothing for so long is away */
-#define RETRY_MS      250  /* a pty that nobody has open */
+#define ANNOUNCE_MS   500
+#define RETRY_MS      250 /* a pty that nobody has open */
 #define CONTROL_MAX   (sizeof(struct virtio_console_control) + 64)
 
 enum { CONTROL_RX = 2, CONTROL_TX = 3 };
@@ -65,7 +66,8 @@ struct consoles {
 	struct virtio v;
 	struct turn turn;
 	unsigned int handles, n_ports;
-	bool multiport; /* offered; what was negotiated is the driver's choice */
+	uv_timer_t announce;
+	bool announced;
 	struct iovec iov[IOV_MAX_CHAIN];
 	struct port ports[];
 };
@@ -457,6 +459,24 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
 /* --- virtio --- */
 
+/* Linux looks at the size in the configuration only when it hears that it changed, and
+ * not before its port is whole: a moment after that has posted its first buffers. */
+static void on_announce(uv_timer_t *timer)
+{
+	struct consoles *c = timer->data;
+	if (serving(c))
+		virtio_config_changed(&c->v);
+}
+
+static void announce_size(struct consoles *c)
+{
+	if (c->announced || is_multiport(c) || !c->ports[0].rows ||
+	    !virtq_enable_kicks(&c->v.queues[0]))
+		return;
+	c->announced = true;
+	(void)uv_timer_start(&c->announce, on_announce, ANNOUNCE_MS, 0);
+}
+
 static struct port *port_of_queue(struct consoles *c, unsigned int index)
 {
 	unsigned int i = index < 2 ? 0 : (index - 2) / 2;
@@ -476,6 +496,7 @@ static void on_kick(struct virtio *v, unsigned int index)
 	} else if (p) {
 		p->hungry = false;
 		watch(p);
+		announce_size(c);
 	}
 }
 
@@ -510,6 +531,8 @@ static void reset(struct virtio *v)
 {
 	struct consoles *c = consoles_of(v);
 	turn_forget(&c->turn);
+	c->announced = false;
+	(void)uv_timer_stop(&c->announce);
 	for (unsigned int i = 0; i < c->n_ports; i++)
 		port_reset(&c->ports[i]);
 }
@@ -609,8 +632,9 @@ static void console_free(struct device *dev)
 		uv_close((uv_handle_t *)&p->retry, on_closed);
 		uv_close((uv_handle_t *)&p->give_up, on_closed);
 	}
-	c->handles++;
+	c->handles += 2;
 	uv_close((uv_handle_t *)&c->turn.idle, on_turn_closed);
+	uv_close((uv_handle_t *)&c->announce, on_turn_closed);
 }
 
 static int port_init(struct port *p, uv_loop_t *loop, json_object *conf, struct err *err)
@@ -652,7 +676,8 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 	for (unsigned int i = 0; i < n; i++)
 		c->ports[i] = (struct port){ .owner = c, .index = i, .fd = -1 };
 	(void)turn_init(&c->turn, &vm->loop, on_turn);
-	c->turn.idle.data = c;
+	(void)uv_timer_init(&vm->loop, &c->announce);
+	c->turn.idle.data = c->announce.data = c;
 	for (unsigned int i = 0; i < n && rc == 0; i++) {
 		rc = port_init(&c->ports[i], &vm->loop, json_object_array_get_idx(conf, i), err);
 		if (rc < 0)

@@ -142,7 +142,10 @@ static int flood(unsigned int port, unsigned int n, size_t bytes)
 	size_t *sent = calloc(n, sizeof(*sent)), *got = calloc(n, sizeof(*got));
 	unsigned int opened = 0, good = 0, open;
 	for (unsigned int i = 0; i < n; i++) {
+		const struct timeval patience = { .tv_sec = 30 };
 		fds[i].fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		(void)setsockopt(fds[i].fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience,
+				 sizeof(patience));
 		if (connect(fds[i].fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 			(void)close(fds[i].fd);
 			fds[i].fd = -1;

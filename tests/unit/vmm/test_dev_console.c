@@ -185,6 +185,25 @@ static void one__size_in_the_configuration(void **state)
 	json_object_put(args);
 }
 
+static bool has_irq(void *arg)
+{
+	struct rig *rig = arg;
+	(void)rig_irqs(rig, 0);
+	return rig->n_irqs[0] > 0;
+}
+
+/* Linux reads the size only when told that it changed. */
+static void one__size_is_announced(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t generation = rig_read(&f->rig, 0, VIRTIO_MMIO_CONFIG_GENERATION);
+	(void)rig_irqs(&f->rig, 0);
+	f->rig.n_irqs[0] = 0;
+	post(f, 0, 64);
+	rig_wait(&f->rig, has_irq, &f->rig, 3000);
+	assert_int_not_equal(rig_read(&f->rig, 0, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+}
+
 static bool is_idle(void *arg)
 {
 	struct guestq *g = arg;
@@ -455,6 +474,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ONE(one__both_ways),
 		ONE(one__size_in_the_configuration),
+		ONE(one__size_is_announced),
 		ONE(one__slow_and_absent_readers),
 		ONE(one__reader_gone),
 		ONE(one__broken_chains_need_a_reset),
