@@ -435,6 +435,14 @@ static void on_relayed(struct vm *vm, const struct asker *asker, json_object *re
 	control_answer(vm->k, asker, NULL, err);
 }
 
+/* Who wants it to end is content when it has. */
+static void on_stopping(struct vm *vm, const struct asker *asker, json_object *reply,
+			const struct err *err)
+{
+	(void)reply;
+	control_answer(vm->k, asker, NULL, err && err->code == ESRCH ? NULL : err);
+}
+
 static void on_paused(struct vm *vm, const struct asker *asker, json_object *reply,
 		      const struct err *err)
 {
@@ -513,7 +521,7 @@ static int powerdown(struct vm *vm, bool stop, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
-	return relay(vm, "powerdown", NULL, on_relayed, err);
+	return relay(vm, "powerdown", NULL, stop ? on_stopping : on_relayed, err);
 }
 
 static int disk(struct vm *vm, json_object *args, struct err *err)
