@@ -189,7 +189,7 @@ static void on_warn(void *arg, const char *text)
 	if (w->vm.control)
 		control_warn(w->vm.control, text);
 	else
-		(void)dprintf(STDERR_FILENO, "isola-vmm: %s: %s\r\n", w->machine.id, text);
+		(void)dprintf(STDERR_FILENO, "isola-vmm: %s: %s\n", w->machine.id, text);
 }
 
 /* ---- running ---- */
