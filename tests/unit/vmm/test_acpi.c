@@ -74,7 +74,8 @@ static const uint8_t *find_table(const struct fixture *f, const char *signature)
 		if (memcmp(t, signature, 4) == 0)
 			return t;
 	}
-	return NULL;
+	fail_msg("there is no %.4s", signature);
+	return f->buf;
 }
 
 static const uint8_t *find_dsdt(const struct fixture *f)
@@ -97,7 +98,6 @@ static void every_table__sums_up_within_the_buffer(void **state)
 	static const char *const names[] = { "FACP", "APIC", "WDAT" };
 	for (size_t i = 0; i < 3; i++) {
 		const uint8_t *t = find_table(f, names[i]);
-		assert_non_null(t);
 		assert_int_equal(sum(t, number(t + 4, 4)), 0);
 		assert_true(t + number(t + 4, 4) <= f->buf + f->size);
 	}
