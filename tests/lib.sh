@@ -181,7 +181,8 @@ start_isolad() {
 		unshare --net -- sh -c 'ip link set lo up && exec sleep infinity' \
 			</dev/null >/dev/null 2>&1 &
 		export NETNS_PID=$!
-		wait_for 5 in_net ip -o link show lo up
+		# by name: before it has unshared, its network is the machine's
+		wait_for 5 grep -qx sleep "/proc/$NETNS_PID/comm"
 	fi
 	local flags
 	mapfile -t flags < <(isolad_flags)
