@@ -98,6 +98,23 @@ static int set_levels(const struct cpu_topology *t, uint32_t apic_id, uint32_t l
 	return rc;
 }
 
+/* AMD tells threads of one core only by leaf 0x8000001E: a host without it (TOPOEXT)
+ * gives its guests one all the same, for it says nothing but numbers. */
+static int make_topoext(struct cpuid *cpuid, struct err *err)
+{
+	struct kvm_cpuid_entry2 *max = cpuid_find(cpuid, 0x80000000, 0);
+	if (!max || cpuid_find(cpuid, 0x8000001e, 0))
+		return 0;
+	if (max->eax < 0x8000001e)
+		max->eax = 0x8000001e;
+	if (!cpuid_make(cpuid, 0x8000001e, 0, false))
+		return err_set(err, E2BIG, "no room for the CPUID leaves of the topology");
+	struct kvm_cpuid_entry2 *e = cpuid_find(cpuid, 0x80000001, 0);
+	if (e)
+		put(&e->ecx, 22, 22, 1);
+	return 0;
+}
+
 static void set_amd(const struct cpu_topology *t, unsigned int index, uint32_t apic_id,
 		    struct cpuid *cpuid)
 {
@@ -129,6 +146,8 @@ int topology_apply(const struct cpu_topology *t, unsigned int index, struct cpui
 	int rc = set_levels(t, apic_id, 0xb, cpuid, err);
 	if (rc == 0)
 		rc = set_levels(t, apic_id, 0x1f, cpuid, err);
+	if (rc == 0 && cpuid_is_amd(cpuid) && t->threads > 1)
+		rc = make_topoext(cpuid, err);
 	if (rc == 0 && cpuid_is_amd(cpuid))
 		set_amd(t, index, apic_id, cpuid);
 	return rc;
