@@ -102,7 +102,7 @@ static void fill_stats(json_object *row, json_object *doc, bool trunc)
 	json_object *vm = json_get(doc, "vm");
 	cell_usage(row, doc, trunc);
 	cell_pair(row, "NetIO", sum_devices(vm, "rx_bytes"), sum_devices(vm, "tx_bytes"));
-	cell_pair(row, "DiskIO", sum_devices(vm, "read_bytes"), sum_devices(vm, "write_bytes"));
+	cell_pair(row, "DiskIO", sum_devices(vm, "read_bytes"), sum_devices(vm, "written_bytes"));
 	add_exits(row, vm);
 }
 
