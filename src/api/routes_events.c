@@ -85,6 +85,10 @@ void events_stream(struct exchange *x)
 	int rc = request_filters(x, &filters, &err);
 	if (rc == 0)
 		rc = request_time(x, "since", &since_ns, &err);
+	/* 0 means to events_subscribe() that nobody asked. */
+	const char *since = query_get(&x->query, "since");
+	if (rc == 0 && since && *since && since_ns == 0)
+		since_ns = 1;
 	if (rc == 0)
 		rc = request_time(x, "until", &until_ns, &err);
 	if (rc == 0 && until_ns && until_ns < since_ns)
