@@ -73,12 +73,12 @@ def check(condition, name, detail=""):
     return ok(name) if condition else not_ok(name, detail)
 
 
-def is_(got, want, name):
-    return check(got == want, name, "got:    %r\nwanted: %r" % (got, want))
+def is_(got, want, name, detail=""):
+    return check(got == want, name, "got:    %r\nwanted: %r\n%s" % (got, want, detail))
 
 
-def isnt(got, unwanted, name):
-    return check(got != unwanted, name, "got: %r" % (got,))
+def isnt(got, unwanted, name, detail=""):
+    return check(got != unwanted, name, "got: %r\n%s" % (got, detail))
 
 
 def like(got, pattern, name):
