@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linux guests for the tests in the lab: kernels, an initramfs made here, and a
+VM on an isolad of one's own whose shell is on its serial port.
+
+    from vmlib import *
+    d = need_guests()
+    vm = Vm(d, "one", cpus=2, flags=["--disk", path])
+    rc, out = vm.sh("nproc")
+"""
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
+from lib import *
+
+SHARE = "/usr/share/lab"
+GUESTKIT = BUILD + "/tests/lab/guestkit"
+MIB, GIB = 1 << 20, 1 << 30
+BOOT_S = 60                 # scaled; a quiet lab takes 10 s for Debian's kernel
+SHELL_S = 30
+
+# In the order in which they go in; what is built in is not there.
+MODULES = """virtio_ring virtio virtio_mmio
+    failover net_failover virtio_net
+    virtio_blk virtio_console rng-core virtio-rng virtio_balloon
+    vsock vmw_vsock_virtio_transport_common vmw_vsock_virtio_transport
+    fuse virtiofs
+    libnvdimm nd_virtio virtio_pmem nd_btt nd_pmem
+    pvpanic pvpanic-mmio vmgenid button evdev watchdog wdat_wdt""".split()
+
+# PID 1 is the shell that the test talks to. A line in, its output and "@@N STATUS" out.
+INIT = r"""#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts /dev/shm /run /tmp /mnt
+mount -t devpts pts /dev/pts
+mount -t tmpfs tmp /tmp
+for m in $(cat /m/list); do insmod /m/$m; done
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty raw -echo opost onlcr
+# the power button: an input device, or a signal to PID 1 where a kernel has none
+for e in /dev/input/event*; do
+	[ -c $e ] && { dd if=$e of=/dev/null bs=24 count=1 2>/dev/null && poweroff -f; } &
+done
+trap 'poweroff -f' 38
+%s
+n=0
+echo "@@$n 0"
+while IFS= read -r line; do
+	n=$((n + 1))
+	eval "$line" </dev/null
+	echo "@@$n $?"
+done
+"""
+
+
+def cpio(entries):
+    """(name, mode, data) to an archive the kernel unpacks (newc)."""
+    out = bytearray()
+    for n, (name, mode, data) in enumerate(entries + [("TRAILER!!!", 0, b"")]):
+        path = name.encode() + b"\0"
+        out += b"070701" + b"".join(b"%08X" % v for v in (
+            n, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0)) + path
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return bytes(out)
+
+
+def _read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def initramfs(path, modules, more=""):
+    """busybox, guestkit, the modules (names of files in SHARE), and INIT with @more."""
+    import shutil
+    busybox = shutil.which("busybox")
+    entries = [(d, 0o40755, b"") for d in
+               ("bin", "dev", "proc", "sys", "m", "run", "tmp", "mnt", "etc")]
+    entries += [("bin/busybox", 0o100755, _read(busybox)),
+                ("bin/guestkit", 0o100755, _read(GUESTKIT)),
+                ("init", 0o100755, (INIT % more).encode())]
+    entries += [("bin/" + a, 0o120777, b"busybox") for a in run(busybox, "--list").out.split()
+                if a != "busybox"]
+    names = [m + ".ko" for m in modules if os.path.exists("%s/modules/%s.ko" % (SHARE, m))]
+    entries += [("m/" + n, 0o100644, _read("%s/modules/%s" % (SHARE, n))) for n in names]
+    entries.append(("m/list", 0o100644, "".join(n + "\n" for n in names).encode()))
+    with open(path, "wb") as f:
+        f.write(cpio(entries))
+    return path
+
+
+def own_kernel():
+    """The newest that guest/kernel/build left in its cache, or None."""
+    top = os.environ.get("ISOLA_GUEST_KERNELS") or os.path.expanduser("~/.cache/isola/kernels")
+    found = []
+    for folder in [os.path.join(top, n) for n in (os.listdir(top) if os.path.isdir(top) else [])]:
+        try:
+            doc = json.loads(_read(folder + "/kernel.json"))
+        except (OSError, ValueError):
+            continue
+        if doc.get("kind") == "built":
+            found.append((os.stat(folder).st_mtime, folder + "/" + doc["kernel"]))
+    return max(found)[1] if found else None
+
+
+def need_guests(*flags):
+    """An isolad whose VMs can be Linux, or the script is skipped, aloud."""
+    need_root()
+    need_program("isolad", "isola-keeper", "isola-vmm", "vmctl")
+    if not os.path.exists(GUESTKIT):
+        skip_all("the guests' programs are not built")
+    if not os.path.exists(SHARE + "/bzImage"):
+        skip_all("needs the lab's guest kernels (tests/lab/lab)")
+    if not os.path.exists("/dev/kvm"):
+        skip_all("needs /dev/kvm")
+    return start_isolad(*flags) or skip_all("isolad does not start")
+
+
+class Kernel:
+    """A kernel by file, and the modules it wants."""
+
+    def __init__(self, path, modules=MODULES):
+        self.path, self.modules = path, modules
+        self.name = os.path.basename(path)
+
+
+BZIMAGE, VMLINUX = Kernel(SHARE + "/bzImage"), Kernel(SHARE + "/vmlinux")
+OWN = Kernel(own_kernel(), []) if own_kernel() else None
+FAST = OWN or VMLINUX       # for what is about devices, not about booting
+
+
+class Vm:
+    """vmctl run -i NAME with the guest's shell at its standard input and output."""
+
+    def __init__(self, d, name, kernel=None, cpus=1, memory=256 * MIB, flags=(), cmdline="",
+                 more="", boot=True, modules=None):
+        self.d, self.name, self.kernel = d, name, kernel or FAST
+        initrd = initramfs("%s/%s.cpio" % (T, name),
+                           self.kernel.modules if modules is None else modules, more)
+        self.argv = ["run", "-i", "--name", name, "--kernel", self.kernel.path,
+                     "--initrd", initrd, "--cpus", str(cpus), "--memory", str(memory),
+                     "--cmdline", ("quiet " + cmdline).strip(), *map(str, flags)]
+        self.sent = 0
+        self.text = b""
+        self.ended = False
+        self.changed = threading.Condition()
+        self.t0 = time.monotonic()
+        self.process = subprocess.Popen([BUILD + "/vmctl", "-H", "unix://" + d.socket, *self.argv],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+        threading.Thread(target=self._read, daemon=True).start()
+        if boot and not self.booted():
+            not_ok("%s boots" % name, self.tail())
+            diag(d.log_tail())
+
+    def _read(self):
+        while part := os.read(self.process.stdout.fileno(), 65536):
+            with self.changed:
+                self.text += part.replace(b"\r", b"")
+                self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def tail(self, lines=30):
+        return "\n".join(self.text.decode(errors="replace").splitlines()[-lines:])
+
+    def expect(self, pattern, limit_s=SHELL_S, start=0):
+        """The first match in what the guest printed from offset @start on, or None."""
+        pattern = re.compile(pattern.encode() if isinstance(pattern, str) else pattern, re.M)
+        end = time.monotonic() + limit_s * SCALE
+        with self.changed:
+            while not (m := pattern.search(self.text, start)):
+                left = end - time.monotonic()
+                if self.ended or left <= 0:
+                    return None
+                self.changed.wait(min(left, 5))
+        return m
+
+    def booted(self, limit_s=BOOT_S, start=0):
+        """Whether its shell is there; a new one after a reset counts from 0 again."""
+        m = self.expect(r"^@@0 0\n", limit_s, start)
+        self.sent = 0
+        self.boot_s = time.monotonic() - self.t0
+        return bool(m)
+
+    def send(self, line):
+        """A line for the shell, whose end nobody waits for; returns where its output starts."""
+        start = len(self.text)
+        self.sent += 1
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass
+        return start
+
+    def finished(self, start, limit_s=SHELL_S):
+        """(status, output) of the line sent last; (None, ...) if it never ends."""
+        m = self.expect(r"@@%d (\d+)\n" % self.sent, limit_s, start)
+        if not m:
+            return None, self.text[start:].decode(errors="replace")
+        return int(m[1]), self.text[start:m.start()].decode(errors="replace")
+
+    def sh(self, line, limit_s=SHELL_S):
+        return self.finished(self.send(line), limit_s)
+
+    def out(self, line, limit_s=SHELL_S):
+        """The output of a line, without the last newline."""
+        return self.sh(line, limit_s)[1].rstrip("\n")
+
+    def ctl(self, verb, *argv, **kw):
+        """vmctl VERB ... NAME"""
+        return vmctl(self.d, verb, *argv, self.name, **kw)
+
+    def inspect(self):
+        status, _, doc = self.d.request("GET", "/vms/%s/json" % self.name)
+        return doc if status == 200 else {}
+
+    def state(self):
+        return self.inspect().get("State") or {}
+
+    def stats(self):
+        return self.d.request("GET", "/vms/%s/stats?stream=0" % self.name)[2]
+
+    def device(self, id):
+        """What the worker counts of one device."""
+        return ((self.stats().get("vm") or {}).get("devices") or {}).get(id, {})
+
+    def reason(self):
+        """(status, exit code, reason) as inspect tells them."""
+        s = self.state()
+        return s.get("Status"), s.get("ExitCode"), s.get("Reason")
+
+    def wait_end(self, limit_s=SHELL_S):
+        """The exit status of vmctl run, None if it stays."""
+        try:
+            return self.process.wait(limit_s * SCALE)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait_status(self, wanted, limit_s=SHELL_S):
+        return wait_for(limit_s, lambda: self.state().get("Status") == wanted)
+
+    def remove(self):
+        r = self.ctl("rm", "-f")
+        if r.rc:
+            not_ok("%s is removed" % self.name, r)
+        if self.process.poll() is None and self.wait_end(10) is None:
+            self.process.kill()
+            self.process.wait()
+        os.unlink("%s/%s.cpio" % (T, self.name))
+
+    def power_off(self, name=None):
+        """The guest switches itself off; the VM goes."""
+        self.send("poweroff -f")
+        is_((self.wait_end(), self.reason()), (0, ("exited", 0, "poweroff")),
+            name or self.name + " powers off: exit code 0")
+        self.remove()
+
+
+def vmctl(d, *argv, **kw):
+    return run(BUILD + "/vmctl", "-H", "unix://" + d.socket, *argv, **kw)
+
+
+def sparse(path, size):
+    with open(path, "wb") as f:
+        f.truncate(size)
+    return path
+
+
+def rss_kib(pid, field="VmRSS"):
+    m = re.search(r"^%s:\s+(\d+) kB" % field, _read("/proc/%d/status" % pid).decode(), re.M)
+    return int(m[1]) if m else 0
+
+
+def complaints(vm):
+    """What the guest's kernel says of stalls, lockups and errors since it booted."""
+    rc, out = vm.sh("dmesg | grep -E 'stall|lockup|hung task|BUG:|Call Trace|I/O error|clocksource.*unstable'")
+    return out
