@@ -126,8 +126,8 @@ uint8_t uart_read(struct uart *uart, unsigned int reg)
 
 static bool send(struct uart *uart, uint8_t value)
 {
-	/* Pending goes down and, as the byte is gone at once, up again: a new edge. */
-	uart->raised &= (uint8_t)~IER_THRE;
+	/* The byte is gone at once. An edge only when the driver has taken note of the
+	 * last one (read IIR): one for a burst, not one a byte. */
 	uart->thre_pending = true;
 	if (uart->mcr & MCR_LOOP) {
 		(void)uart_receive(uart, value);

@@ -21,7 +21,7 @@ static void after_reset__transmitter_is_empty_and_no_interrupt(void **state)
 	assert_false(uart_take_edge(&u));
 }
 
-static void send__hands_out_bytes_and_interrupts_for_each(void **state)
+static void send__interrupts_once_for_a_burst(void **state)
 {
 	struct uart u;
 	(void)state;
@@ -34,7 +34,13 @@ static void send__hands_out_bytes_and_interrupts_for_each(void **state)
 	assert_int_equal(uart_read(&u, IIR), 0x02);
 	assert_int_equal(uart_read(&u, IIR), 0x01); /* the first read acknowledged */
 	assert_false(uart_take_edge(&u));
-	assert_true(uart_write(&u, DATA, 'b'));
+	for (int i = 0; i < 16; i++) {
+		assert_true(uart_write(&u, DATA, 'b'));
+		assert_int_equal(uart_take_edge(&u), i == 0); /* one for the burst */
+	}
+	assert_int_equal(uart_read(&u, IIR), 0x02);
+	assert_false(uart_take_edge(&u));
+	assert_true(uart_write(&u, DATA, 'c'));
 	assert_true(uart_take_edge(&u));
 }
 
@@ -167,7 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(after_reset__transmitter_is_empty_and_no_interrupt),
-		cmocka_unit_test(send__hands_out_bytes_and_interrupts_for_each),
+		cmocka_unit_test(send__interrupts_once_for_a_burst),
 		cmocka_unit_test(thre__comes_again_when_enabled_anew),
 		cmocka_unit_test(receive__interrupts_until_all_is_read),
 		cmocka_unit_test(receive__is_bounded),
