@@ -29,6 +29,7 @@ LIMIT_S = 60
 DISK_MARK, DISK_SECTORS = 0x49534f4c41000000, 8192
 OUTPUT_MAX = 4 << 20
 EXIT_GOOD = 80
+VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 # How a machine file's "kind" of device is called in the tables of devices.c, by
 # the names that cases use.
 KEYS = {"blk": "disks", "net": "nets", "vsock": "vsock", "console": "consoles", "rng": "rng",
@@ -64,7 +65,7 @@ class Case:
     def __init__(self, text):
         self.name, self.needs, ends, self.title = text.split("\t")
         words = self.needs.split()
-        self.devices = list(KEYS) if words[0] == "all" else \
+        self.devices = [k for k in KEYS if k != "fs"] if words[0] == "all" else \
             [] if words[0] == "none" else words[0].split(",")
         self.options = dict(w.split("=", 1) for w in words[1:])
         self.ends = ends.split("|")
@@ -199,7 +200,7 @@ class Machine:
         os.mkdir(self.folder)
         self.fds, self.closers, self.frozen = [], [], {}
         self.output, self.errors = b"", b""
-        self.process = None
+        self.process = self.virtiofsd = None
         self.doc = {
             "version": 1, "id": case,
             "memory": {"size": int(self.options.get("mem", 128)) << 20},
@@ -277,6 +278,26 @@ class Machine:
         self.doc["pmem"] = [{"id": "pmem0", "source": {"path": self.path("pmem.img")},
                              "readonly": True}]
 
+    def add_fs(self, _):
+        """A folder, served by virtiofsd over a connected socket."""
+        os.mkdir(self.path("share"))
+        with open(self.path("share/file"), "w") as f:
+            f.write("shared")
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(self.path("fs"))
+        server.listen(1)
+        self.virtiofsd = subprocess.Popen(
+            [VIRTIOFSD, "--fd=%d" % server.fileno(), "-o", "source=" + self.path("share"), "-f"],
+            pass_fds=[server.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        server.close()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(self.path("fs"))
+        os.unlink(self.path("fs"))
+        self.closers.append(client)
+        self.doc["memory"]["shared"] = True
+        self.doc["shares"] = [{"tag": "share", "socket": self.fd(client)}]
+
     def start(self, *flags, stdin=None):
         config = self.path("machine.json")
         with open(config, "w") as f:
@@ -340,7 +361,13 @@ class Machine:
                 wrong.append(name + " was written to")
         for c in self.closers:
             c.close()
-        allowed = {"machine.json", "rw.img", "ro.img", "pmem.img", "v"}
+        if self.virtiofsd:
+            try:
+                self.virtiofsd.wait(5)
+            except subprocess.TimeoutExpired:
+                self.virtiofsd.kill()
+                self.virtiofsd.wait()
+        allowed = {"machine.json", "rw.img", "ro.img", "pmem.img", "v", "share"}
         wrong += ["left file " + n for n in os.listdir(self.folder) if n not in allowed]
         if self.process and (left := session_of(self.process.pid)):
             wrong += ["left process %s" % p for p in left]
@@ -412,7 +439,7 @@ def known_devices():
         if "is not known" not in r.err:
             have.append(name)
         m.close()
-    return have
+    return [d for d in have if d != "fs" or os.path.exists(VIRTIOFSD)]
 
 
 def report_tap(case, output):
@@ -444,7 +471,7 @@ def run_case(guest, case, have, neighbour, pvh=False):
     devices = [d for d in case.devices if d in have]
     missing = [d for d in case.devices if d not in have]
     if missing and case.needs.split()[0] != "all":
-        skip("%s: %s" % (case.name, case.title), "isola-vmm has no " + ", ".join(missing))
+        skip("%s: %s" % (case.name, case.title), "there is no " + ", ".join(missing))
         return 0
     m = Machine(guest, case.name, devices, case.options, pvh).start()
     if case.ends == ["quit"]:        # goes on until somebody ends it

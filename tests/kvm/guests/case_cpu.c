@@ -231,3 +231,19 @@ CASE(always_prints, "none cpus=2", "quit", "two processors that do nothing but p
 	say("spinning\n");
 	print_always(NULL);
 }
+
+CASE(always_works, "all", "quit", "honest requests to all devices without end")
+{
+	say("spinning\n");
+	for (;;)
+		for_each_vdev(d)
+		{
+			void *mark = take_mark();
+			if (!vdev_works(d)) {
+				result(false, "%s works", vdev_name(d));
+				return;
+			}
+			(void)vdev_reset(d);
+			take_release(mark);
+		}
+}

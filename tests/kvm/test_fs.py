@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+# time limit: 600 s
+# Hostile guests: a shared folder (guests/case_fs.c).
+import os
+import sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kvmlib import *
+
+run_guest("fs")
