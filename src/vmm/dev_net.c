@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define BIT(n)        (1ULL << (n))
 #define BUDGET        64
@@ -702,6 +701,26 @@ static int open_backend(const struct net_conf *conf, struct net_backend **ret, s
 	return rc;
 }
 
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	/* FNV-1a; the end counts, so that "a", "bc" is not "ab", "c" */
+	do
+		hash = (hash ^ (uint8_t)*text) * 0x100000001b3ULL;
+	while (*text++);
+	return hash;
+}
+
+/* The same at each start: a guest that was reset keeps its address. */
+static void make_mac(const char *vm_id, const char *id, uint8_t ret[6])
+{
+	uint64_t hash = hash_text(hash_text(0xcbf29ce484222325ULL, vm_id), id);
+	hash ^= hash >> 29;
+	for (int i = 0; i < 6; i++)
+		ret[i] = (uint8_t)(hash >> 8 * i);
+	/* of our own making, of one interface */
+	ret[0] = (uint8_t)((ret[0] & 0xfc) | 2);
+}
+
 static int make(struct vm *vm, json_object *conf, struct device **ret, struct err *err)
 {
 	static const uint8_t none[6];
@@ -710,13 +729,8 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 	int rc = conf_parse(conf, &parsed, err);
 	if (rc < 0)
 		return rc;
-	if (!memcmp(parsed.args.mac, none, sizeof(none))) {
-		if (getrandom(parsed.args.mac, sizeof(none), 0) != sizeof(none))
-			return err_sys(err, "%s: no random bytes for a MAC address",
-				       parsed.args.id);
-		/* of our own making, of one interface */
-		parsed.args.mac[0] = (uint8_t)((parsed.args.mac[0] & 0xfc) | 2);
-	}
+	if (!memcmp(parsed.args.mac, none, sizeof(none)))
+		make_mac(vm->machine ? vm->machine->id : "", parsed.args.id, parsed.args.mac);
 	rc = open_backend(&parsed, &backend, err);
 	if (rc < 0)
 		return err_prefix(err, "%s", parsed.args.id);

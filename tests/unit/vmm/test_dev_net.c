@@ -678,6 +678,8 @@ static void stream__frames_both_ways(void **state)
 	frame_init(frame, sizeof(frame), 1);
 	/* no offload is offered over a stream */
 	assert_int_equal(rig_read(&f->rig, 0, VIRTIO_MMIO_DEVICE_FEATURES) & 0x7f81, 0);
+	/* nor an address given: one is made, of one interface and of our own making */
+	assert_int_equal(rig_read(&f->rig, 0, VIRTIO_MMIO_CONFIG) & 3, 2);
 	static const uint32_t sizes[] = { 60, 14, 1514, 9000, 65553 };
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		stream_send(f, frame, sizes[i], i == 2 ? 7 : 100000);
