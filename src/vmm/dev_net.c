@@ -148,8 +148,10 @@ static void serve_rx(struct pair *p)
 			break;
 		}
 		got = net_rx_receive(&p->rx, net->backend, p->index);
-		if (got < 0)
+		if (got < 0) {
+			ratelimit_give_back(net->rx_limit, 0, 1);
 			break;
+		}
 		if (got == 0) {
 			net->rx_dropped++;
 			continue;

@@ -48,7 +48,7 @@ struct vsock {
 	unsigned int handles;    /* of this file and, as one, the mux */
 	bool tx_stalled;         /* the mux has no room for one more RST */
 	struct vsock_dial *dial; /* by hand; NULL: the keeper connects */
-	struct list asks;
+	struct list asks, later; /* later: the keeper has too many to answer already */
 	struct iovec iov[IOV_MAX_CHAIN], space[IOV_MAX_CHAIN];
 };
 
@@ -57,6 +57,7 @@ struct ask {
 	struct list in_asks;
 	struct vsock *vsock; /* NULL: the device is gone */
 	uint64_t ticket;
+	uint32_t port;
 };
 
 extern const struct device_type device_vsock;
@@ -247,16 +248,47 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 	}
 }
 
+static int ask_now(struct ask *ask);
+
+/* An answer makes room for the next question. */
+static void ask_next(struct vsock *s)
+{
+	while (!list_is_empty(&s->later)) {
+		struct ask *ask = container_of(s->later.next, struct ask, in_asks);
+		int rc = ask_now(ask);
+		if (rc == -EAGAIN && !list_is_empty(&s->asks))
+			return;
+		if (rc < 0) {
+			vsock_connected(&s->mux, ask->ticket, rc);
+			list_del(&ask->in_asks);
+			free(ask);
+		}
+	}
+}
+
 static void on_answer(void *arg, int fd)
 {
 	struct ask *ask = arg;
-	if (ask->vsock) {
-		list_del(&ask->in_asks);
-		vsock_connected(&ask->vsock->mux, ask->ticket, fd);
+	struct vsock *s = ask->vsock;
+	list_del(&ask->in_asks);
+	if (s) {
+		vsock_connected(&s->mux, ask->ticket, fd);
+		ask_next(s);
 	} else if (fd >= 0) {
 		(void)close(fd);
 	}
 	free(ask);
+}
+
+static int ask_now(struct ask *ask)
+{
+	struct control *control = ask->vsock->v.device.vm->control;
+	int rc = control ? control_ask_connect(control, ask->port, on_answer, ask) : -ENOTCONN;
+	if (rc == 0) {
+		list_del(&ask->in_asks);
+		list_add_tail(&ask->vsock->asks, &ask->in_asks);
+	}
+	return rc;
 }
 
 static int ask_keeper(struct vsock *s, uint32_t port, uint64_t ticket)
@@ -264,16 +296,22 @@ static int ask_keeper(struct vsock *s, uint32_t port, uint64_t ticket)
 	struct ask *ask = calloc(1, sizeof(*ask));
 	if (!ask)
 		return -ENOMEM;
-	*ask = (struct ask){ .vsock = s, .ticket = ticket };
-	list_add_tail(&s->asks, &ask->in_asks);
-	int rc = s->v.device.vm->control
-			 ? control_ask_connect(s->v.device.vm->control, port, on_answer, ask)
-			 : -ENOTCONN;
-	if (rc < 0) {
-		list_del(&ask->in_asks);
-		free(ask);
+	*ask = (struct ask){ .vsock = s, .ticket = ticket, .port = port };
+	list_init(&ask->in_asks);
+	int rc = ask_now(ask);
+	if (rc == -EAGAIN && !list_is_empty(&s->asks)) {
+		list_add_tail(&s->later, &ask->in_asks);
+		return 0;
 	}
+	if (rc < 0)
+		free(ask);
 	return rc;
+}
+
+static void on_dialled(void *arg, uint64_t ticket, int fd)
+{
+	struct vsock *s = arg;
+	vsock_connected(&s->mux, ticket, fd);
 }
 
 static int unix_socket(const char *path, struct sockaddr_un *ret_addr, struct err *err)
@@ -287,12 +325,6 @@ static int unix_socket(const char *path, struct sockaddr_un *ret_addr, struct er
 	memcpy(ret_addr->sun_path, path, n + 1);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return fd < 0 ? err_sys(err, "cannot make a socket") : fd;
-}
-
-static void on_dialled(void *arg, uint64_t ticket, int fd)
-{
-	struct vsock *s = arg;
-	vsock_connected(&s->mux, ticket, fd);
 }
 
 static int on_connect(struct vsock_mux *mux, uint32_t port, uint64_t ticket)
@@ -443,6 +475,10 @@ static void vsock_free(struct device *dev)
 		container_of(pos, struct ask, in_asks)->vsock = NULL;
 		list_del(pos);
 	}
+	list_for_each_safe (pos, &s->later) {
+		list_del(pos);
+		free(container_of(pos, struct ask, in_asks));
+	}
 	vsock_dial_free(s->dial);
 	vsock_fini(&s->mux);
 	uv_close((uv_handle_t *)&s->listener, on_handle_closed);
@@ -475,6 +511,7 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 	if (!s)
 		return err_set(err, ENOMEM, "no memory for vsock");
 	list_init(&s->asks);
+	list_init(&s->later);
 	memcpy(s->v.device.id, "vsock", sizeof("vsock"));
 	rc = s->listen_fd = listen_at(&parsed.listen, err);
 	if (rc < 0)

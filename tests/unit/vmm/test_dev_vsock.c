@@ -44,7 +44,7 @@ static struct {
 		control_connected_fn *fn;
 		void *arg;
 	} asks[VSOCK_CONNS_MAX + 1];
-	unsigned int n_asks, n_ever;
+	unsigned int n_asks, n_ever, most; /* most: 0 is no limit */
 	uint32_t port;
 	int refuse;
 } keeper;
@@ -56,6 +56,8 @@ int control_ask_connect(struct control *control, uint32_t port, control_connecte
 	keeper.n_ever++;
 	if (keeper.refuse)
 		return keeper.refuse;
+	if (keeper.most && keeper.n_asks == keeper.most)
+		return -EAGAIN;
 	assert_true(keeper.n_asks <= VSOCK_CONNS_MAX);
 	keeper.asks[keeper.n_asks].fn = fn;
 	keeper.asks[keeper.n_asks++].arg = arg;
@@ -410,6 +412,27 @@ static void guest_opens__late_answers(void **state)
 	assert_true(host_eof(pair[1]));
 	(void)close(pair[1]);
 	f->dev = NULL;
+}
+
+/* More questions than the keeper takes at once wait for their turn. */
+static void guest_opens__more_than_the_keeper_takes(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int n = 0;
+	keeper.most = 3;
+	for (uint32_t i = 0; i < 20; i++)
+		send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1000 + i, 80);
+	assert_int_equal(keeper.n_asks, 3);
+	expect_silence(f);
+	for (; keeper.n_asks; n++) {
+		keeper_answers(-ECONNREFUSED);
+		(void)expect(f, VIRTIO_VSOCK_OP_RST, NULL);
+	}
+	assert_int_equal(n, 20);
+	for (uint32_t i = 0; i < 20; i++)
+		send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1000 + i, 80);
+	/* and the rest goes with the device */
+	assert_int_equal(stat_of(f, "connections"), 20);
 }
 
 /* --- half close --- */
@@ -858,6 +881,7 @@ int main(void)
 		CASE(guest_opens__both_ways),
 		CASE(guest_opens__nobody_listens),
 		CASE(guest_opens__late_answers),
+		CASE(guest_opens__more_than_the_keeper_takes),
 		CASE(half_close__host_first),
 		CASE(half_close__guest_first),
 		CASE(half_close__host_then_closes),
