@@ -65,8 +65,7 @@
  * MACHINE (machine.json): the machine file of isola/vmm.h, in which a SOURCE is
  *     {"path": "/abs"}       kvm, kernel, initrd, disks, pmem: opened, as root, for
  *                            reading only where it says so (disks: O_DIRECT for
- *                            cache "none", O_DSYNC for "writethrough"); regular
- *                            files, disks also block devices. Disks and pmem are
+ *                            cache "none"); regular files, disks also block devices. Disks and pmem are
  *                            locked (OFD locks): one writer, or any readers. A net's
  *                            "socket", a share's "socket", a console's "source": a
  *                            listening stream socket to connect to. vsock's

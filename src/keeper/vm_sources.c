@@ -178,8 +178,6 @@ static int disk_flags(json_object *disk)
 	int flags = json_bool_or(disk, "readonly", false) ? O_RDONLY : O_RDWR;
 	if (!strcmp(cache, "none"))
 		flags |= O_DIRECT;
-	if (!strcmp(cache, "writethrough"))
-		flags |= O_DSYNC;
 	return flags;
 }
 
