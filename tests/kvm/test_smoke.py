@@ -6,4 +6,4 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from kvmlib import *
 
-run_guest("smoke")
+run_guest("smoke", "smoke-pvh")

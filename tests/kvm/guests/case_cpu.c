@@ -247,3 +247,50 @@ CASE(always_works, "all", "quit", "honest requests to all devices without end")
 			take_release(mark);
 		}
 }
+
+/* ----------------------------------- guests that sleep: then the worker sleeps, too */
+
+CASE(sleeps, "all idle=1", "quit", "a guest that sleeps after it used everything")
+{
+	for_each_vdev(d)(void) vdev_works(d);
+	say("spinning\n");
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+CASE(sleeps_in_flood, "net idle=1 peer=flood", "quit", "a guest that sleeps in a flood of frames")
+{
+	struct vdev *d = vdev_find(VIRTIO_ID_NET, 0);
+	result(d && vdev_start(d, ALL_FEATURES), "the network is up, without a buffer");
+	say("spinning\n");
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+CASE(sleeps_broken, "all idle=1", "quit", "a guest that sleeps with every device broken")
+{
+	for_each_vdev(d)
+	{
+		(void)vdev_start(d, ALL_FEATURES);
+		for (unsigned int i = 0; i < d->n_queues; i++) {
+			d->q[i].avail->idx = 0x4000;
+			vq_kick(&d->q[i]);
+		}
+	}
+	say("spinning\n");
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+CASE(sleeps_full, "all idle=1", "quit", "a guest that sleeps and never takes answers back")
+{
+	for_each_vdev(d)
+	{
+		(void)vdev_works(d);
+		for (unsigned int i = 0; i < 64; i++)
+			vdev_provoke(d);
+	}
+	say("spinning\n");
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}

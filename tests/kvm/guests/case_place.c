@@ -203,3 +203,89 @@ CASE(read_only_memory, "pmem,blk,rng", "exit", "used rings and buffers in read-o
 	mmio_write(rom, 0, 8);
 	result(mmio_read(rom, 8) == 0xa5a5a5a5a5a5a5a5ULL, "nor can the processor write");
 }
+
+static struct vdev *disk(void)
+{
+	struct vdev *d = vdev_find(VIRTIO_ID_BLOCK, 0);
+	if (!d || !vdev_start(d, PLAIN)) {
+		result(false, "the disk comes up");
+		finish();
+	}
+	return d;
+}
+
+/* One sector between the disk and @at; the status, 0xee for none. */
+static uint8_t transfer(struct vdev *d, uint32_t type, uint64_t at)
+{
+	struct blk_header *h = take(16, 16);
+	volatile uint8_t *st = take(1, 1);
+	*h = (struct blk_header){ .type = type, .sector = 4000 };
+	*st = 0xee;
+	desc_set(&d->q[0], 0, (uint64_t)h, 16, NEXT, 1);
+	desc_set(&d->q[0], 1, at, 512, NEXT | (type == VIRTIO_BLK_T_IN ? WRITE : 0), 2);
+	desc_set(&d->q[0], 2, (uint64_t)st, 1, WRITE, 0);
+	vq_go(&d->q[0]);
+	(void)vq_used(&d->q[0], PATIENCE_MS, NULL, NULL);
+	return *st;
+}
+
+/* A buffer that begins in one region and ends in the next (CVE-2019-18960): the image
+ * lies behind RAM, with or without a gap. */
+CASE(two_regions, "pmem,blk mem=4096", "exit", "buffers from RAM into a read-only image behind it")
+{
+	struct vdev *pmem = vdev_find(VIRTIO_ID_PMEM, 0);
+	if (!pmem)
+		return;
+	uint64_t rom = mmio_read32(pmem->base + 0x100) | (uint64_t)mmio_read32(pmem->base + 0x104)
+								 << 32;
+	uint64_t size = mmio_read32(pmem->base + 0x108);
+	const uint64_t starts[] = { rom - 256, rom - 1, rom, rom + size - 256, ram_end - 256 };
+	for (unsigned int i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct vdev *d = disk();
+		uint8_t got = transfer(d, VIRTIO_BLK_T_IN, starts[i]);
+		result(got != 0, "a read to 0x%lx is refused: %x", starts[i], got);
+		(void)works_again(d, "");
+		d = disk();
+		got = transfer(d, VIRTIO_BLK_T_OUT, starts[i]);
+		/* from one region to the next is fine as long as it is only read */
+		bool inside = i == 2 || (i < 2 && rom == ram_high_end);
+		result((got == 0) == inside, "a write from 0x%lx: %x", starts[i], got);
+		(void)works_again(d, "");
+	}
+	result(mmio_read(rom, 8) == 0xa5a5a5a5a5a5a5a5ULL, "the image is as it was");
+}
+
+/* 3.25 GiB: the last quarter lies above 4 GiB. */
+CASE(high_memory, "blk,rng mem=3328", "exit", "RAM on both sides of the hole")
+{
+	result(ram_end == 0xc0000000 && ram_high_end == 0x110000000ULL, "0x%lx and 0x%lx", ram_end,
+	       ram_high_end);
+	const struct {
+		const char *what;
+		uint64_t at;
+		bool good;
+	} rows[] = {
+		{ "the first byte above", 0x100000000ULL, true },
+		{ "the last sector above", 0x110000000ULL - 512, true },
+		{ "the last sector below", 0xc0000000 - 512, true },
+		{ "out of the low part", 0xc0000000 - 256, false },
+		{ "into the high part", 0x100000000ULL - 256, false },
+		{ "out of the high part", 0x110000000ULL - 256, false },
+	};
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vdev *d = disk();
+		uint8_t got = transfer(d, VIRTIO_BLK_T_IN, rows[i].at);
+		result((got == 0) == rows[i].good, "%s: %x", rows[i].what, got);
+		(void)works_again(d, rows[i].what);
+	}
+	struct vdev *d = vdev_find(VIRTIO_ID_RNG, 0);
+	if (!d)
+		return;
+	const struct place places[] = {
+		{ "rings over the low edge", .desc = 0xc0000000 - 128 },
+		{ "rings over the high edge", .used = 0x110000000ULL - 64 },
+		{ "rings into the high part", .desc = 0x100000000ULL - 128 },
+	};
+	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		try_queue(d, 0, &places[i]);
+}

@@ -7,6 +7,8 @@ static volatile unsigned int n_interrupts, second_saw;
 CASE(hello, "none", "exit", "a guest boots and ends")
 {
 	result(cmdline[0], "there is a command line: %s", cmdline);
+	result(booted_by_pvh == option_number("pvh", booted_by_pvh), "booted by %s",
+	       booted_by_pvh ? "PVH" : "the 64-bit Linux protocol");
 	result(ram_end > 0x1000000, "RAM ends at 0x%lx, above 4 GiB at 0x%lx", ram_end,
 	       ram_high_end);
 	result(!((uint64_t)take(4096, 4096) & 4095), "memory can be taken");
