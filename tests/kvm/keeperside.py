@@ -3,6 +3,7 @@
 the machine file at 4, what it names above."""
 import array
 import fcntl
+import select
 from kvmlib import *
 
 FIRST_FD = 20        # ours, when they are handed over; below are the worker's fixed ones
@@ -15,6 +16,7 @@ class Worker(Machine):
         super().__init__(*args, **kw)
         self.seq, self.events, self.answers = 0, [], {}
         self.closed = False
+        self.asked, self.replies = 0, True
 
     def handed(self, value):
         """Paths become descriptors, all the way down."""
@@ -85,9 +87,20 @@ class Worker(Machine):
         msg = json.loads(data)
         if "event" in msg:
             self.events.append(msg)
-        elif "seq" in msg and "ask" not in msg:
+        elif "ask" in msg:
+            self.asked += 1
+            if self.replies:         # nobody is there
+                self.raw({"answer": msg["seq"], "code": 111, "error": "refused"})
+        else:
             self.answers[msg["seq"]] = msg
         return True
+
+    def pump(self, seconds):
+        """Lives for a while, answering what the worker asks."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.sock], [], [], left)[0] and not self.receive():
+                return
 
     def event(self, name):
         """Waits for it; None if it does not come."""

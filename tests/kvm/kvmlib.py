@@ -233,6 +233,11 @@ class Machine:
         self.fds.append(sock.fileno())
         return {"fd": sock.fileno()}
 
+    def rate(self):
+        size = int(self.options["rate"])
+        return {"bandwidth": {"size": size, "refill_ms": 100},
+                "ops": {"size": 4, "refill_ms": 100}}
+
     def add_blk(self, _):
         make_disk(T + "/disk.pattern")
         for name in ("rw.img", "ro.img"):
@@ -242,6 +247,8 @@ class Machine:
              "queues": int(self.options.get("queues", 2)),
              "engine": self.options.get("engine", "auto")},
             {"id": "ro", "source": {"path": self.path("ro.img")}, "readonly": True}]
+        if "rate" in self.options:
+            self.doc["disks"][0]["rate"] = self.rate()
         self.keep("ro.img")
 
     def add_net(self, words):
@@ -250,6 +257,8 @@ class Machine:
         if peer.how == "echo":
             words.append("echo=1")
         self.doc["nets"] = [{"id": "net0", "socket": self.fd(peer.theirs)}]
+        if "rate" in self.options:
+            self.doc["nets"][0].update(rate_rx=self.rate(), rate_tx=self.rate())
 
     def add_vsock(self, words):
         host = VsockHost(self.path("v"))

@@ -38,10 +38,10 @@ def rests(name, neighbour):
         refused = w.ask("pause")
         check(refused and refused.get("code"), "%s: a second pause is refused" % name, refused)
         check(w.good("resume"), "%s: goes on" % name)
-        time.sleep(0.05)
+        w.pump(0.05)
     if name.startswith("always"):
         a = w.exits()
-        time.sleep(0.3)
+        w.pump(0.3)
         check(w.exits() > a, "%s: works on after it" % name)
     check(w.good("quit"), "%s: told to end" % name)
     w.finish("%s: ended by quit, all else untouched" % name, neighbour, codes=[143])
@@ -87,7 +87,7 @@ def storm_of_requests(neighbour):
         w.ask("console", id="hvc0", rows=i, columns=i)
     is_(good, 40, "40 pauses amid I/O")
     a = w.exits()
-    time.sleep(0.3)
+    w.pump(0.3)
     check(w.exits() > a, "and the guest still works")
     w.good("quit")
     w.finish("pauses amid I/O: ended by quit", neighbour, codes=[143])
@@ -174,6 +174,27 @@ def reads_nothing(neighbour):
     w.finish("reads nothing: the end is told all the same", neighbour, codes=[143])
 
 
+def answers_nothing(neighbour):
+    """A guest asks for connections without end, and its keeper never answers."""
+    for case in cases_of("vsock"):
+        if case.name not in ("vsock_port_flood", "vsock_refused_flood", "vsock_reset_connecting"):
+            continue
+        w = Worker("vsock", case.name, ["vsock"], case.options)
+        w.replies = False
+        w.start()
+        w.event("hello")
+        w.good("run")
+        w.pump(1.5)
+        lives = w.exits() is not None
+        ended = [e for e in w.events if e["event"] == "exit" and e["reason"] == "debug-exit"]
+        check(lives or ended, "%s: the worker answers, or the guest is done" % case.name, w.events)
+        check(0 < w.asked <= 4096, "%s: %d questions" % (case.name, w.asked))
+        fds = len(os.listdir("/proc/%d/fd" % w.process.pid))
+        check(fds < 200, "%s: %d descriptors" % (case.name, fds))
+        w.good("quit")
+        w.finish("%s: ended with questions open" % case.name, neighbour, ("quit", "debug-exit"))
+
+
 def before_run(neighbour):
     w = Worker("smoke", "hello").start()
     w.event("hello")
@@ -229,6 +250,7 @@ def main():
     junk(neighbour)
     broken_frames(neighbour)
     reads_nothing(neighbour)
+    answers_nothing(neighbour)
     before_run(neighbour)
     nmi(neighbour)
     bad_files(neighbour)

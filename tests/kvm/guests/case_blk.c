@@ -523,6 +523,22 @@ CASE(reset_amid_sync, "blk limit=120 engine=sync", "exit", "the same with the si
 	reset_amid("sync", VIRTIO_BLK_T_IN);
 }
 
+/* 42 requests, of which a few a second are let through. */
+CASE(reset_amid_limited, "blk limit=120 rate=65536", "exit",
+     "reset with requests held back by a limit")
+{
+	reset_amid("limited", VIRTIO_BLK_T_IN);
+}
+
+CASE(end_amid_limited, "blk rate=4096", "exit",
+     "the machine ends with requests held back by a limit")
+{
+	struct request r = start(0);
+	result(vdev_start_sized(r.d, PLAIN, 128), "up");
+	r.q = &r.d->q[0];
+	many(&r, VIRTIO_BLK_T_IN, 42, 65536);
+}
+
 CASE(end_amid, "blk", "exit", "the machine ends with requests under way")
 {
 	struct request r = start(0);

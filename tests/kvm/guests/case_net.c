@@ -246,6 +246,28 @@ CASE(net_transmit_flood, "net limit=120", "exit", "2000 frames as fast as can be
 	(void)works_again(d, "");
 }
 
+CASE(net_limited, "net rate=4096 limit=120", "exit",
+     "frames held back by a limit, resets amid them")
+{
+	for (unsigned int i = 0; i < 20; i++) {
+		void *mark = take_mark();
+		struct vdev *d = start(PLAIN);
+		for (unsigned int j = 0; j < VQ_SIZE; j++)
+			net_send(d, j, 1400);
+		result(vdev_reset(d), "reset amid them");
+		take_release(mark);
+	}
+	(void)works_again(vdev_find(VIRTIO_ID_NET, 0), "");
+}
+
+CASE(net_ends_limited, "net rate=4096", "exit", "the machine ends with frames held back")
+{
+	struct vdev *d = start(PLAIN);
+	for (unsigned int j = 0; j < VQ_SIZE; j++)
+		net_send(d, j, 1400);
+	result(true, "sent");
+}
+
 /* --------------------------------------------------------------------- control */
 
 struct control {

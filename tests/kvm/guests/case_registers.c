@@ -200,6 +200,28 @@ CASE(features_legacy, "all", "exit", "a driver of the old kind is refused")
 	}
 }
 
+/* Taken back or added to between FEATURES_OK and DRIVER_OK: too late (3.1.1). */
+CASE(features_late, "all", "exit", "features changed after FEATURES_OK")
+{
+	static const uint64_t late[] = { 0, ALL_FEATURES, F_VERSION_1, F_INDIRECT };
+	for_each_vdev(d) for (unsigned int i = 0; i < 4; i++)
+	{
+		void *mark = take_mark();
+		result(vdev_begin(d, PLAIN), "%s agrees", vdev_name(d));
+		for (uint32_t w = 0; w < 4; w++) {
+			reg_set(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, w);
+			reg_set(d, VIRTIO_MMIO_DRIVER_FEATURES,
+				w < 2 ? (uint32_t)(late[i] >> 32 * w) : ~0U);
+		}
+		for (unsigned int q = 0; q < d->n_queues; q++)
+			vq_make(d, q, VQ_SIZE, true);
+		reg_set(d, VIRTIO_MMIO_STATUS, DRIVER_OK_ALL);
+		result(status(d) == DRIVER_OK_ALL, "%s came up with what was agreed", vdev_name(d));
+		(void)works_again(d, "");
+		take_release(mark);
+	}
+}
+
 CASE(status_cleared, "all", "exit", "status bits are cleared by a reset only")
 {
 	for_each_vdev(d)

@@ -374,3 +374,35 @@ CASE(vsock_end_connected, "vsock", "exit", "the machine ends with 100 connection
 		n += connect(d, 3000 + i, 5000);
 	result(n > 0, "%u connections", n);
 }
+
+CASE(vsock_reset_connected, "vsock", "exit", "resets with 50 connections and data under way")
+{
+	for (unsigned int i = 0; i < 10; i++) {
+		void *mark = take_mark();
+		struct vdev *d = start();
+		struct vsock_header h = packet(OP_RW, 0, 5000);
+		h.len = 4000;
+		for (uint32_t port = 0; port < 50; port++) {
+			(void)send(d, packet(OP_REQUEST, port, 5000 + port % 3));
+			h.src_port = port;
+			h.dst_port = 5000 + port % 3;
+			(void)send_part(d, &h, sizeof(h), 4000);
+		}
+		result(vdev_reset(d), "reset");
+		take_release(mark);
+	}
+	(void)works_again(vdev_find(VIRTIO_ID_VSOCK, 0), "");
+}
+
+CASE(vsock_reset_connecting, "vsock", "exit", "100 resets right after a connection was asked for")
+{
+	for (uint32_t i = 0; i < 100; i++) {
+		void *mark = take_mark();
+		struct vdev *d = start();
+		for (uint32_t port = 0; port < 4; port++)
+			(void)send(d, packet(OP_REQUEST, port, 5000));
+		(void)vdev_reset(d);
+		take_release(mark);
+	}
+	(void)works_again(vdev_find(VIRTIO_ID_VSOCK, 0), "");
+}
