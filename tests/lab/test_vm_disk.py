@@ -77,17 +77,6 @@ def make_file(name, size):
     return path
 
 
-def make_tools(path):
-    """fio and util-linux's blkdiscard with their libraries, as a tar; b"" without."""
-    names = [p for p in ("/usr/bin/fio", "/usr/sbin/blkdiscard") if os.path.exists(p)]
-    for p in list(names):
-        for line in run("ldd", p).out.splitlines():
-            names += [w for w in line.split() if w.startswith("/")]
-    run("tar", "chf", path, "--", *sorted(set(names)))
-    with open(path, "r+b") as f:
-        f.truncate((os.path.getsize(path) + 511) // 512 * 512)
-
-
 def open_disks(paths):
     return [os.open(p, os.O_RDONLY if "tools" in p else os.O_RDWR) for p in paths]
 
