@@ -70,8 +70,6 @@ good(vmctl("rename", "web", "db"), "", "rename")
 good(vmctl("reset", "db"), "db\n", "reset")
 check(wait_for(WAIT_S, lambda: vmctl("logs", "db").out.count("ready\n") == 2),
       "it booted anew, with the same log", repr(vmctl("logs", "db")))
-r = vmctl("console", "db", text="hello")
-# standard input ends here; the VM goes on
 good(vmctl("update", "--balloon", "1m", "--stop-timeout", "3", "db"), "db\n", "update")
 is_(vmctl("inspect", "-f", "{{.Config.StopTimeout}}", "db").out, "3\n", "and it is kept")
 good(vmctl("stop", "db"), "db\n", "stop presses the power button")
