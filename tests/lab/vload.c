@@ -60,6 +60,8 @@ static void serve_line(int fd)
 			   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	end[0] = '\0';
 	(void)write(fd, end, (size_t)len + 1);
+	/* Also when something in the background still has it. */
+	(void)shutdown(fd, SHUT_WR);
 }
 
 static _Noreturn void agent(unsigned int port)
