@@ -148,10 +148,10 @@ static size_t put_message(struct port *p, unsigned int what, uint8_t *buf)
 		memcpy(buf + sizeof(m), p->id, n);
 		break;
 	case SAY_RESIZE: {
-		/* The specification says columns first (5.3.6.2); Linux before 6.15 reads
-		 * rows first, and there are more of those. One console has no such doubt:
-		 * its size is in the configuration. */
-		const uint16_t size[2] = { htole16(p->rows), htole16(p->columns) };
+		/* Columns first (5.3.6.2). Linux had it the other way round before 6.15, and
+		 * before what its stable branches got in 2025. One console has no such
+		 * doubt: its size is in the configuration. */
+		const uint16_t size[2] = { htole16(p->columns), htole16(p->rows) };
 		m.event = htole16(VIRTIO_CONSOLE_RESIZE);
 		n = sizeof(size);
 		memcpy(buf + sizeof(m), size, n);

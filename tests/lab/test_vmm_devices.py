@@ -248,12 +248,15 @@ def test_share(g, folder, daemon):
 
 
 def virtiofsd(folder):
-    path = "/usr/lib/qemu/virtiofsd"
-    if not os.path.exists(path):
+    path = next((p for p in ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")
+                 if os.path.exists(p)), None)
+    if not path:
         return None, None
     sock = T + "/virtiofsd.sock"
     os.mkdir(folder)
-    daemon = spawn(path, "--socket-path=" + sock, "-o", "source=" + folder, "-f")
+    # the C one of QEMU 7 stays in the foreground only when told to
+    daemon = spawn(path, "--socket-path=" + sock, *(
+        ("-o", "source=" + folder, "-f") if "qemu" in path else ("--shared-dir", folder)))
     for _ in range(100):
         try:
             s = socket.socket(socket.AF_UNIX)

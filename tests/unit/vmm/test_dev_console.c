@@ -312,7 +312,7 @@ static void open_ports(struct fixture *f)
 		assert_int_equal(m.event, VIRTIO_CONSOLE_PORT_NAME);
 		assert_int_equal(rest[0], 'a' + (int)i);
 		if (i == 0) {
-			const uint16_t size[] = { 24, 80 };
+			const uint16_t size[] = { 80, 24 };
 			m = next_control(f, rest);
 			assert_int_equal(m.event, VIRTIO_CONSOLE_RESIZE);
 			assert_memory_equal(rest, size, sizeof(size));
@@ -344,7 +344,7 @@ static void two__ports_open_and_talk(void **state)
 	json_object *args = json_tokener_parse("{\"id\":\"b\",\"rows\":50,\"columns\":132}");
 	assert_int_equal(device_console.update(f->dev, "console", args, &err), 0);
 	json_object_put(args);
-	const uint16_t size[] = { 50, 132 };
+	const uint16_t size[] = { 132, 50 };
 	struct virtio_console_control m = next_control(f, rest);
 	assert_int_equal(m.event, VIRTIO_CONSOLE_RESIZE);
 	assert_int_equal(m.id, 1);
