@@ -114,7 +114,8 @@
  *   powerdown{ "stop": bool }                     stop: the VM is to end with it; a
  *            paused one is resumed, and a reset is no reset any more
  *   nmi      {}
- *   stats    {}                                   -> { "stats": the worker's answer }
+ *   stats    {}                                   -> { "stats": the worker's answer
+ *            and "start": { "first_run_us", "cpu_us" } of its "running" }
  *   balloon, net, pin, console   { "args": {...} as isola/vmm.h has them }
  *   disk     { "args": {...} and maybe "size": bytes, to which the file grows first }
  *

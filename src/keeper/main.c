@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main - isola-keeper: the parent of one container's payload, or a reader of its
- * log. isolad executes it; isola/keeper.h says how. */
+/* main - isola-keeper: the parent of one container's payload or of a VM's worker, or a
+ * reader of its log. isolad executes it; isola/keeper.h says how. */
 #include "isola/ctr.h"
 #include "isola/id.h"
 #include "isola/keeper.h"
@@ -22,10 +22,10 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"isola-keeper " ISOLA_VERSION " - keeps one container for isolad\n"
+	"isola-keeper " ISOLA_VERSION " - keeps one container or VM for isolad\n"
 	"\n"
-	"This program is not run by hand: isolad starts one for each running container,\n"
-	"and one for each reader of a log. Use ctrctl.\n"
+	"This program is not run by hand: isolad starts one for each running container\n"
+	"or VM, and one for each reader of a log. Use ctrctl or vmctl.\n"
 	"\n"
 	"  isola-keeper run RUN-DIR      be the parent of the payload in RUN-DIR; descriptor\n"
 	"                                3 is isolad's socket\n"

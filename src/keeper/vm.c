@@ -474,8 +474,13 @@ static void on_stats(struct vm *vm, const struct asker *asker, json_object *repl
 		     const struct err *err)
 {
 	json_object *o = json_object_new_object();
-	if (!err)
+	if (!err) {
+		json_object *start = json_object_new_object();
+		json_add_i64(start, "first_run_us", vm->first_run_us);
+		json_add_i64(start, "cpu_us", vm->start_cpu_us);
+		json_add(reply, "start", start);
 		json_add(o, "stats", json_object_get(reply));
+	}
 	control_answer(vm->k, asker, o, err);
 }
 

@@ -78,6 +78,7 @@ struct vm {
 	int64_t seq;
 	bool alive; /* its pidfd is watched */
 	int64_t began_ms;
+	int64_t first_run_us, start_cpu_us; /* what its start took; 0: not told yet */
 	struct vm_exit exit;
 	const char *ended_by; /* "killed", "quit", "reset": by us */
 

@@ -133,8 +133,10 @@ static void on_event(struct vm *vm, const char *event, json_object *msg)
 		char text[400];
 		(void)snprintf(text, sizeof(text), "%s", json_str_or(msg, "text", ""));
 		vm_warn(vm, text);
+	} else if (!strcmp(event, "running")) {
+		vm->first_run_us = json_i64_or(msg, "first_run_us", 0);
+		vm->start_cpu_us = json_i64_or(msg, "cpu_us", 0);
 	}
-	/* "running" says how long the start took: for whoever reads the link by hand. */
 }
 
 /* 1 go on, 0 nothing there now, -errno: the link is of no more use. */
