@@ -131,6 +131,7 @@ static int begin_worker(struct vm *vm, struct err *err)
 	vm->phase = VM_BUILDING;
 	vm->exit = (struct vm_exit){ .known = false };
 	vm->ended_by = NULL;
+	vm->first_run_us = vm->start_cpu_us = 0;
 	vm->began_ms = loop_now_ms();
 	int rc = vm_spawn(vm, err);
 	vm->alive = rc == 0;

@@ -75,7 +75,8 @@ for what, number, target in (("kvm", machine["kvm"], "/dev/kvm"),
 check("path" not in json.dumps(machine) and "pty" not in json.dumps(machine),
       "the worker reads no path", machine)
 check(os.path.exists(json.loads(contents(k.dir + "/consoles.json"))["c"]), "consoles.json is there")
-is_(k.link.call("stats")["stats"], {"did": "stats"}, "a request is passed on, and its answer")
+is_(k.link.call("stats")["stats"], {"did": "stats", "start": {"first_run_us": 0, "cpu_us": 0}},
+    "a request is passed on, and its answer")
 is_(k.link.call("balloon", args={"size": 4096}).get("ok"), True, "with arguments")
 for op in ("exec", "exec_kill"):
     fields = {"exec": "e", "process": {}} if op == "exec" else {"exec": "e", "signal": 9}
