@@ -54,13 +54,24 @@ def debian_kernel():
     return folder
 
 
+def is_of_fragment(folder):
+    """Was it built with all that guest/kernel/fragment asks for today?"""
+    try:
+        with open(folder + "/config") as f:
+            config = set(f.read().splitlines())
+    except OSError:
+        return False
+    with open(SRC + "/guest/kernel/fragment") as f:
+        wanted = f.read().split("# optional")[0].splitlines()
+    return config.issuperset(line for line in wanted if line.startswith("CONFIG_"))
+
+
 def own_kernel():
     for top in (os.environ.get("ISOLA_GUEST_KERNELS"), SRC + "/build/guest-kernels",
                 os.path.expanduser("~/.cache/isola/kernels")):
-        for f in sorted(glob.glob((top or "/nowhere") + "/*/kernel.json")):
-            with open(f) as doc:
-                if json.load(doc).get("kind") == "built":
-                    return os.path.dirname(f)
+        for folder in sorted(glob.glob((top or "/nowhere") + "/*/")):
+            if os.path.exists(folder + "vmlinux") and is_of_fragment(folder):
+                return folder
     return None
 
 
@@ -110,7 +121,7 @@ try_kernel("debian")
 
 own = own_kernel()
 if not own:
-    skip("our own kernel boots", "it is not built (guest/kernel/build)")
+    skip("our own kernel boots", "it is not built of this fragment (guest/kernel/build)")
 else:
     name = vmctl("kernel", "add", "--use", own).out.strip()
     try_kernel(name)
