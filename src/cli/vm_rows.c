@@ -70,7 +70,16 @@ static void fill_ps(json_object *row, json_object *doc, bool trunc)
 	cell_labels(row, json_get(doc, "Labels"));
 }
 
-/* The sum of a counter over the devices that have it; -1 when none has. */
+/* Adds a counter if @stats has it; -1 stands for none yet. */
+static int64_t add_counter(json_object *stats, const char *key, int64_t sum)
+{
+	if (!json_get(stats, key))
+		return sum;
+	return (sum < 0 ? 0 : sum) + json_i64_or(stats, key, 0);
+}
+
+/* The sum of a counter over the devices that have it, or whose queues have it (disks);
+ * -1 when none has. */
 static int64_t sum_devices(json_object *vm, const char *key)
 {
 	int64_t sum = -1;
@@ -79,8 +88,11 @@ static int64_t sum_devices(json_object *vm, const char *key)
 		return -1;
 	json_object_object_foreach (devices, id, stats) {
 		(void)id;
-		if (json_get(stats, key))
-			sum = (sum < 0 ? 0 : sum) + json_i64_or(stats, key, 0);
+		json_object *queues = json_get(stats, "queues");
+		sum = add_counter(stats, key, sum);
+		for (size_t i = 0;
+		     json_object_is_type(queues, json_type_array) && i < json_len(queues); i++)
+			sum = add_counter(json_object_array_get_idx(queues, i), key, sum);
 	}
 	return sum;
 }
