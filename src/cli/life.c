@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* life - verbs that change an existing container and print its name. Runs in
- * ctrctl. */
+/* life - verbs that change an existing instance and print its name. Runs in the
+ * CLIs. */
 #include "format.h"
 #include "isola/fd.h"
 #include "isola/json.h"

@@ -8,6 +8,8 @@
 
 #include <json-c/json.h>
 
+struct args;
+
 enum opt_kind {
 	OPT_STR,
 	OPT_PATH, /* made absolute */
@@ -31,7 +33,6 @@ struct opt {
 int opts_parse(const char *flag, const char *text, const struct opt *rows, json_object *to,
 	       struct err *err);
 /* opts_parse() of every value of a repeated flag: an array in @to[@field], if any. */
-struct args;
 int opts_list(struct args *args, const char *flag, const struct opt *rows, json_object *to,
 	      const char *field, struct err *err);
 /* "0-3,5" as an array of numbers, owned; NULL with @err. */

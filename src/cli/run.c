@@ -2,7 +2,7 @@
 /* run - create, run, start and attach: making a payload go and staying with it.
  *
  * The order of calls is Docker's, because it loses nothing: attach first, then
- * ask for the exit code ("wait" answers later), then start. Runs in ctrctl. */
+ * ask for the exit code ("wait" answers later), then start. Runs in the CLIs. */
 #include "create_flags.h"
 #include "isola/fd.h"
 #include "isola/json.h"

@@ -4,8 +4,7 @@
 
 #include "cli.h"
 
-extern const struct flag flags_vm_run[], flags_vm_stop[], flags_vm_rm[], flags_console[],
-	flags_vm_start[];
+extern const struct flag flags_vm_run[], flags_vm_stop[], flags_vm_rm[], flags_console[];
 
 int verb_vm_kill(struct cli *cli, struct args *args);
 int verb_reset(struct cli *cli, struct args *args);
@@ -14,5 +13,3 @@ int verb_nmi(struct cli *cli, struct args *args);
 /* doctor.c */
 extern const struct flag flags_doctor[];
 int verb_doctor(struct cli *cli, struct args *args);
-/* kernel.c */
-int verb_kernel(struct cli *cli, struct args *args);

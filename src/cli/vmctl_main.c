@@ -3,6 +3,7 @@
  * and the buttons of a machine, over isolad's socket. The verbs are the rows below. */
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "kernel.h"
 #include "verbs.h"
 #include "vm_boot.h"
 #include "vm_flags.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* waiter - see waiter.h. A payload outlives isolad, so its exit code has to be
- * had from the isolad that comes after. Runs in ctrctl. */
+ * had from the isolad that comes after. Runs in the CLIs. */
 #include "waiter.h"
 
 #include "isola/json.h"

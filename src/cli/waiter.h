@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* waiter - asks isolad for a payload's exit code on a connection of its own, and
- * asks again when isolad was started anew meanwhile. Blocking; runs in ctrctl. */
+ * asks again when isolad was started anew meanwhile. Blocking; runs in the CLIs. */
 #pragma once
 
 #include "cli.h"
