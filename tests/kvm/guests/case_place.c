@@ -150,10 +150,10 @@ CASE(end_of_ram, "blk", "exit", "rings that fill the last bytes of RAM")
 		vq_make(d, i, VQ_SIZE, true);
 	struct vq *q = &d->q[0];
 	*q = (struct vq){ .dev = d, .size = VQ_SIZE };
-	uint64_t used = (ram_end - 4 - 8 * VQ_SIZE) & ~3ULL;
+	uint64_t used = (ram_end - 6 - 8 * VQ_SIZE) & ~3ULL; /* 2.7: with avail_event */
 	q->used = (void *)used;
 	q->avail = (void *)(used - 1024);
-	q->desc = (void *)(used - 4096);
+	q->desc = (void *)((used - 4096) & ~15ULL);
 	vq_program(d, 0, VQ_SIZE, (uint64_t)q->desc, (uint64_t)q->avail, used);
 	reg_set(d, VIRTIO_MMIO_STATUS, DRIVER_OK_ALL);
 	struct blk_header *h = take(sizeof(*h), 16);
