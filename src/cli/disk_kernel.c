@@ -241,3 +241,17 @@ int disk_kernel(const char *store_path, const char *path, struct kernel *ret, st
 	remove_folder(&job);
 	return rc < 0 ? err_prefix(err, "%s", path) : rc;
 }
+
+int disk_root(const char *store_path, const char *path, char *ret, size_t size, struct err *err)
+{
+	struct job job = { .answer = NULL };
+	int rc = make_place(&job, store_path, err);
+	if (rc < 0)
+		return rc;
+	rc = extract(&job, path, err);
+	if (rc == 0)
+		(void)snprintf(ret, size, "%s", json_str_or(job.answer, "root", ""));
+	json_object_put(job.answer);
+	remove_folder(&job);
+	return rc < 0 ? err_prefix(err, "%s", path) : 0;
+}

@@ -10,3 +10,6 @@
  * then @ret->root may still tell what the root is; -errno. The store is @store, or one
  * of the user's own where that cannot be written. */
 int disk_kernel(const char *store, const char *path, struct kernel *ret, struct err *err);
+/* Only what the root of the disk at @path is, as a kernel parameter ("" = not known);
+ * nothing is stored. */
+int disk_root(const char *store, const char *path, char *ret, size_t size, struct err *err);

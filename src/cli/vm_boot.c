@@ -53,14 +53,8 @@ static int use_file(const char *path, struct choice *c, struct err *err)
 /* The disk's root, for a kernel of the store. */
 static int find_root(const char *store, json_object *vm, struct choice *c, struct err *err)
 {
-	struct kernel of_disk;
 	const char *path = json_str_or(first_disk(vm), "Path", NULL);
-	if (!path)
-		return 0;
-	int rc = disk_kernel(store, path, &of_disk, err);
-	if (rc >= 0)
-		(void)strcpy(c->k.root, of_disk.root);
-	return rc < 0 ? rc : 0;
+	return path ? disk_root(store, path, c->k.root, sizeof(c->k.root), err) : 0;
 }
 
 static int use_name(const char *store, const char *name, json_object *vm, struct choice *c,

@@ -33,6 +33,15 @@ def state(vm, what):
     return vmctl("inspect", "-f", "{{.State.%s}}" % what, vm).out.strip()
 
 
+def tiny_kernel():
+    """The guest as a folder that "kernel add" takes."""
+    os.makedirs(T + "/tiny")
+    shutil.copy(GUEST, T + "/tiny/vmlinux")
+    with open(T + "/tiny/kernel.json", "w") as f:
+        json.dump({"name": "tiny", "kind": "built", "release": "0", "kernel": "vmlinux"}, f)
+    return T + "/tiny"
+
+
 # ------------------------------------------------------------------------ run
 r = vmctl("run", "-i", "--rm", *BASE, text="abcQ7")
 check(r.rc == 7 and r.out.startswith("ready\n") and "abc" in r.out,
@@ -132,6 +141,14 @@ is_(len(vmctl("kernel", "ls", "-q").out.split()), 1, "a copy of the disk shares 
 bad(vmctl("kernel", "rm", "disk-6.1.0-10-tiny"), 1, "is needed by VM", "a kernel in use stays")
 vmctl("rm", "cloud", "second")
 good(vmctl("kernel", "rm", "disk-6.1.0-10-tiny"), "disk-6.1.0-10-tiny\n", "else it goes")
+r = vmctl("kernel", "add", tiny_kernel())
+is_(r.out, "tiny\n", "a kernel is added to the store")
+r = vmctl("run", "-i", "--rm", "--memory", "16m", "--kernel", "tiny", "--disk", T + "/disk.raw",
+          "--", "a b", 'c"d', text="CQ2")
+check(r.rc == 2 and "root=PARTUUID=aabbccdd-1122-3344-5566-778899aabbcc rw quiet "
+      "-- a%20b c%22d" in r.out, "a stored kernel gets the disk's root, and any words", repr(r))
+is_(vmctl("kernel", "ls", "-q").out, "tiny\n", "and nothing of the disk is stored")
+vmctl("kernel", "rm", "tiny")
 with open(T + "/broken.raw", "wb") as f:
     f.write(open(T + "/disk.raw", "rb").read()[:1 << 20] + os.urandom(1 << 20))
 bad(vmctl("run", "--disk", T + "/broken.raw"), 125,
