@@ -28,6 +28,7 @@ SAN = re.compile(r"(Sanitizer|runtime error:|==\d+==).*")
 LIMIT_S = 60
 DISK_MARK, DISK_SECTORS = 0x49534f4c41000000, 8192
 OUTPUT_MAX = 4 << 20
+WORKER_KIB_MAX = 4 << 10             # whatever a guest does
 EXIT_GOOD = 80
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 # How a machine file's "kind" of device is called in the tables of devices.c, by
@@ -396,6 +397,18 @@ def busy_share(pid):
     return (cpu_seconds(pid) - before) / (time.monotonic() - t0)
 
 
+def overhead_kib(pid, ram_mib):
+    """Memory of a worker that is not its guest's RAM."""
+    total = size = 0
+    for line in contents("/proc/%d/smaps" % pid).decode(errors="replace").splitlines():
+        words = line.split()
+        if words[0] == "Size:":
+            size = int(words[1])
+        elif words[0] == "Rss:" and size < ram_mib << 9:
+            total += int(words[1])
+    return total
+
+
 def session_of(pid):
     """Living processes of a session."""
     found = []
@@ -500,6 +513,9 @@ def run_case(guest, case, have, neighbour):
         busy = busy_share(m.process.pid)
         if "idle" in case.options:
             check(busy < 0.3, "%s: the worker rests, too" % case.name, "%.2f busy" % busy)
+        kib = overhead_kib(m.process.pid, int(case.options.get("mem", 128)))
+        check(SANITIZED or 0 < kib < int(case.options.get("kib", WORKER_KIB_MAX)),
+              "%s: the worker stays small (%d KiB)" % (case.name, kib))
         m.process.terminate()
     in_time = m.ended(int(case.options.get("limit", LIMIT_S)))
     n = report_tap(case.name, m.output)

@@ -406,3 +406,29 @@ CASE(vsock_reset_connecting, "vsock", "exit", "100 resets right after a connecti
 	}
 	(void)works_again(vdev_find(VIRTIO_ID_VSOCK, 0), "");
 }
+
+/* What the host does not read piles up in the worker only as far as its pool goes (64
+ * MiB): who runs us looks. */
+CASE(vsock_piles, "vsock kib=69632", "quit", "256 KiB each on 100 connections that nobody reads")
+{
+	struct vdev *d = start();
+	unsigned int n = 0;
+	for (uint32_t port = 0; port < 100 && !(status(d) & NEEDS_RESET); port++) {
+		void *mark = take_mark();
+		(void)send(d, packet(OP_REQUEST, port, 5001));
+		struct vsock_header h = packet(OP_RW, port, 5001);
+		h.len = 32768;
+		for (unsigned int i = 0; i < 8; i++)
+			n += send_part(d, &h, sizeof(h), 32768);
+		uint32_t id;
+		while (d->q[RX].used->idx != d->q[RX].seen_used)
+			if (vq_used(&d->q[RX], 1, &id, NULL) && id < VQ_SIZE)
+				vq_offer(&d->q[RX], id);
+		vq_kick(&d->q[RX]);
+		take_release(mark);
+	}
+	note("%u packets taken", n);
+	say("spinning\n");
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
