@@ -82,6 +82,7 @@ int boot_read_to_guest(const struct boot_job *job, uint64_t offset, gpa_t gpa, u
 		return read_failed(-ENODATA, err);
 	if (memory_span(job->memory, gpa, size, true, &to) < 0)
 		return err_set(err, E2BIG, "the kernel does not fit into the VM's memory");
+	memory_expect(job->memory, gpa, size);
 	int rc = read_all(job->fd, offset, to.host, size);
 	return rc < 0 ? read_failed(rc, err) : 0;
 }
@@ -199,6 +200,7 @@ static int load_initrd(struct boot_job *job, int fd, struct err *err)
 		return rc;
 	if (memory_span(job->memory, job->initrd, job->initrd_bytes, true, &to) < 0)
 		return err_set(err, E2BIG, "the initrd does not fit into the VM's memory");
+	memory_expect(job->memory, job->initrd, to.size);
 	rc = read_all(fd, 0, to.host, to.size);
 	return rc < 0 ? err_rc(err, rc, "cannot read the initrd") : 0;
 }

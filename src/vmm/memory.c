@@ -358,6 +358,18 @@ int memory_write(const struct memory *mem, gpa_t gpa, const void *buf, size_t si
 	return 0;
 }
 
+void memory_expect(const struct memory *mem, gpa_t gpa, uint64_t size)
+{
+	const struct memory_region *r = find(mem, gpa);
+	if (!r || !r->is_ram || mem->args.page_bytes != SMALL_PAGE || size < BIG_PAGE / 2)
+		return;
+	/* Whole large pages around it, as far as the region goes. */
+	uint64_t from = (gpa - r->start) / BIG_PAGE * BIG_PAGE, left = r->size_bytes - from;
+	uint64_t want = gpa - r->start - from + (size < left ? size : left);
+	want = round_up(want, BIG_PAGE);
+	(void)madvise(r->host + from, want < left ? want : left, MADV_HUGEPAGE);
+}
+
 /* ---- giving back ---- */
 
 /* Both offsets are in the region, and whole pages. */

@@ -78,6 +78,10 @@ int memory_piece(const struct memory *mem, gpa_t gpa, uint64_t size, bool write,
 int memory_read(const struct memory *mem, gpa_t gpa, void *buf, size_t size);
 int memory_write(const struct memory *mem, gpa_t gpa, const void *buf, size_t size);
 
+/* The range is about to be filled, and all of it will be used (a kernel): large pages,
+ * if the host has them to spare. Fewer faults for us now, and for the guest later. */
+void memory_expect(const struct memory *mem, gpa_t gpa, uint64_t size);
+
 /* The guest needs these pages no more: back to the host, read as zero afterwards.
  * Anonymous: MADV_DONTNEED; memfd: a hole is punched. Whole pages within the range
  * only. RAM only, else -EFAULT. */

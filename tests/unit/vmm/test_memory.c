@@ -350,6 +350,25 @@ static void discard__takes_both_sides_but_not_the_hole(void **state)
 	memory_free(mem);
 }
 
+static void expect__changes_no_byte_at_any_edge(void **state)
+{
+	(void)state;
+	struct memory *mem = make_plain(5 * MIB, false);
+	char in = 0x5a, out = 0;
+	assert_int_equal(memory_write(mem, 5 * MIB - 1, &in, 1), 0);
+	memory_expect(mem, 0, 5 * MIB);
+	memory_expect(mem, 3 * MIB + 5, UINT64_MAX);
+	memory_expect(mem, 5 * MIB - 1, 2 * MIB);
+	memory_expect(mem, 5 * MIB, 2 * MIB);
+	memory_expect(mem, UINT64_MAX, UINT64_MAX);
+	assert_int_equal(memory_read(mem, 5 * MIB - 1, &out, 1), 0);
+	assert_int_equal(out, 0x5a);
+	assert_int_equal(memory_discard(mem, 0, 5 * MIB), 0);
+	assert_int_equal(memory_read(mem, 5 * MIB - 1, &out, 1), 0);
+	assert_int_equal(out, 0);
+	memory_free(mem);
+}
+
 static void free__takes_null(void **state)
 {
 	(void)state;
@@ -374,6 +393,7 @@ int main(void)
 		cmocka_unit_test(copy__crosses_regions_only_where_they_touch),
 		cmocka_unit_test(discard__gives_whole_pages_back),
 		cmocka_unit_test(discard__takes_both_sides_but_not_the_hole),
+		cmocka_unit_test(expect__changes_no_byte_at_any_edge),
 		cmocka_unit_test(free__takes_null),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
