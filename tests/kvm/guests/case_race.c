@@ -4,7 +4,7 @@
 #include "evil.h"
 
 #define PLAIN  (ALL_FEATURES & ~F_EVENT_IDX)
-#define ROUNDS 200
+#define ROUNDS 120
 
 struct race {
 	struct vdev *d;
