@@ -6,6 +6,8 @@
  *	guestkit vsock-dial PORT COUNT BYTES  COUNT connections to the host, all open at once,
  *	                                      each sends and wants back BYTES of its own
  *	guestkit vsock-send PORT MIB          that much of the pattern to the host
+ *	guestkit tcp-send ADDRESS PORT MIB    the same by TCP
+ *	guestkit tcp-recv ADDRESS PORT MIB    wants the same by TCP
  *	guestkit pattern MIB                  the same to its output
  *	guestkit write DISK OFFSET BYTES SEED    the pattern, O_DIRECT, then fsync
  *	guestkit verify DISK OFFSET BYTES SEED   status 1 at the first difference
@@ -13,6 +15,7 @@
  *	                                      then told: "synced N"; for ever, round and round
  *	guestkit hold MIB                     touches memory until its input ends
  *	guestkit out PORT VALUE               one byte to an I/O port */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -193,6 +196,41 @@ static int vsock_send(char **arg)
 	return close(fd);
 }
 
+static int tcp_dial(char **arg)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)number(arg[1])) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (fd < 0 || inet_pton(AF_INET, arg[0], &to.sin_addr) != 1 ||
+	    connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		fail("connect");
+	return fd;
+}
+
+static int tcp_send(char **arg)
+{
+	int fd = tcp_dial(arg);
+	send_pattern(fd, number(arg[2]));
+	return close(fd);
+}
+
+static int tcp_recv(char **arg)
+{
+	int fd = tcp_dial(arg);
+	void *buf = chunk_new(), *want = chunk_new();
+	uint64_t all = number(arg[2]) << 20;
+	for (uint64_t at = 0; at < all; at += CHUNK) {
+		fill(want, CHUNK, at, 1);
+		recv_all(fd, buf, CHUNK);
+		if (memcmp(buf, want, CHUNK)) {
+			(void)printf("differs within %d bytes at %llu\n", CHUNK,
+				     (unsigned long long)at);
+			return 1;
+		}
+	}
+	return close(fd);
+}
+
 static int print_pattern(char **arg)
 {
 	send_pattern(1, number(arg[0]));
@@ -297,6 +335,8 @@ static const struct verb {
 	{ "vsock-dial", 3, vsock_many },
 	{ "vsock-send", 2, vsock_send },
 	{ "pattern", 1, print_pattern },
+	{ "tcp-send", 3, tcp_send },
+	{ "tcp-recv", 3, tcp_recv },
 	{ "write", 4, disk_write },
 	{ "verify", 4, disk_verify },
 	{ "commit", 3, disk_commit },
