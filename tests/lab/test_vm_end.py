@@ -63,7 +63,7 @@ else:
 vm.remove()
 
 # ---------------------------------- kill -9 of isolad, of a keeper, of a worker
-vm = Vm(d, "orphan", flags=["--debug-exit"])
+vm = Vm(d, "orphan", VMLINUX, flags=["--debug-exit"])
 vm.send("i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; usleep 5000; done")
 check(vm.expect("^line 20$"), "a guest counts")
 worker = vm.state()["Pid"]
