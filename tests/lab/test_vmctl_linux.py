@@ -105,8 +105,14 @@ def try_kernel(name):
           name + ": a command in a disk, its output and exit code", repr(r))
     r = vmctl("run", "--rm", *args, "--", "/no/such/program")
     is_(r.rc, 127, name + ": a command that is not there", )
-    r = vmctl("run", "--rm", *args, "--cpus", "2", "--", "/bin/sh", "-c",
-              "mount -t proc proc /proc; cat /proc/cpuinfo")
+    # A guest gives up on a processor that does not come within its time: in a busy
+    # lab that happens, so it has three tries.
+    for _ in range(3):
+        r = vmctl("run", "--rm", *args, "--cpus", "2", "--", "/bin/sh", "-c",
+                  "mount -t proc proc /proc; cat /proc/cpuinfo")
+        if r.out.count("processor\t") == 2:
+            break
+        diag("a processor did not come: %r" % r)
     is_(r.out.count("processor\t"), 2, name + ": two vCPUs")
     r = vmctl("run", "-d", "--name", "up-" + name, *args)
     check(wait_for(GUEST_S * SCALE, lambda: "up" in logs("up-" + name).split()),
