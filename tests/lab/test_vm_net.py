@@ -132,8 +132,7 @@ is_(rc, 0, "the guest reaches this side", out)
 r = d.in_net("ping", "-c", "3", "-i", "0.2", "-w", "20", GUEST)
 is_(r.rc, 0, "and this side the guest", r)
 is_(vm.sh("ping -c 2 -w 20 -s 6000 " + HOST)[0], 0, "fragments fit together again")
-vm.ctl("kill")
-vm.wait_end()
+vm.power_off()
 
 # What takes its time does so on one vCPU: two of a nested guest wait for each other
 # for minutes when the lab's own processors are busy.
