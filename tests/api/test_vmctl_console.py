@@ -15,7 +15,7 @@ from vmlib import *
 d = need_vms()
 need_program("vmctl")
 VM = [BUILD + "/vmctl", "-H", "unix://" + d.socket]
-BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", "5"]
+BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", "5", *FILTER]
 leak_mark()
 
 

@@ -13,7 +13,7 @@ from disklib import *
 d = need_vms()
 need_program("vmctl", "isola-bootdisk", "isola-boot-init")
 VM = [BUILD + "/vmctl", "-H", "unix://" + d.socket]
-BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", "5"]
+BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", "5", *FILTER]
 leak_mark()
 
 
@@ -125,7 +125,7 @@ gpt(T + "/disk.raw", [(BIOS_BOOT, "11111111-2222-3333-4444-555555555555", 1 << 2
                        ext4(T + "/fs", root, 16))])
 with open(T + "/user-data", "w") as f:
     f.write("#cloud-config\nhostname: x\n")
-r = vmctl("run", "-i", "--name", "cloud", "--memory", "16m", "--debug-exit", "--disk",
+r = vmctl("run", "-i", *FILTER, "--name", "cloud", "--memory", "16m", "--debug-exit", "--disk",
           T + "/disk.raw", "--cloud-init", T + "/user-data", text="CQ3")
 check(r.rc == 3 and "root=PARTUUID=aabbccdd-1122-3344-5566-778899aabbcc ro" in r.out,
       "a disk without --kernel boots its newest kernel, with its root", repr(r))
@@ -136,14 +136,14 @@ is_([x["Id"] for x in doc["Config"]["Disks"]][1:], ["cidata"], "user data is one
 r = vmctl("kernel", "ls", "--format", "{{.Name}} {{.Kind}}")
 is_(r.out, "disk-6.1.0-10-tiny disk\n", "kernel ls shows it")
 shutil.copy(T + "/disk.raw", T + "/second.raw")
-vmctl("create", "--name", "second", "--disk", T + "/second.raw")
+vmctl("create", *FILTER, "--name", "second", "--disk", T + "/second.raw")
 is_(len(vmctl("kernel", "ls", "-q").out.split()), 1, "a copy of the disk shares its kernel")
 bad(vmctl("kernel", "rm", "disk-6.1.0-10-tiny"), 1, "is needed by VM", "a kernel in use stays")
 vmctl("rm", "cloud", "second")
 good(vmctl("kernel", "rm", "disk-6.1.0-10-tiny"), "disk-6.1.0-10-tiny\n", "else it goes")
 r = vmctl("kernel", "add", tiny_kernel())
 is_(r.out, "tiny\n", "a kernel is added to the store")
-r = vmctl("run", "-i", "--rm", "--memory", "16m", "--kernel", "tiny", "--disk", T + "/disk.raw",
+r = vmctl("run", "-i", "--rm", *FILTER, "--memory", "16m", "--kernel", "tiny", "--disk", T + "/disk.raw",
           "--", "a b", 'c"d', text="CQ2")
 check(r.rc == 2 and "root=PARTUUID=aabbccdd-1122-3344-5566-778899aabbcc rw quiet "
       "-- a%20b c%22d" in r.out, "a stored kernel gets the disk's root, and any words", repr(r))
