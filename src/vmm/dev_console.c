@@ -79,11 +79,6 @@ static struct consoles *consoles_of(struct virtio *v)
 	return container_of(v, struct consoles, v);
 }
 
-static bool serving(const struct consoles *c)
-{
-	return c->v.active && !c->v.quiescent && !(c->v.status & VIRTIO_CONFIG_S_NEEDS_RESET);
-}
-
 static bool is_multiport(const struct consoles *c)
 {
 	return virtio_has(&c->v, VIRTIO_CONSOLE_F_MULTIPORT);
@@ -104,7 +99,7 @@ static void on_event(uv_poll_t *poll, int status, int events);
 
 static bool wants_input(const struct port *p)
 {
-	return serving(p->owner) && !p->ended && !p->hungry && p->guest_open &&
+	return virtio_serving(&p->owner->v) && !p->ended && !p->hungry && p->guest_open &&
 	       !uv_is_active((const uv_handle_t *)&p->retry) &&
 	       p->owner->v.queues[rx_queue(p)].live;
 }
@@ -112,7 +107,8 @@ static bool wants_input(const struct port *p)
 static void watch(struct port *p)
 {
 	int events = wants_input(p) ? UV_READABLE : 0;
-	if (p->full && serving(p->owner) && !uv_is_active((const uv_handle_t *)&p->retry))
+	if (p->full && virtio_serving(&p->owner->v) &&
+	    !uv_is_active((const uv_handle_t *)&p->retry))
 		events |= UV_WRITABLE;
 	if (events)
 		(void)uv_poll_start(&p->poll, events, on_event);
@@ -189,7 +185,7 @@ static int say_one(struct port *p)
 static void serve_control_rx(struct consoles *c)
 {
 	int rc = 1;
-	if (!is_multiport(c) || !serving(c))
+	if (!is_multiport(c) || !virtio_serving(&c->v))
 		return;
 	for (unsigned int i = 0; i < c->n_ports && rc > 0;) {
 		if (!c->ports[i].say) {
@@ -354,7 +350,7 @@ static void on_give_up(uv_timer_t *timer)
 {
 	struct port *p = timer->data;
 	p->away = true;
-	if (serving(p->owner))
+	if (virtio_serving(&p->owner->v))
 		serve_tx(p);
 }
 
@@ -441,7 +437,7 @@ static void serve_rx(struct port *p)
 static void on_event(uv_poll_t *poll, int status, int events)
 {
 	struct port *p = poll->data;
-	if (!serving(p->owner)) {
+	if (!virtio_serving(&p->owner->v)) {
 		(void)uv_poll_stop(poll);
 		return;
 	}
@@ -464,7 +460,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 static void on_announce(uv_timer_t *timer)
 {
 	struct consoles *c = timer->data;
-	if (serving(c))
+	if (virtio_serving(&c->v))
 		virtio_config_changed(&c->v);
 }
 
@@ -503,7 +499,7 @@ static void on_kick(struct virtio *v, unsigned int index)
 static void on_turn(struct turn *turn, unsigned int index)
 {
 	struct consoles *c = container_of(turn, struct consoles, turn);
-	if (serving(c) && c->v.queues[index].live)
+	if (virtio_serving(&c->v) && c->v.queues[index].live)
 		on_kick(&c->v, index);
 }
 

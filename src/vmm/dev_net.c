@@ -68,11 +68,6 @@ static struct net *net_of(struct virtio *v)
 	return container_of(v, struct net, v);
 }
 
-static bool serving(const struct net *net)
-{
-	return net->v.active && !net->v.quiescent && !(net->v.status & VIRTIO_CONFIG_S_NEEDS_RESET);
-}
-
 static unsigned int rx_queue(const struct pair *p)
 {
 	return 2 * p->index;
@@ -94,14 +89,14 @@ static void on_event(uv_poll_t *poll, int status, int events);
 static bool wants_input(const struct pair *p)
 {
 	const struct net *net = p->net;
-	return serving(net) && net->link_up && p->index < net->n_active && !p->hungry &&
+	return virtio_serving(&net->v) && net->link_up && p->index < net->n_active && !p->hungry &&
 	       !p->limited && net->v.queues[rx_queue(p)].live;
 }
 
 static void watch(struct pair *p)
 {
 	int events = wants_input(p) ? UV_READABLE : 0;
-	if (p->full && p->net->link_up && serving(p->net))
+	if (p->full && p->net->link_up && virtio_serving(&p->net->v))
 		events |= UV_WRITABLE;
 	if (events)
 		(void)uv_poll_start(&p->poll, events, on_event);
@@ -237,7 +232,7 @@ static int send_chain(struct pair *p, const struct virtq_chain *chain)
 
 static bool can_send(const struct pair *p)
 {
-	return serving(p->net) && !p->full && !p->net->tx_limited &&
+	return virtio_serving(&p->net->v) && !p->full && !p->net->tx_limited &&
 	       p->net->v.queues[tx_queue(p)].live;
 }
 
@@ -285,7 +280,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
 	struct pair *p = poll->data;
 	struct net *net = p->net;
-	if (!serving(net)) {
+	if (!virtio_serving(&net->v)) {
 		(void)uv_poll_stop(poll);
 		return;
 	}
@@ -324,7 +319,7 @@ static void on_tx_limit(void *arg)
 	struct net *net = arg;
 	net->tx_limited = false;
 	/* Each gets its turn, or the first would take it all again. */
-	for (unsigned int i = 0; i < net->n_pairs && serving(net); i++)
+	for (unsigned int i = 0; i < net->n_pairs && virtio_serving(&net->v); i++)
 		turn_again(&net->turn, tx_queue(&net->pairs[i]));
 }
 
@@ -421,7 +416,7 @@ static void on_kick(struct virtio *v, unsigned int index)
 static void on_turn(struct turn *turn, unsigned int index)
 {
 	struct net *net = container_of(turn, struct net, turn);
-	if (serving(net) && net->v.queues[index].live)
+	if (virtio_serving(&net->v) && net->v.queues[index].live)
 		on_kick(&net->v, index);
 }
 

@@ -67,17 +67,12 @@ static struct vsock *vsock_of(struct virtio *v)
 	return container_of(v, struct vsock, v);
 }
 
-static bool serving(const struct vsock *s)
-{
-	return s->v.active && !s->v.quiescent && !(s->v.status & VIRTIO_CONFIG_S_NEEDS_RESET);
-}
-
 static void on_listener(uv_poll_t *poll, int status, int events);
 
 /* Clients wait in the socket's queue while nobody in the guest could answer. */
 static void watch_listener(struct vsock *s)
 {
-	if (serving(s) && !uv_is_active((uv_handle_t *)&s->pause))
+	if (virtio_serving(&s->v) && !uv_is_active((uv_handle_t *)&s->pause))
 		(void)uv_poll_start(&s->listener, UV_READABLE, on_listener);
 	else
 		(void)uv_poll_stop(&s->listener);
@@ -216,7 +211,7 @@ static void on_turn(struct turn *turn, unsigned int index)
 	struct vsock *s = container_of(turn, struct vsock, turn);
 	if (index == QUEUE_EVENT)
 		watch_listener(s);
-	else if (serving(s))
+	else if (virtio_serving(&s->v))
 		on_kick(&s->v, index);
 }
 

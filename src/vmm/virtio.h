@@ -16,6 +16,7 @@
 #include "virtq.h"
 #include "vm.h"
 
+#include <linux/virtio_config.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -83,6 +84,12 @@ void virtio_fini(struct virtio *v);
 static inline bool virtio_has(const struct virtio *v, unsigned int feature_bit)
 {
 	return v->features >> feature_bit & 1;
+}
+
+/* Queues may be served: activated, not paused, not waiting for a reset. */
+static inline bool virtio_serving(const struct virtio *v)
+{
+	return v->active && !v->quiescent && !(v->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 /* Publishes what was pushed on queue @index and interrupts if the driver wants it. */
