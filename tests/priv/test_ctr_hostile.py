@@ -5,6 +5,7 @@ once. Nothing may appear, change or be reachable outside of the root."""
 # time limit: 240 s
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,11 @@ done""")
 for k in ("bounding", "effective", "permitted"):
     b.spec["process"]["capabilities"][k] = CAPS + ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]
 os.mkfifo(b.rootfs + "/fifo")
+# a dynamic runtime (a sanitizer build) is executed only where it finds its libraries
+ldd = subprocess.run(["ldd", COPY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+for library in re.findall(r"(/\S+) \(0x", ldd.stdout):
+    os.makedirs(b.rootfs + os.path.dirname(library), exist_ok=True)
+    shutil.copy(library, b.rootfs + library)
 with open(b.rootfs + "/entry", "w") as f:
     f.write("#!/proc/self/exe --log=/fifo\n")
 os.chmod(b.rootfs + "/entry", 0o755)
