@@ -145,6 +145,24 @@ r = run("env", "ISOLA_IN_LAB=1", "/usr/bin/python3", "-B", SRC + "/tests/run", "
         "--build", "x=" + OUT, "priv", limit_s=60)
 like(r.out, "priv/x test_a.sh # SKIP too slow\n", "and is a skip there")
 
+# a lab that crashes is no verdict, but only once
+os.makedirs(TREE + "/tests/lab")
+for crashes, counts, text in (
+        (1, "3 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
+        (2, "2 passed, 1 failed, 1 skipped", "^not ok .* lab: exit status 123$")):
+    with open(TREE + "/tests/lab/lab", "w") as f:
+        f.write("""#!/bin/sh
+for part; do :; done
+[ "$part" != api ] || { echo x >>%s/crashes; [ "$(wc -l <%s/crashes)" -gt %d ] || exit 123; }
+echo "ok 1 - $part"
+""" % (TREE, TREE, crashes))
+    os.chmod(TREE + "/tests/lab/lab", 0o755)
+    r = run("/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
+            "--build", "release=" + OUT, "lab", limit_s=60)
+    like(r.out, "(?m)^" + counts, "a lab that crashes %d times: %s" % (crashes, counts))
+    like(r.out, "(?m)" + text, "and says so")
+    os.unlink(TREE + "/crashes")
+
 r = runner("nonsense")
 check(r.rc == 2 and "no suite 'nonsense'" in r.err, "an unknown suite is an error", r)
 finish()
