@@ -8,7 +8,8 @@
  *                       about names: annotation "org.opencontainers.image.ref.name"
  *                       holds the full reference ("docker.io/library/busybox:latest").
  *                       Every image has a descriptor for each name, or a bare one
- *                       without the annotation; its "digest" is a record's "manifest"
+ *                       without the annotation; its "digest" is a record's "manifest".
+ *                       skopeo and umoci read it: "oci:<state>/images:<full name>"
  *   layers/<chain>/fs   one unpacked layer each; <chain> = hex of the OCI chain id
  *                       (image-spec config.md), so shared layers exist once.
  *                       Complete, or not there

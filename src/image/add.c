@@ -14,6 +14,7 @@
 #include "isola/fd.h"
 #include "isola/image.h"
 #include "isola/json.h"
+#include "blob.h"
 #include "layer.h"
 #include "names.h"
 #include "progress.h"
@@ -47,17 +48,17 @@ static int unpack_one(struct adding *a, size_t i, struct err *err)
 			break;
 	}
 	char what[64];
-	(void)snprintf(what, sizeof(what), "layer %zu (%.12s)", i + 1,
-		       digest_hex(from->blob->digest));
-	cleanup_fd int fd = spool_open(a->spool, from->blob, err);
+	uint64_t size = 0;
+	(void)snprintf(what, sizeof(what), "layer %zu (%.12s)", i + 1, digest_hex(from->digest));
+	cleanup_fd int fd = source_open_layer(a->src, i, a->job->store, a->spool, &size, err);
 	if (fd < 0)
 		return fd;
 	const struct layer_input input = {
 		.fd = fd,
 		.what = what,
 		.id = from->diff_id,
-		.size = from->blob->size,
-		.verified = !strcmp(from->blob->digest, from->diff_id),
+		.size = size,
+		.verified = !strcmp(from->digest, from->diff_id),
 		.lower_fds = lower,
 		.n_lower = n_lower,
 		.bytes_max = a->limits->bytes,
@@ -97,19 +98,16 @@ static int publish_layers(struct adding *a, struct err *err)
 
 /* ---- blobs ---- */
 
-static bool has_blob(const struct store *s, const char *digest)
-{
-	return faccessat(s->blobs_fd, digest_hex(digest), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* A blob is part of the spool, or text made here. */
+/* A blob is part of the spool, or text made here, or there already. */
 static int put_blob(struct adding *a, const char *digest, const struct spool_file *f,
 		    const char *text, size_t size, struct err *err)
 {
 	const struct store *s = a->job->store;
 	char name[32];
-	if (has_blob(s, digest))
+	if (blob_exists(s, digest))
 		return 0;
+	if (!f && !text)
+		return err_set(err, ENOENT, "the store lacks blob %s", digest);
 	if (!f)
 		return fd_write_atomic(s->blobs_fd, digest_hex(digest), text, size, 0, FD_SYNC_YES,
 				       err);
@@ -129,7 +127,7 @@ static int put_blobs(struct adding *a, struct err *err)
 		rc = put_blob(a, src->manifest, src->manifest_file, src->manifest_text,
 			      src->manifest_size, err);
 	for (size_t i = 0; rc == 0 && i < a->n; i++)
-		rc = put_blob(a, src->layers[i].blob->digest, src->layers[i].blob, NULL, 0, err);
+		rc = put_blob(a, src->layers[i].digest, src->layers[i].file, NULL, 0, err);
 	if (rc == 0 && fsync(a->job->store->blobs_fd) < 0)
 		rc = err_sys(err, "cannot write the blobs to disk");
 	return rc;
@@ -153,7 +151,7 @@ static json_object *make_record(const struct adding *a)
 		return NULL;
 	for (size_t i = 0; i < a->n; i++) {
 		bytes += a->layers[i].bytes;
-		add_text(blobs, src->layers[i].blob->digest);
+		add_text(blobs, src->layers[i].digest);
 		if (a->layers[i].opaque)
 			bottom = i;
 	}
@@ -262,6 +260,15 @@ int image_add(const struct job *job, const struct spool *spool, const struct lim
 	if (rc == 0)
 		tell(src);
 	return rc;
+}
+
+int image_commit(const struct job *job, const struct spool *spool, struct source *src,
+		 struct layer *layers, struct err *err)
+{
+	struct adding a = {
+		.job = job, .spool = spool, .src = src, .layers = layers, .n = src->n_layers
+	};
+	return commit(&a, err);
 }
 
 int image_add_unpacked(const struct job *job, const struct spool *spool, struct source *src,

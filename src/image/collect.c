@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* collect - what images leave behind: blobs and layers no record needs, work of
- * killed jobs. The records say what is needed. */
-#include "image.h"
+/* collect - see collect.h; and what killed jobs leave behind. Runs in isola-image's
+ * jail. */
+#include "collect.h"
 
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
+#include "blob.h"
+#include "image.h"
 #include "layer.h"
 #include "names.h"
 #include "progress.h"
@@ -23,26 +25,22 @@ static void set_add(json_object *set, const char *text)
 	json_add_bool(set, text, true);
 }
 
-static bool set_has(json_object *set, const char *text)
+bool references_has(json_object *set, const char *text)
 {
 	return json_get(set, text) != NULL;
 }
 
-/* Everything that some record needs. */
-struct needed {
-	json_object *blobs, *layers, *manifests; /* owned sets */
-};
-
-static void needed_fini(struct needed *n)
+void references_fini(struct references *r)
 {
-	json_object_put(n->blobs);
-	json_object_put(n->layers);
-	json_object_put(n->manifests);
+	json_object_put(r->blobs);
+	json_object_put(r->layers);
+	json_object_put(r->manifests);
+	*r = (struct references){ NULL, NULL, NULL };
 }
 
 static int note_record(json_object *record, void *arg, struct err *err)
 {
-	struct needed *n = arg;
+	struct references *n = arg;
 	json_object *blobs = NULL, *layers = NULL;
 	int rc = json_get_strv(record, "blobs", &blobs, err);
 	if (rc >= 0)
@@ -57,10 +55,12 @@ static int note_record(json_object *record, void *arg, struct err *err)
 	return 0;
 }
 
-static int read_needed(const struct store *s, struct needed *ret, struct err *err)
+int references_read(const struct store *s, struct references *ret, struct err *err)
 {
-	*ret = (struct needed){ json_object_new_object(), json_object_new_object(),
-				json_object_new_object() };
+	*ret = (struct references){ json_object_new_object(), json_object_new_object(),
+				    json_object_new_object() };
+	if (!ret->blobs || !ret->layers || !ret->manifests)
+		return err_set(err, ENOMEM, "out of memory");
 	return record_each(s, note_record, ret, err);
 }
 
@@ -86,7 +86,7 @@ static int each_name(int dir_fd, name_fn *each, void *arg, struct err *err)
 
 struct sweep {
 	const struct job *job;
-	struct needed needed;
+	struct references needed;
 	unsigned int blobs, layers, jobs;
 };
 
@@ -95,16 +95,24 @@ static int sweep_blob(const char *name, void *arg, struct err *err)
 	struct sweep *sw = arg;
 	char digest[NAME_MAX + 8];
 	(void)snprintf(digest, sizeof(digest), "sha256:%s", name);
-	if (set_has(sw->needed.blobs, digest))
+	if (references_has(sw->needed.blobs, digest))
+		return 0;
+	if (!id_is_digest(digest)) {
+		sw->blobs++;
+		return fd_remove_tree(sw->job->store->blobs_fd, name, err);
+	}
+	if (!blob_lease_last(sw->job, digest))
 		return 0;
 	sw->blobs++;
-	return fd_remove_tree(sw->job->store->blobs_fd, name, err);
+	int rc = fd_remove_tree(sw->job->store->blobs_fd, name, err);
+	blob_unlease(sw->job, digest);
+	return rc;
 }
 
 static int sweep_layer(const char *name, void *arg, struct err *err)
 {
 	struct sweep *sw = arg;
-	if (set_has(sw->needed.layers, name))
+	if (references_has(sw->needed.layers, name))
 		return 0;
 	int rc = layer_remove(sw->job, name, err);
 	sw->layers += rc > 0;
@@ -114,13 +122,58 @@ static int sweep_layer(const char *name, void *arg, struct err *err)
 /* Removes blobs and layers that no record needs. Holds store_lock(). */
 static int sweep(struct sweep *sw, struct err *err)
 {
-	int rc = read_needed(sw->job->store, &sw->needed, err);
+	int rc = references_read(sw->job->store, &sw->needed, err);
 	if (rc == 0)
 		rc = each_name(sw->job->store->blobs_fd, sweep_blob, sw, err);
 	if (rc == 0)
 		rc = each_name(sw->job->store->layers_fd, sweep_layer, sw, err);
-	needed_fini(&sw->needed);
+	references_fini(&sw->needed);
 	return rc;
+}
+
+int collect_sweep(const struct job *job, unsigned int *ret_blobs, unsigned int *ret_layers,
+		  struct err *err)
+{
+	struct sweep sw = { .job = job };
+	int rc = sweep(&sw, err);
+	if (ret_blobs)
+		*ret_blobs = sw.blobs;
+	if (ret_layers)
+		*ret_layers = sw.layers;
+	return rc;
+}
+
+static int hold_blobs(const struct job *job, json_object *record, struct err *err)
+{
+	json_object *blobs = NULL;
+	int rc = json_get_strv(record, "blobs", &blobs, err);
+	for (size_t i = 0; rc >= 0 && i < json_len(blobs); i++) {
+		const char *digest = json_item_str(blobs, i);
+		/* Who makes a missing one may wait for the store's lock: never wait. */
+		rc = blob_lease(job, digest, false, err);
+		if (rc == 0) {
+			blob_unlease(job, digest);
+			rc = err_set(err, EIO, "blob %s is missing", digest);
+		}
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int collect_hold(const struct job *job, const char *id, json_object **ret_record, struct err *err)
+{
+	cleanup_json json_object *record = NULL;
+	cleanup_fd int lock = store_lock(job->store, err);
+	if (lock < 0)
+		return lock;
+	int rc = record_read(job->store, id, &record, err);
+	if (rc == 0)
+		return err_set(err, ENOENT, "No such image: %s", id);
+	if (rc > 0)
+		rc = hold_blobs(job, record, err);
+	if (rc < 0)
+		return err_prefix(err, "image %.19s", id);
+	*ret_record = take_ptr(record);
+	return 0;
 }
 
 int image_forget(const struct job *job, const char *id, struct err *err)
@@ -197,7 +250,7 @@ struct unnamed {
 static int drop_unnamed(json_object *record, void *arg, struct err *err)
 {
 	struct unnamed *u = arg;
-	if (set_has(u->known, json_str_or(record, "manifest", "")))
+	if (references_has(u->known, json_str_or(record, "manifest", "")))
 		return 0;
 	u->n++;
 	return record_remove(u->store, json_str_or(record, "id", ""), err);
@@ -217,18 +270,17 @@ static int agree(const struct store *s, unsigned int *ret_records, unsigned int 
 	for (size_t i = 0; i < json_len(list); i++)
 		set_add(known, json_str_or(json_object_array_get_idx(list, i), "digest", ""));
 	rc = record_each(s, drop_unnamed, &u, err);
-	struct needed needed = { 0 };
+	cleanup_references struct references needed = { 0 };
 	if (rc == 0)
-		rc = read_needed(s, &needed, err);
+		rc = references_read(s, &needed, err);
 	unsigned int names = 0;
 	for (size_t i = rc == 0 ? json_len(list) : 0; i-- > 0;) {
 		json_object *d = json_object_array_get_idx(list, i);
-		if (set_has(needed.manifests, json_str_or(d, "digest", "")))
+		if (references_has(needed.manifests, json_str_or(d, "digest", "")))
 			continue;
 		names++;
 		(void)json_object_array_del_idx(list, i, 1);
 	}
-	needed_fini(&needed);
 	if (rc == 0 && (names > 0 || faccessat(s->images_fd, "index.json", F_OK, 0) < 0))
 		rc = names_write(s, index, err);
 	*ret_records = u.n;

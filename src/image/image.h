@@ -37,7 +37,7 @@ int job_check(const struct store *s, json_object **ret_aux, struct err *err);
 /* ---- what they share ---- */
 
 /* Puts an image with all its layers in the store and names it (add.c). The blobs
- * are taken out of the spool. */
+ * are taken out of the spool, those that @src has no file for are in the store. */
 int image_add(const struct job *job, const struct spool *spool, const struct limits *limits,
 	      struct source *src, struct err *err);
 
@@ -46,6 +46,14 @@ int image_add(const struct job *job, const struct spool *spool, const struct lim
 struct layer;
 int image_add_unpacked(const struct job *job, const struct spool *spool, struct source *src,
 		       struct layer *layer, struct err *err);
+
+/* The last step alone, for a job that has claimed, unpacked and described (see
+ * layer_write_facts()) all @src->n_layers @layers itself: store_sync(), then layers,
+ * blobs, record and names. @spool may be NULL. On failure the layers are let go of
+ * and what the job made is gone, but for what it committed by blob_commit(): that
+ * takes a collect_sweep(). */
+int image_commit(const struct job *job, const struct spool *spool, struct source *src,
+		 struct layer *layers, struct err *err);
 
 /* Removes a record and all that no other record needs (collect.c). Holds
  * store_lock(); the index must not name it any more. */

@@ -74,8 +74,8 @@ static int finish_source(json_object *config, const struct spool *spool, const s
 	int rc = source_set_config(src, src->config_text, strlen(src->config_text), err);
 	if (rc < 0)
 		return rc;
-	src->layers[0].blob = &spool->files[0];
-	return source_make_manifest(src, spool, strlen(src->config_text), err);
+	source_set_layer(src, 0, &spool->files[0]);
+	return source_make_manifest(src, spool->job->store, spool, strlen(src->config_text), err);
 }
 
 static int unpack(const struct job *job, const struct spool *spool, const struct limits *limits,

@@ -7,6 +7,7 @@
 #include "isola/id.h"
 #include "isola/image.h"
 #include "isola/json.h"
+#include "blob.h"
 #include "config.h"
 
 #include <errno.h>
@@ -51,14 +52,49 @@ static json_object *new_descriptor(const char *type, const char *digest, uint64_
 	return d;
 }
 
-int source_make_manifest(struct source *src, const struct spool *spool, size_t config_size,
-			 struct err *err)
+void source_set_layer(struct source *src, size_t i, const struct spool_file *file)
+{
+	src->layers[i].file = file;
+	strcpy(src->layers[i].digest, file->digest);
+}
+
+int source_open_layer(const struct source *src, size_t i, const struct store *s,
+		      const struct spool *spool, uint64_t *ret_size, struct err *err)
+{
+	const struct source_layer *l = &src->layers[i];
+	if (!l->file)
+		return blob_open(s, l->digest, ret_size, err);
+	if (ret_size)
+		*ret_size = l->file->size;
+	return spool_open(spool, l->file, err);
+}
+
+/* The descriptor of layer @i; NULL with the reason. */
+static json_object *describe_layer(const struct source *src, size_t i, const struct store *s,
+				   const struct spool *spool, struct err *err)
 {
 	static const char *const types[] = {
 		[STREAM_PLAIN] = "application/vnd.oci.image.layer.v1.tar",
 		[STREAM_GZIP] = "application/vnd.oci.image.layer.v1.tar+gzip",
 		[STREAM_ZSTD] = "application/vnd.oci.image.layer.v1.tar+zstd",
 	};
+	unsigned char head[8];
+	uint64_t size = 0;
+	cleanup_fd int fd = source_open_layer(src, i, s, spool, &size, err);
+	if (fd < 0)
+		return NULL;
+	ssize_t n = fd_read_all(fd, head, sizeof(head));
+	if (n < 0) {
+		(void)err_rc(err, (int)n, "cannot read layer %zu", i + 1);
+		return NULL;
+	}
+	return new_descriptor(types[stream_format_of(head, (size_t)n)], src->layers[i].digest,
+			      size);
+}
+
+int source_make_manifest(struct source *src, const struct store *s, const struct spool *spool,
+			 size_t config_size, struct err *err)
+{
 	cleanup_json json_object *m = json_object_new_object();
 	json_object *layers = json_object_new_array();
 	src->manifest_type = "application/vnd.oci.image.manifest.v1+json";
@@ -68,13 +104,10 @@ int source_make_manifest(struct source *src, const struct spool *spool, size_t c
 		 new_descriptor("application/vnd.oci.image.config.v1+json", src->id, config_size));
 	json_add(m, "layers", layers);
 	for (size_t i = 0; i < src->n_layers; i++) {
-		const struct spool_file *f = src->layers[i].blob;
-		enum stream_format format = STREAM_PLAIN;
-		int rc = spool_format(spool, f, &format, err);
-		if (rc < 0)
-			return rc;
-		(void)json_object_array_add(layers,
-					    new_descriptor(types[format], f->digest, f->size));
+		json_object *d = describe_layer(src, i, s, spool, err);
+		if (!d)
+			return -err->code;
+		(void)json_object_array_add(layers, d);
 	}
 	const char *text = json_object_to_json_string_length(
 		m, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &src->manifest_size);

@@ -14,7 +14,8 @@
 #include <json-c/json.h>
 
 struct source_layer {
-	const struct spool_file *blob; /* borrowed from the spool */
+	const struct spool_file *file; /* borrowed from the spool; NULL = a blob of the store */
+	char digest[DIGEST_SIZE];      /* of the blob */
 	char diff_id[DIGEST_SIZE];
 };
 
@@ -24,7 +25,8 @@ struct source {
 	char id[DIGEST_SIZE];
 	char manifest[DIGEST_SIZE];
 	const char *manifest_type; /* static */
-	/* The blobs: a file of the spool, or text that was made here (owned). */
+	/* The blobs: a file of the spool, or text that was made here (owned), or
+	 * neither: a blob of the store already, leased by the job. */
 	const struct spool_file *config_file, *manifest_file;
 	char *config_text, *manifest_text;
 	size_t manifest_size;
@@ -47,9 +49,18 @@ int source_each(const struct spool *spool, source_fn *each, void *arg, struct er
  * blobs stay NULL). */
 int source_set_config(struct source *src, const char *text, size_t size, struct err *err);
 
-/* Makes an OCI manifest from config and layers, for forms that have none. */
-int source_make_manifest(struct source *src, const struct spool *spool, size_t config_size,
-			 struct err *err);
+/* Takes @file as layer @i. */
+void source_set_layer(struct source *src, size_t i, const struct spool_file *file);
+
+/* Opens the blob of layer @i in @spool (NULL when no layer is there) or the
+ * store; @ret_size may be NULL. Returns the fd. */
+int source_open_layer(const struct source *src, size_t i, const struct store *s,
+		      const struct spool *spool, uint64_t *ret_size, struct err *err);
+
+/* Makes an OCI manifest from config and layers, for forms that have none; the
+ * layers' media types are told by their first bytes. */
+int source_make_manifest(struct source *src, const struct store *s, const struct spool *spool,
+			 size_t config_size, struct err *err);
 
 /* Adds a name as an archive has it; one that is no valid name is an error. */
 int source_add_ref(struct source *src, const char *text, struct err *err);

@@ -64,11 +64,13 @@ static int read_layers(const struct spool *spool, json_object *item, struct sour
 			       json_len(list), src->n_layers);
 	for (size_t i = 0; i < src->n_layers; i++) {
 		const char *name = json_item_str(list, i);
-		rc = find_member(spool, name, "layer", &src->layers[i].blob, err);
+		const struct spool_file *file = NULL;
+		rc = find_member(spool, name, "layer", &file, err);
 		if (rc < 0)
 			return rc;
+		source_set_layer(src, i, file);
 		const char *hex = strstr(name, "blobs/sha256/");
-		rc = hex ? check_name(name, src->layers[i].blob->digest, err) : 0;
+		rc = hex ? check_name(name, file->digest, err) : 0;
 		if (rc < 0)
 			return rc;
 	}
@@ -89,7 +91,7 @@ static int read_item(const struct spool *spool, json_object *item, struct source
 		rc = json_get_strv(item, "RepoTags", &tags, err);
 	for (size_t i = 0; rc >= 0 && i < json_len(tags); i++)
 		rc = source_add_ref(src, json_item_str(tags, i), err);
-	return rc < 0 ? rc : source_make_manifest(src, spool, config_size, err);
+	return rc < 0 ? rc : source_make_manifest(src, spool->job->store, spool, config_size, err);
 }
 
 int source_docker_each(const struct spool *spool, source_fn *each, void *arg, struct err *err)

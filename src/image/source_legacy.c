@@ -158,8 +158,8 @@ static int fill_source(const struct spool *spool, const struct chain *c, struct 
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < src->n_layers; i++)
-		src->layers[i].blob = c->layers[c->n - 1 - i].tar;
-	return source_make_manifest(src, spool, size, err);
+		source_set_layer(src, i, c->layers[c->n - 1 - i].tar);
+	return source_make_manifest(src, spool->job->store, spool, size, err);
 }
 
 static int one_image(const struct spool *spool, const char *repo, const char *tag, const char *id,

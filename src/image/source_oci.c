@@ -146,14 +146,16 @@ static int read_layers(const struct spool *spool, json_object *manifest, struct 
 			       json_len(list), src->n_layers);
 	for (size_t i = 0; i < src->n_layers; i++) {
 		struct descriptor d = { 0 };
+		const struct spool_file *file = NULL;
 		rc = read_descriptor(json_object_array_get_idx(list, i), &d, err);
 		if (rc == 0 && media_of(d.type) != MEDIA_LAYER)
 			rc = err_set(err, EINVAL, "the media type \"%.100s\" is not supported",
 				     d.type);
 		if (rc == 0)
-			rc = get_blob(spool, &d, &src->layers[i].blob, err);
+			rc = get_blob(spool, &d, &file, err);
 		if (rc < 0)
 			return err_prefix(err, "layers[%zu]", i);
+		source_set_layer(src, i, file);
 	}
 	return 0;
 }

@@ -98,10 +98,19 @@ int store_sync(const struct store *s, struct err *err)
 
 /* ---- jobs ---- */
 
+static int open_leases(const struct store *s, struct err *err)
+{
+	int fd = openat(s->images_fd, ".leases", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? err_sys(err, "cannot open images/.leases") : fd;
+}
+
 int job_open(const struct store *s, struct job *ret, struct err *err)
 {
+	cleanup_fd int lease_fd = open_leases(s, err);
+	if (lease_fd < 0)
+		return lease_fd;
 	for (int tries = 0; tries < 100; tries++) {
-		struct job j = { .store = s, .fd = -1 };
+		struct job j = { .store = s, .fd = -1, .lease_fd = -1 };
 		unsigned int rnd = 0;
 		(void)getrandom(&rnd, sizeof(rnd), 0);
 		(void)snprintf(j.name, sizeof(j.name), "job-%08x", rnd);
@@ -115,6 +124,7 @@ int job_open(const struct store *s, struct job *ret, struct err *err)
 		/* `check` may have taken it for a leftover before the lock. */
 		if (j.fd >= 0 && flock(j.fd, LOCK_EX | LOCK_NB) == 0 && fstat(j.fd, &st) == 0 &&
 		    st.st_nlink > 0) {
+			j.lease_fd = take_fd(&lease_fd);
 			*ret = j;
 			return 0;
 		}
@@ -129,6 +139,7 @@ void job_fini(struct job *j)
 		return;
 	(void)fd_remove_tree(j->store->tmp_fd, j->name, NULL);
 	fd_close(&j->fd);
+	fd_close(&j->lease_fd);
 }
 
 int job_temp(const struct job *j, struct err *err)

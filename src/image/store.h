@@ -2,14 +2,33 @@
 /* store - the folders of the image store (isola/image.h has the picture), the
  * locks on them, and a job's own place in tmp/.
  *
+ * What is kept of an image, and who looks it up:
+ *
+ *   blob     blob.h     manifest, config and every layer just as they came (a
+ *                       layer plain, gzip or zstd), under the digest of their
+ *                       bytes. An archive without a manifest gets one made of its
+ *                       config and these very bytes: what goes out again is the
+ *                       same, and so is the image's id, the config's digest
+ *   layer    layer.h    unpacked, under the chain id of its diff ids
+ *   record   below      one per image: says which blobs and layers it needs. Its
+ *                       "blobs" are the layers' in their order, then config, then
+ *                       manifest; "diff_ids" has the layers' in the same order
+ *   name     names.h    index.json
+ *
+ * An image enters by image_commit() (image.h); what no record needs, collect.h
+ * removes. Order on disk: content, then its name, then the folder's fsync; layers
+ * and blobs before the record, the record before the name.
+ *
  * Locks, in the order in which they are taken:
  *   tmp/<job>       flock, exclusive, as long as the job lives: `check` removes
  *                   only what nobody holds
+ *   leases          blob.h: while a blob is made, or must stay
  *   layers/<chain>  flock on the folder: exclusive while fs is made or removed,
  *                   shared while an image that needs it is not yet recorded;
  *                   always from the bottom of a chain upwards, so that two
  *                   jobs cannot wait for each other
- *   images/.lock    flock, exclusive: changes to names, records, blobs
+ *   images/.lock    flock, exclusive: changes to names, records, blobs. Who has
+ *                   it waits for no other lock
  * All of them go with the process. */
 #pragma once
 
@@ -48,12 +67,13 @@ int store_sync(const struct store *s, struct err *err);
 struct job {
 	const struct store *store;
 	int fd;
+	int lease_fd; /* of images/.leases, see blob.h */
 	char name[32];
 };
 
 #define JOB_INIT                                                                                   \
 	{                                                                                          \
-		.fd = -1                                                                           \
+		.fd = -1, .lease_fd = -1                                                           \
 	}
 
 int job_open(const struct store *s, struct job *ret, struct err *err);

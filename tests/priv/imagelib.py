@@ -240,7 +240,7 @@ class Store:
                           for m in json.load(f)["manifests"])
 
     def files(self):
-        """Every path of the store but the lock."""
+        """Every path of the store but its locks."""
         return sorted(_paths(self.path))
 
 
@@ -249,7 +249,7 @@ def _paths(top):
     for d, dirs, files in os.walk(os.fsencode(top)):
         for n in dirs + files:
             p = os.path.relpath(os.path.join(d, n), os.fsencode(top))
-            if p not in (b"images/.lock",):
+            if p not in (b"images/.lock", b"images/.leases"):
                 found.append(p)
     return found
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* collect - what some image needs, and the removal of what none does. The
+ * records are the references: a blob or layer that no record names belongs to a
+ * running job (which has leased or locked it) or to nobody. */
+#pragma once
+
+#include "store.h"
+
+#include <json-c/json.h>
+
+/* Everything that some record needs: sets, whose members are an object's keys. */
+struct references {
+	json_object *blobs;     /* "sha256:..." */
+	json_object *layers;    /* chain ids, the digits alone */
+	json_object *manifests; /* "sha256:..." */
+};
+
+/* @ret must be zero; to be finished even on failure. A record that cannot be read
+ * is an error: what it needs is not known. */
+int references_read(const struct store *s, struct references *ret, struct err *err);
+void references_fini(struct references *r);
+#define cleanup_references __attribute__((cleanup(references_fini)))
+
+/* Is @text in a set of them? */
+bool references_has(json_object *set, const char *text);
+
+/* Removes every blob and layer that no record needs and no other job holds: after
+ * a record is gone, or when a job that committed blobs fails. Holds store_lock(). */
+int collect_sweep(const struct job *job, unsigned int *ret_blobs, unsigned int *ret_layers,
+		  struct err *err);
+
+/* Reads the record of image @id (*@ret_record owned) and keeps all its blobs for
+ * the job's life, also when the image is deleted meanwhile. -ENOENT when there is
+ * no such image; an error when a blob is missing. Takes store_lock() itself. */
+int collect_hold(const struct job *job, const char *id, json_object **ret_record, struct err *err);
