@@ -12,9 +12,12 @@
  *                       skopeo and umoci read it: "oci:<state>/images:<full name>"
  *   layers/<chain>/fs   one unpacked layer each; <chain> = hex of the OCI chain id
  *                       (image-spec config.md), so shared layers exist once.
- *                       Complete, or not there
+ *                       Complete, or not there. Beside it layer.json: { "version": 1,
+ *                       "diff_id", "size" (bytes of the files), "names"?, "file_bytes"?
+ *                       (what a walk of the tree must find) }
  *   records/<hex>.json  IMAGE_RECORD, one per image, <hex> = config digest
  *   tmp/                a folder for each running job
+ *   quarantine/         what `verify --repair` took out of the way; nobody reads it
  *
  * Only isola-image parses image bytes. isolad reads index.json and the records,
  * both written by isola-image, with bounds as if they were foreign.
@@ -44,6 +47,10 @@
  *                      nobody else uses
  *   isola-image check  --state DIR                   removes leftovers (start-up);
  *                      running jobs are left alone
+ *   isola-image verify --state DIR [--repair]        compares every blob with its
+ *                      digest, every layer with its shape, references with what is
+ *                      there; mends what it can, moves the broken away, removes what
+ *                      no image needs
  * For all: --max-bytes SIZE (of an archive, or a layer unpacked; default 64g),
  * --max-entries N (of a layer; 4000000), also ISOLA_IMAGE_MAX_BYTES and
  * ISOLA_IMAGE_MAX_ENTRIES in the environment; --require-landlock.
@@ -58,8 +65,12 @@
  *   {"errorDetail":{"message"},"error"}           last line when it failed
  *   {"aux":{"ID":"sha256:...","Refs":["..."]}}     last line when it worked
  * "Refs" are full names: load: those given (with "Images": [{"ID","Refs"}] for
- * each image); tag, untag: those it has now; delete: those it had. check:
- * {"aux":{"Removed":{"Records","Names","Blobs","Layers","Jobs"}}}.
+ * each image); tag, untag: those it has now; delete: those it had, and "Freed" (bytes
+ * of files and blobs). check:
+ * {"aux":{"Removed":{"Records","Names","Blobs","Layers","Jobs"}}}. verify:
+ * {"aux":{"Problems":[{"Kind","Object","Text","Repaired"}] (the first 300), "Found",
+ * "Left" (of them not repaired), "Images","Blobs","Layers","BlobBytes"}}; it works
+ * also when it finds problems.
  * Exit code 0, or 1 after an error line. Nothing half-made stays. */
 #pragma once
 

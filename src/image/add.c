@@ -218,13 +218,16 @@ static int commit(struct adding *a, struct err *err)
 	 * one it has; its layers are the same by their digests. */
 	if (known > 0) {
 		rc = publish_layers(a, err);
+		/* What it has lost comes back. */
+		if (rc == 0 && !strcmp(json_str_or(record, "manifest", ""), a->src->manifest))
+			rc = put_blobs(a, err);
 		return rc < 0 ? rc : name_it(a, record, err);
 	}
 	rc = commit_new(a, err);
 	if (rc < 0) {
 		for (size_t i = 0; i < a->n; i++)
 			layer_fini(a->job->store, &a->layers[i]);
-		(void)image_forget(a->job, a->src->id, NULL);
+		(void)image_forget(a->job, a->src->id, NULL, NULL);
 	}
 	return rc;
 }

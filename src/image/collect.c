@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 /* Sets of text: the keys of JSON objects, which are hash tables. */
 static void set_add(json_object *set, const char *text)
@@ -64,10 +65,7 @@ int references_read(const struct store *s, struct references *ret, struct err *e
 	return record_each(s, note_record, ret, err);
 }
 
-/* Calls @each for the names in folder @dir_fd, except "." and "..". */
-typedef int name_fn(const char *name, void *arg, struct err *err);
-
-static int each_name(int dir_fd, name_fn *each, void *arg, struct err *err)
+int each_name(int dir_fd, name_fn *each, void *arg, struct err *err)
 {
 	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -88,7 +86,27 @@ struct sweep {
 	const struct job *job;
 	struct references needed;
 	unsigned int blobs, layers, jobs;
+	uint64_t bytes; /* freed */
 };
+
+/* Bytes of a file of the store. */
+static uint64_t size_of(int dir_fd, const char *name)
+{
+	struct stat st;
+	bool ok = fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return ok && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+static int remove_blob(struct sweep *sw, const char *name, struct err *err)
+{
+	uint64_t bytes = size_of(sw->job->store->blobs_fd, name);
+	int rc = fd_remove_tree(sw->job->store->blobs_fd, name, err);
+	if (rc == 0) {
+		sw->blobs++;
+		sw->bytes += bytes;
+	}
+	return rc;
+}
 
 static int sweep_blob(const char *name, void *arg, struct err *err)
 {
@@ -97,14 +115,11 @@ static int sweep_blob(const char *name, void *arg, struct err *err)
 	(void)snprintf(digest, sizeof(digest), "sha256:%s", name);
 	if (references_has(sw->needed.blobs, digest))
 		return 0;
-	if (!id_is_digest(digest)) {
-		sw->blobs++;
-		return fd_remove_tree(sw->job->store->blobs_fd, name, err);
-	}
+	if (!id_is_digest(digest))
+		return remove_blob(sw, name, err);
 	if (!blob_lease_last(sw->job, digest))
 		return 0;
-	sw->blobs++;
-	int rc = fd_remove_tree(sw->job->store->blobs_fd, name, err);
+	int rc = remove_blob(sw, name, err);
 	blob_unlease(sw->job, digest);
 	return rc;
 }
@@ -112,10 +127,12 @@ static int sweep_blob(const char *name, void *arg, struct err *err)
 static int sweep_layer(const char *name, void *arg, struct err *err)
 {
 	struct sweep *sw = arg;
+	uint64_t bytes = 0;
 	if (references_has(sw->needed.layers, name))
 		return 0;
-	int rc = layer_remove(sw->job, name, err);
+	int rc = layer_remove(sw->job, name, &bytes, err);
 	sw->layers += rc > 0;
+	sw->bytes += rc > 0 ? bytes : 0;
 	return rc;
 }
 
@@ -131,15 +148,12 @@ static int sweep(struct sweep *sw, struct err *err)
 	return rc;
 }
 
-int collect_sweep(const struct job *job, unsigned int *ret_blobs, unsigned int *ret_layers,
-		  struct err *err)
+int collect_sweep(const struct job *job, struct swept *ret, struct err *err)
 {
 	struct sweep sw = { .job = job };
 	int rc = sweep(&sw, err);
-	if (ret_blobs)
-		*ret_blobs = sw.blobs;
-	if (ret_layers)
-		*ret_layers = sw.layers;
+	if (ret)
+		*ret = (struct swept){ sw.blobs, sw.layers, sw.bytes };
 	return rc;
 }
 
@@ -176,11 +190,10 @@ int collect_hold(const struct job *job, const char *id, json_object **ret_record
 	return 0;
 }
 
-int image_forget(const struct job *job, const char *id, struct err *err)
+int image_forget(const struct job *job, const char *id, struct swept *ret, struct err *err)
 {
-	struct sweep sw = { .job = job };
 	int rc = record_remove(job->store, id, err);
-	return rc < 0 ? rc : sweep(&sw, err);
+	return rc < 0 ? rc : collect_sweep(job, ret, err);
 }
 
 /* ---- delete ---- */
@@ -206,9 +219,11 @@ int job_delete(const struct store *s, const char *id, json_object **ret_aux, str
 	json_add(aux, "Refs", refs);
 	/* Names first: what has a name is complete. */
 	names_drop(index, manifest);
+	struct swept swept = { 0 };
 	rc = names_write(s, index, err);
 	if (rc == 0)
-		rc = image_forget(&job, id, err);
+		rc = image_forget(&job, id, &swept, err);
+	json_add_i64(aux, "Freed", (int64_t)swept.bytes);
 	if (rc < 0)
 		json_object_put(aux);
 	else

@@ -7,6 +7,7 @@
 #include "store.h"
 
 #include <json-c/json.h>
+#include <stdint.h>
 
 /* Everything that some record needs: sets, whose members are an object's keys. */
 struct references {
@@ -24,12 +25,21 @@ void references_fini(struct references *r);
 /* Is @text in a set of them? */
 bool references_has(json_object *set, const char *text);
 
+struct swept {
+	unsigned int blobs, layers;
+	uint64_t bytes;
+};
+
 /* Removes every blob and layer that no record needs and no other job holds: after
- * a record is gone, or when a job that committed blobs fails. Holds store_lock(). */
-int collect_sweep(const struct job *job, unsigned int *ret_blobs, unsigned int *ret_layers,
-		  struct err *err);
+ * a record is gone, or when a job that committed blobs fails. Holds store_lock().
+ * @ret (may be NULL) also on failure. */
+int collect_sweep(const struct job *job, struct swept *ret, struct err *err);
 
 /* Reads the record of image @id (*@ret_record owned) and keeps all its blobs for
  * the job's life, also when the image is deleted meanwhile. -ENOENT when there is
  * no such image; an error when a blob is missing. Takes store_lock() itself. */
 int collect_hold(const struct job *job, const char *id, json_object **ret_record, struct err *err);
+
+/* Calls @each for the names in folder @dir_fd, except "." and "..". */
+typedef int name_fn(const char *name, void *arg, struct err *err);
+int each_name(int dir_fd, name_fn *each, void *arg, struct err *err);

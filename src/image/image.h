@@ -8,6 +8,7 @@
 #include "store.h"
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct limits {
@@ -33,6 +34,8 @@ int job_tag(const struct store *s, const char *id, const char *ref, json_object 
 int job_untag(const struct store *s, const char *ref, json_object **ret_aux, struct err *err);
 int job_delete(const struct store *s, const char *id, json_object **ret_aux, struct err *err);
 int job_check(const struct store *s, json_object **ret_aux, struct err *err);
+int job_verify(const struct store *s, const struct limits *limits, bool repair,
+	       json_object **ret_aux, struct err *err);
 
 /* ---- what they share ---- */
 
@@ -56,5 +59,6 @@ int image_commit(const struct job *job, const struct spool *spool, struct source
 		 struct layer *layers, struct err *err);
 
 /* Removes a record and all that no other record needs (collect.c). Holds
- * store_lock(); the index must not name it any more. */
-int image_forget(const struct job *job, const char *id, struct err *err);
+ * store_lock(); the index must not name it any more. @ret may be NULL. */
+struct swept;
+int image_forget(const struct job *job, const char *id, struct swept *ret, struct err *err);

@@ -110,7 +110,16 @@ int layer_publish(const struct job *job, struct layer *l, struct err *err)
 	return 0;
 }
 
-int layer_remove(const struct job *job, const char *chain_hex, struct err *err)
+/* 0 when it cannot be told. */
+static uint64_t bytes_of(int dir)
+{
+	cleanup_json json_object *facts = NULL;
+	if (json_read_file(dir, "layer.json", LAYER_JSON_BYTES_MAX, &facts, NULL) < 0)
+		return 0;
+	return (uint64_t)json_i64_or(facts, "size", 0);
+}
+
+int layer_remove(const struct job *job, const char *chain_hex, uint64_t *ret_bytes, struct err *err)
 {
 	int layers = job->store->layers_fd;
 	cleanup_fd int dir =
@@ -119,6 +128,8 @@ int layer_remove(const struct job *job, const char *chain_hex, struct err *err)
 		return errno == ENOENT ? 1 : err_sys(err, "cannot open layers/%s", chain_hex);
 	if (flock(dir, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? 0 : err_sys(err, "cannot lock layers/%s", chain_hex);
+	if (ret_bytes)
+		*ret_bytes = bytes_of(dir);
 	/* Out of its place at once: a half-removed one must not look complete. */
 	char name[80];
 	(void)snprintf(name, sizeof(name), "dead-%s", chain_hex);

@@ -24,12 +24,13 @@ struct layer {
 	bool present; /* in layers/ already */
 	bool opaque;  /* hides all layers below */
 	uint64_t bytes;
+	struct unpack_shape shape;
 	unsigned int number; /* of the folder in the job's, when unpacked there */
 };
 
 #define LAYER_INIT                                                                                 \
 	{                                                                                          \
-		.lock_fd = -1, .fs_fd = -1                                                         \
+		.lock_fd = -1, .fs_fd = -1, .shape = {.unknown = true }                            \
 	}
 
 /* Lets go of it; what was not published is forgotten. */
@@ -60,7 +61,7 @@ struct layer_input {
 int layer_unpack(const struct job *job, const struct layer_input *input, struct layer *l,
 		 struct err *err);
 
-/* Writes layers/<chain>/layer.json (diff id, bytes) for a claimed and unpacked
+/* Writes layers/<chain>/layer.json (diff id, bytes, shape) for a claimed and unpacked
  * layer: before the store_sync(). */
 int layer_write_facts(const struct layer *l, struct err *err);
 
@@ -68,5 +69,11 @@ int layer_write_facts(const struct layer *l, struct err *err);
  * all layers of an image at once. */
 int layer_publish(const struct job *job, struct layer *l, struct err *err);
 
-/* Removes a layer that no image needs; 1, or 0 when a job holds it. */
-int layer_remove(const struct job *job, const char *chain_hex, struct err *err);
+/* Compares layers/<chain>/fs with its layer.json by walking the tree: 0, or -EIO with
+ * what is wrong; -ENOENT when there is no such layer. Files are not read. */
+int layer_verify(const struct store *s, const char *chain_hex, struct err *err);
+
+/* Removes a layer that no image needs; 1, or 0 when a job holds it. @ret_bytes (may
+ * be NULL): what its files held. */
+int layer_remove(const struct job *job, const char *chain_hex, uint64_t *ret_bytes,
+		 struct err *err);

@@ -210,6 +210,10 @@ int layer_write_facts(const struct layer *l, struct err *err)
 	json_add_i64(o, "version", 1);
 	json_add_str(o, "diff_id", l->diff_id);
 	json_add_i64(o, "size", (int64_t)l->bytes);
+	if (!l->shape.unknown) {
+		json_add_i64(o, "names", (int64_t)l->shape.names);
+		json_add_i64(o, "file_bytes", (int64_t)l->shape.file_bytes);
+	}
 	return json_write_atomic(l->lock_fd, "layer.json", o, FD_SYNC_NO, err);
 }
 
@@ -243,6 +247,7 @@ int layer_unpack(const struct job *job, const struct layer_input *input, struct 
 		return rc;
 	show(&w, input->size);
 	l->bytes = result.bytes;
+	l->shape = result.shape;
 	l->opaque = unpack_is_opaque(l->fs_fd);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* isola-image - one job on the image store: load, import, tag, untag, delete,
- * check. isolad starts it, archives come on standard input, progress goes to
+ * check, verify. isolad starts it, archives come on standard input, progress goes to
  * standard output (isola/image.h). Everything of the command line is judged,
  * then the process confines itself, then the first foreign byte is read. */
 #include "isola/image.h"
@@ -30,7 +30,7 @@ struct options {
 	struct limits limits;
 	struct import_options import;
 	char *changes[CHANGES_MAX];
-	bool require_landlock;
+	bool require_landlock, repair;
 	char *const *args;
 	int n_args;
 };
@@ -92,6 +92,12 @@ static int run_check(const struct store *s, const struct options *o, json_object
 	return job_check(s, ret_aux, err);
 }
 
+static int run_verify(const struct store *s, const struct options *o, json_object **ret_aux,
+		      struct err *err)
+{
+	return job_verify(s, &o->limits, o->repair, ret_aux, err);
+}
+
 struct verb {
 	const char *name;
 	job_fn *run;
@@ -109,6 +115,7 @@ static const struct verb verbs[] = {
 	{ "untag", run_untag, 1, false, "untag --state DIR REF" },
 	{ "delete", run_delete, 1, false, "delete --state DIR ID" },
 	{ "check", run_check, 0, false, "check --state DIR" },
+	{ "verify", run_verify, 0, true, "verify --state DIR [--repair]" },
 };
 
 static const struct option flags[] = {
@@ -120,6 +127,7 @@ static const struct option flags[] = {
 	{ "max-bytes", required_argument, NULL, 'b' },
 	{ "max-entries", required_argument, NULL, 'e' },
 	{ "require-landlock", no_argument, NULL, 'l' },
+	{ "repair", no_argument, NULL, 'R' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -154,6 +162,9 @@ static int on_flag(struct options *o, int flag, char *value, struct err *err)
 		return 0;
 	case 'l':
 		o->require_landlock = true;
+		return 0;
+	case 'R':
+		o->repair = true;
 		return 0;
 	case 'b':
 		return read_limit("--max-bytes", value, true, &o->limits.bytes, err);

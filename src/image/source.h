@@ -43,6 +43,12 @@ void source_fini(struct source *src);
 typedef int source_fn(struct source *src, void *arg, struct err *err);
 int source_each(const struct spool *spool, source_fn *each, void *arg, struct err *err);
 
+/* The image of the store whose manifest is blob @manifest, of media type
+ * @manifest_type (kept). Has no names; its layers' blobs are there, their bytes not
+ * compared. */
+int source_from_store(const struct store *s, const char *manifest, const char *manifest_type,
+		      struct source *ret, struct err *err);
+
 /* ---- what the three forms share (source.c) ---- */
 
 /* Takes @text as the config: sets record, id and the layers' diff_ids (their

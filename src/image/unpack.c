@@ -28,8 +28,9 @@ int unpack_note(struct unpack *u, enum later_kind kind, const char *path, struct
 }
 
 /* Removes what an earlier entry (or a whiteout) put at @last. */
-static int make_room(int dir, const char *last, struct err *err)
+static int make_room(struct unpack *u, int dir, const char *last, struct err *err)
 {
+	u->result.shape.unknown = true;
 	if (unlinkat(dir, last, 0) == 0)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
@@ -69,13 +70,15 @@ static int put_file(struct unpack *u, int dir, const struct name *name, const st
 	static const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	cleanup_fd int fd = openat(dir, name->last, flags, e->mode & 0777);
 	if (fd < 0 && errno == EEXIST) {
-		int rc = make_room(dir, name->last, err);
+		int rc = make_room(u, dir, name->last, err);
 		if (rc < 0)
 			return rc;
 		fd = openat(dir, name->last, flags, e->mode & 0777);
 	}
 	if (fd < 0)
 		return err_sys(err, "cannot make the file");
+	u->result.shape.names++;
+	u->result.shape.file_bytes += e->size;
 	int rc = copy_data(u, fd, e, err);
 	return rc < 0 ? rc : unpack_file_meta(u, fd, e, err);
 }
@@ -100,13 +103,14 @@ static int put_node(struct unpack *u, int dir, const struct name *name, const st
 		return err_set(err, EINVAL, "it is a symbolic link to nothing");
 	int rc = make_node(dir, name->last, e);
 	if (rc < 0 && errno == EEXIST) {
-		rc = make_room(dir, name->last, err);
+		rc = make_room(u, dir, name->last, err);
 		if (rc < 0)
 			return rc;
 		rc = make_node(dir, name->last, e);
 	}
 	if (rc < 0)
 		return err_sys(err, "cannot make it");
+	u->result.shape.names++;
 	return unpack_node_meta(u, dir, name->last, e, err);
 }
 
@@ -135,19 +139,25 @@ static int put_link(struct unpack *u, int dir, const struct name *name, const st
 		return err_set(err, EINVAL, "it is a hard link to a folder, \"%.300s\"", e->link);
 	rc = linkat(from, last, dir, name->last, 0);
 	if (rc < 0 && errno == EEXIST) {
-		rc = make_room(dir, name->last, err);
+		rc = make_room(u, dir, name->last, err);
 		if (rc < 0)
 			return rc;
 		rc = linkat(from, last, dir, name->last, 0);
 	}
-	return rc < 0 ? err_sys(err, "cannot make the hard link") : 0;
+	if (rc < 0)
+		return err_sys(err, "cannot make the hard link");
+	u->result.shape.names++;
+	u->result.shape.file_bytes += S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	return 0;
 }
 
 /* Rule 3: a whiteout says nothing about what this layer has itself. */
 static int put_whiteout(struct unpack *u, int dir, const struct name *name, struct err *err)
 {
-	if (mknodat(dir, name->last, S_IFCHR, makedev(0, 0)) == 0)
+	if (mknodat(dir, name->last, S_IFCHR, makedev(0, 0)) == 0) {
+		u->result.shape.names++;
 		return 0;
+	}
 	struct stat st;
 	if (errno != EEXIST || fstatat(dir, name->last, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, "cannot make the whiteout");

@@ -29,6 +29,7 @@
 #include "isola/err.h"
 #include "tar.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,12 @@ struct unpack_args {
 struct unpack_result {
 	uint64_t entries; /* made, parents included */
 	uint64_t bytes;   /* content of files */
+	/* What a walk of the tree finds: names below the root, and the sizes of the
+	 * regular files among them. Not known when an entry replaced another. */
+	struct unpack_shape {
+		uint64_t names, file_bytes;
+		bool unknown;
+	} shape;
 };
 
 /* All descriptors are borrowed. The caller's umask must be 0. On failure the

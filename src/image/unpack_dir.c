@@ -23,6 +23,7 @@ static int imply_one(struct unpack *u, int parent, const char *last, const char 
 		return err_sys(err, "cannot replace \"%.300s\"", path);
 	if (mkdirat(parent, last, 0755) < 0)
 		return err_sys(err, "cannot make the folder \"%.300s\"", path);
+	u->result.shape.names += !whiteout;
 	/* Where the layers below are hidden, their folder's look is, too. */
 	look.path = path;
 	rc = whiteout ? unpack_note(u, LATER_OPAQUE, path, err) : 0;
@@ -117,6 +118,7 @@ int unpack_put_dir(struct unpack *u, const struct name *name, const struct tar_e
 		return dir;
 	mode_t mode = e->mode & 01777;
 	bool fresh = mkdirat(dir, name->last, mode) == 0;
+	u->result.shape.names += fresh;
 	if (!fresh) {
 		struct stat st;
 		if (errno != EEXIST || fstatat(dir, name->last, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -125,6 +127,7 @@ int unpack_put_dir(struct unpack *u, const struct name *name, const struct tar_e
 			if (unlinkat(dir, name->last, 0) < 0 || mkdirat(dir, name->last, mode) < 0)
 				return err_sys(err, "cannot replace what was there");
 			fresh = true;
+			u->result.shape.unknown |= !is_whiteout(&st);
 			int rc = is_whiteout(&st) ? unpack_note(u, LATER_OPAQUE, name->path, err)
 						  : 0;
 			if (rc < 0)

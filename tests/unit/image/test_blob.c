@@ -73,11 +73,11 @@ static int count(int dir_fd)
 
 static int sweep(struct fixture *f, const struct job *j)
 {
-	unsigned int blobs = 0;
+	struct swept swept = { 0 };
 	cleanup_fd int lock = store_lock(&f->store, &f->err);
 	assert_true(lock >= 0);
-	assert_int_equal(collect_sweep(j, &blobs, NULL, &f->err), 0);
-	return (int)blobs;
+	assert_int_equal(collect_sweep(j, &swept, &f->err), 0);
+	return (int)swept.blobs;
 }
 
 static void blob_commit__gives_the_name_of_its_bytes(void **state)
