@@ -99,6 +99,10 @@ int client_send_fd(struct client *c, const char *method, const char *target,
 int client_status(const struct client *c);
 const char *client_content_type(const struct client *c); /* without parameters, lower case */
 
+/* X-Docker-Container-Path-Stat as it came (base64 of JSON); "" without one. Borrowed
+ * until the next answer. */
+const char *client_path_stat(const struct client *c);
+
 /* Body bytes, chunks already taken apart: a count, 0 at the end, or -errno
  * (-EPROTO for malformed framing, -ECONNRESET when it was cut off). */
 ssize_t client_read(struct client *c, void *buf, size_t size, struct err *err);

@@ -5,7 +5,7 @@
  * exactly once, from a later turn of the loop (never before it returns), also
  * when the requester has gone meanwhile: the caller's @arg must live that long.
  * Errors carry an errno that the API maps: ENOENT 404, EINVAL 400, EEXIST and
- * EBUSY 409, EALREADY 304 (nothing to do), EOPNOTSUPP 501, ENOSPC and the rest
+ * EBUSY 409, EALREADY 304 (nothing to do), EROFS 403, EOPNOTSUPP 501, ENOSPC and the rest
  * 500. */
 #pragma once
 
@@ -140,6 +140,40 @@ json_object *stats_sample(struct instance *inst, json_object *prev, struct err *
 json_object *top_list(struct instance *inst, const char *ps_args, struct err *err);
 json_object *system_info(struct isolad *d);
 json_object *system_version(struct isolad *d);
+
+/* ---- files of a container (copy.c): work of isola-image ---- */
+
+/* What a path is. Result: Docker's {"name","size","mode","mtime","linkTarget"}. */
+void instance_stat_path(struct instance *inst, const char *path, op_done_fn *done, void *arg);
+
+enum copy_what { COPY_PATH, COPY_EXPORT, COPY_CHANGES };
+struct copy;
+/* All is well so far: the head of the answer may be written, and then
+ * copy_give() called, at once or never. @stat: of the path; borrowed. */
+typedef void copy_ready_fn(void *arg, struct copy *copy, json_object *stat);
+/* Reads: tar archives, or the JSON of COPY_CHANGES. @path for COPY_PATH. The
+ * archive goes from isola-image to the socket it is given. */
+void instance_read_files(struct instance *inst, enum copy_what what, const char *path,
+			 copy_ready_fn *ready, op_done_fn *done, void *arg);
+/* @fd (taken): the client's socket; @chunked: pieces are framed, with an end. */
+void copy_give(struct copy *copy, int fd, bool chunked);
+/* Nobody wants it any more; @done still comes. */
+void copy_cancel(struct copy *copy);
+
+struct copy_put {
+	int fd; /* the client's socket, the body is read from it; borrowed */
+	bool chunked;
+	uint64_t length;  /* of the body, unless chunked */
+	const void *head; /* bytes of the body that were read already; borrowed */
+	size_t head_size;
+	const char *path;
+	bool keep_kinds; /* noOverwriteDirNonDir */
+	bool to_user;    /* copyUIDGID: all becomes the container's user's */
+};
+/* Extracts an archive into the folder @path. A start waits until it is done; the
+ * end of a running container ends it. */
+void instance_write_files(struct instance *inst, const struct copy_put *put, op_done_fn *done,
+			  void *arg);
 
 /* ---- images (images.c) ---- */
 

@@ -62,7 +62,7 @@
  *   {"stream":"Loaded image: busybox:latest\n"}     load, for each name
  *   {"stream":"Loaded image ID: sha256:...\n"}      load, an image without a name
  *   {"status":"sha256:..."}                         import
- *   {"errorDetail":{"message"},"error"}           last line when it failed
+ *   {"errorDetail":{"message"},"error","errno"}   last line when it failed
  *   {"aux":{"ID":"sha256:...","Refs":["..."]}}     last line when it worked
  * "Refs" are full names: load: those given (with "Images": [{"ID","Refs"}] for
  * each image); tag, untag: those it has now; delete: those it had, and "Freed" (bytes

@@ -121,6 +121,7 @@ void client_free(struct client *c)
 	if (!c)
 		return;
 	disconnect(c);
+	free(c->path_stat);
 	free(c);
 }
 
@@ -198,6 +199,7 @@ static int send_head(struct client *c, const char *method, const char *target, c
 		     const char *body, size_t size, struct err *err)
 {
 	cleanup_strbuf struct strbuf head = STRBUF_INIT;
+	c->is_head = !strcmp(method, "HEAD");
 	strbuf_printf(&head, "%s %s HTTP/1.1\r\nHost: isola\r\nUser-Agent: isola/%s\r\n%s\r\n",
 		      method, target, ISOLA_VERSION, fields);
 	if (!strbuf_ok(&head))

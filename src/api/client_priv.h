@@ -20,7 +20,7 @@ struct upload {
 	uint64_t left; /* of a regular file; the daemon was told so */
 	bool at_end;   /* nothing more comes from src_fd */
 	size_t begin, end;
-	char buf[64 * 1024];
+	char buf[256 * 1024];
 };
 
 struct client {
@@ -32,10 +32,12 @@ struct client {
 	bool in_chunk;  /* the current chunk's line end is still to be read */
 	bool keep_open; /* another request may follow on this connection */
 	char content_type[64];
+	char *path_stat;          /* X-Docker-Container-Path-Stat, as it came; owned */
+	bool is_head;             /* of the request: its answer has no body */
 	struct upload *upload;    /* NULL = none */
 	struct json_tokener *tok; /* of client_next_json() */
 	size_t begin, end;        /* bytes taken out of the socket, not yet read */
-	char buf[8192];           /* a head or a chunk's line must fit */
+	char buf[16384];          /* a head or a chunk's line must fit */
 };
 
 /* Sends what can be sent of the upload and waits until the socket can be read.

@@ -26,6 +26,11 @@ int client_status(const struct client *c)
 	return c->status;
 }
 
+const char *client_path_stat(const struct client *c)
+{
+	return c->path_stat ? c->path_stat : "";
+}
+
 const char *client_content_type(const struct client *c)
 {
 	return c->content_type;
@@ -161,6 +166,9 @@ static int parse_field(struct client *c, struct head *h, const char *line, size_
 		h->close = h->close || value_is(value, value_size, "close");
 	} else if (value_is(line, name_size, "content-type")) {
 		keep_content_type(c, value, value_size);
+	} else if (value_is(line, name_size, "x-docker-container-path-stat")) {
+		free(c->path_stat);
+		c->path_stat = strndup(value, value_size);
 	}
 	return 0;
 }
@@ -183,7 +191,7 @@ static int parse_status(struct client *c, const char *line, size_t size, struct 
 	return 0;
 }
 
-/* RFC 9112, 6.3. Our requests are never HEAD or CONNECT. */
+/* RFC 9112, 6.3. Our requests are never CONNECT. */
 static int choose_body(struct client *c, const struct head *h, struct err *err)
 {
 	if (h->has_length && h->chunked)
@@ -191,7 +199,7 @@ static int choose_body(struct client *c, const struct head *h, struct err *err)
 	c->in_chunk = false;
 	c->left = h->length;
 	c->keep_open = c->keep_open && !h->close;
-	if (c->status < 200 || c->status == 204 || c->status == 304)
+	if (c->status < 200 || c->status == 204 || c->status == 304 || c->is_head)
 		c->body = BODY_NONE;
 	else if (h->chunked)
 		c->body = BODY_CHUNKED;
@@ -209,6 +217,7 @@ int client_parse_head(struct client *c, const char *head, size_t size, struct er
 	struct head h = { 0 };
 	bool first = true;
 	c->content_type[0] = '\0';
+	free(take_ptr(c->path_stat));
 	for (const char *end = head + size; head < end;) {
 		const char *lf = memchr(head, '\n', (size_t)(end - head));
 		if (!lf || lf == head || lf[-1] != '\r')
@@ -345,6 +354,22 @@ ssize_t client_read(struct client *c, void *buf, size_t size, struct err *err)
 	size_t n = 0;
 	if (size == 0)
 		return 0;
+	/* A large piece goes straight to its place. */
+	bool direct = c->body == BODY_CHUNKED || c->body == BODY_LENGTH;
+	if (direct && c->left >= sizeof(c->buf) && size >= sizeof(c->buf) && c->begin == c->end &&
+	    !c->upload && c->fd >= 0) {
+		ssize_t got;
+		do
+			got = recv(c->fd, buf, size < c->left ? size : (size_t)c->left, 0);
+		while (got < 0 && errno == EINTR);
+		if (got <= 0)
+			return got < 0 ? err_sys(err, "cannot read isolad's answer")
+				       : cut_off(c, err);
+		c->left -= (uint64_t)got;
+		if (c->left == 0 && c->body == BODY_LENGTH)
+			c->body = BODY_NONE;
+		return got;
+	}
 	int rc = peek_body(c, &data, &n, err);
 	if (rc <= 0)
 		return rc;

@@ -45,6 +45,7 @@ struct conn {
 	bool close_after; /* no further request on this connection */
 	bool at_eof;      /* the client sends no more */
 	bool lingers;     /* answered before the body's end: drop the rest of it */
+	bool body_taken;  /* somebody else reads the rest of the body */
 	bool held;        /* reading is stopped until conn_resume() */
 	bool feeding;     /* conn_feed() is on the stack */
 };

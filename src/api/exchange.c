@@ -38,5 +38,6 @@ void exchange_unref(struct exchange *x)
 	strbuf_fini(&x->url);
 	strbuf_fini(&x->body);
 	free(x->refuse_text);
+	free(x->long_fields);
 	free(x);
 }

@@ -63,9 +63,10 @@ struct exchange {
 	void (*on_body_end)(struct exchange *x);
 
 	/* ---- the answer ---- */
-	bool replied;     /* its head was sent */
-	bool chunked;     /* reply_chunk() frames */
-	char fields[160]; /* further header fields, each with CRLF; our own text */
+	bool replied;      /* its head was sent */
+	bool chunked;      /* reply_chunk() frames */
+	char fields[160];  /* further header fields, each with CRLF; our own text */
+	char *long_fields; /* the same, of any length; owned, may be NULL */
 
 	/* ---- the handler's own ---- */
 	void *user;
@@ -130,6 +131,14 @@ int stream_hijack(struct exchange *x, bool mux, struct stream_request *ret, char
 /* Writes the head of a counted-in-chunks answer and takes the socket;
  * @ret_chunked false for HTTP/1.0. Returns the descriptor or -errno. */
 int stream_take_chunked(struct exchange *x, bool mux, bool *ret_chunked);
+
+/* The same for an answer of @content_type, with x->long_fields in its head. */
+int stream_take_plain(struct exchange *x, const char *content_type, bool *ret_chunked);
+/* For a handler of a streamed body that gives the reading of it away: the socket
+ * (duplicated, owned) and what was read of the body already (borrowed until the
+ * handler returns). The answer is given as ever, and the connection then closes. */
+int stream_take_body(struct exchange *x, int *ret_fd, const char **ret_head, size_t *ret_head_size,
+		     struct err *err);
 
 /* ---- a timer that belongs to an exchange (timer.c) ---- */
 

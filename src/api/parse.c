@@ -417,5 +417,5 @@ size_t parse_some(struct conn *conn, const char *data, size_t size)
 	else if (code != HPE_OK)
 		take_error(conn, code);
 	conn->rest_size = 0;
-	return conn_is_over(conn) ? size : used;
+	return conn_is_over(conn) || conn->body_taken ? size : used;
 }

@@ -21,8 +21,8 @@
 static const struct {
 	int code, status;
 } error_status[] = {
-	{ ENOENT, 404 },   { EINVAL, 400 },   { EEXIST, 409 },     { EBUSY, 409 },
-	{ EALREADY, 304 }, { EMSGSIZE, 413 }, { EOPNOTSUPP, 501 },
+	{ ENOENT, 404 },   { EINVAL, 400 }, { EEXIST, 409 },   { EBUSY, 409 },
+	{ EALREADY, 304 }, { EROFS, 403 },  { EMSGSIZE, 413 }, { EOPNOTSUPP, 501 },
 };
 
 static int status_of(int code)
@@ -48,11 +48,12 @@ static size_t make_head(struct exchange *x, char *head, size_t size, int status,
 	int n = snprintf(head, size,
 			 "HTTP/1.1 %d %s\r\nServer: Isola/%s (linux)\r\nApi-Version: %s\r\n"
 			 "Docker-Experimental: false\r\nOstype: linux\r\nDate: %s\r\n"
-			 "%s%s%s%s%s%s%s\r\n",
+			 "%s%s%s%s%s%s%s%s\r\n",
 			 status, http_status_str((enum http_status)status), ISOLA_VERSION,
 			 API_VERSION, server_date(x->conn->server),
 			 content_type ? "Content-Type: " : "", content_type ? content_type : "",
 			 content_type ? "\r\n" : "", counted, framing, x->fields,
+			 x->long_fields ? x->long_fields : "",
 			 x->conn->close_after ? "Connection: close\r\n" : "");
 	return (size_t)n < size ? (size_t)n : size - 1;
 }
@@ -63,10 +64,13 @@ void reply_text(struct exchange *x, int status, const char *content_type, const 
 	if (!x->conn || x->replied)
 		return;
 	bool bodiless = status == 204 || status == 304;
-	char head[1024];
+	char small[1024];
+	size_t size_max = sizeof(small) + (x->long_fields ? strlen(x->long_fields) : 0);
+	cleanup_free char *large = x->long_fields ? malloc(size_max) : NULL;
+	char *head = large ? large : small;
 	count(x, status);
 	x->replied = true;
-	size_t n = make_head(x, head, sizeof(head), status, content_type,
+	size_t n = make_head(x, head, large ? size_max : sizeof(small), status, content_type,
 			     bodiless ? -1 : (ssize_t)size, "");
 	uv_buf_t part[2] = {
 		{ .base = head, .len = n },

@@ -60,6 +60,13 @@ void images_tag(struct exchange *x);
 void images_remove(struct exchange *x);
 void images_prune(struct exchange *x);
 
+/* archive.c */
+void containers_stat_path(struct exchange *x);
+void containers_get_archive(struct exchange *x);
+void containers_put_archive(struct exchange *x);
+void containers_export(struct exchange *x);
+void containers_changes(struct exchange *x);
+
 /* upload.c */
 void images_load(struct exchange *x);
 void images_create(struct exchange *x);

@@ -7,6 +7,8 @@
 #include "router.h"
 #include "server.h"
 
+#include "isola/fd.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +62,55 @@ int stream_hijack(struct exchange *x, bool mux, struct stream_request *ret, char
 	ret->head = *ret_head;
 	ret->head_size = size;
 	ret->mux = mux;
+	return 0;
+}
+
+int stream_take_plain(struct exchange *x, const char *content_type, bool *ret_chunked)
+{
+	cleanup_strbuf struct strbuf head = STRBUF_INIT;
+	if (!x->conn || x->replied)
+		return -EPIPE;
+	*ret_chunked = x->http_minor > 0;
+	strbuf_printf(&head,
+		      "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nApi-Version: %s\r\nOstype: linux\r\n"
+		      "%s%sConnection: close\r\n\r\n",
+		      content_type, API_VERSION, x->long_fields ? x->long_fields : "",
+		      *ret_chunked ? "Transfer-Encoding: chunked\r\n" : "");
+	if (!strbuf_ok(&head))
+		return -ENOMEM;
+	x->replied = true;
+	x->conn->server->requests[2]++;
+	int rc = write_head(x, head.text);
+	return rc < 0 ? rc : conn_take_socket(x->conn, NULL, NULL);
+}
+
+static void ignore_body(struct exchange *x, const char *data, size_t size)
+{
+	(void)x;
+	(void)data;
+	(void)size;
+}
+
+int stream_take_body(struct exchange *x, int *ret_fd, const char **ret_head, size_t *ret_head_size,
+		     struct err *err)
+{
+	struct conn *conn = x->conn;
+	uv_os_fd_t fd = -1;
+	int rc = conn ? uv_fileno((uv_handle_t *)&conn->pipe, &fd) : -EPIPE;
+	if (rc == 0)
+		rc = fd_dup(fd);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot take the connection");
+	*ret_fd = rc;
+	/* The parser stopped at the last byte of the head. */
+	bool begun = x->has_body && conn->rest_size > 0;
+	*ret_head = begun ? conn->rest + 1 : "";
+	*ret_head_size = begun ? conn->rest_size - 1 : 0;
+	/* What follows on it cannot be told from the body any more. */
+	conn->close_after = true;
+	conn->body_taken = true;
+	x->on_body = ignore_body;
+	conn_hold(conn);
 	return 0;
 }
 

@@ -46,6 +46,15 @@ extern const struct listing ctr_ps, ctr_stats;
 extern const struct flag flags_ps_size[];
 extern const struct refused ctr_refused[];
 
+/* cp.c, changes.c */
+extern const struct flag flags_cp[], flags_export[];
+int verb_cp(struct cli *cli, struct args *args);
+int verb_export(struct cli *cli, struct args *args);
+int verb_diff(struct cli *cli, struct args *args);
+/* The body of the answer to GET @target into the file @output, or with NULL to
+ * standard output, which must not be a terminal. */
+int cli_save_body(struct cli *cli, const char *target, const char *output, struct err *err);
+
 /* images.c */
 extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];
 int verb_images(struct cli *cli, struct args *args);

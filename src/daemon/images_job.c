@@ -52,7 +52,7 @@ static int judge(const struct image_job *job, struct err *err)
 	if (job->cancelled)
 		return err_set(err, ECANCELED, "the image job was cancelled");
 	if (job->error)
-		return err_set(err, EINVAL, "%s", job->error);
+		return err_set(err, job->error_code ? job->error_code : EINVAL, "%s", job->error);
 	if (WIFSIGNALED(job->status))
 		return err_set(err, EIO, "isola-image was killed by signal %d",
 			       WTERMSIG(job->status));
@@ -123,6 +123,8 @@ static void take_line(struct image_job *job, const char *line, size_t size)
 	} else if (error) {
 		free(job->error);
 		job->error = strdup(error);
+		if (job->tells_errno)
+			job->error_code = (int)json_i64_or(o, "errno", EIO);
 	} else if (job->progress && !job->cancelled) {
 		job->progress(job->arg, line, size);
 	}
@@ -167,7 +169,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 /* ---- the beginning ---- */
 
 static int spawn(struct image_job *job, const char *const *words, int stdin_fd, int stdout_fd,
-		 struct err *err)
+		 int fd3, struct err *err)
 {
 	const char *argv[WORDS_MAX];
 	size_t n = 0;
@@ -186,7 +188,7 @@ static int spawn(struct image_job *job, const char *const *words, int stdin_fd, 
 		.argv = argv,
 		.stdin_fd = stdin_fd,
 		.stdout_fd = stdout_fd,
-		.fd3 = -1,
+		.fd3 = fd3,
 	};
 	return child_spawn(job->d, &args, on_exit_, job, &job->child, err);
 }
@@ -198,6 +200,13 @@ static void on_unused_closed(uv_handle_t *handle)
 
 int job_start(struct isolad *d, const char *const *words, int stdin_fd, struct image_job **ret,
 	      image_progress_fn *progress, op_done_fn *done, void *arg, struct err *err)
+{
+	return job_start_fd3(d, words, stdin_fd, -1, ret, progress, done, arg, err);
+}
+
+int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int fd3,
+		  struct image_job **ret, image_progress_fn *progress, op_done_fn *done, void *arg,
+		  struct err *err)
 {
 	int fds[2];
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -221,7 +230,7 @@ int job_start(struct isolad *d, const char *const *words, int stdin_fd, struct i
 		(void)err_rc(err, rc, "cannot read an image job");
 	} else {
 		(void)take_fd(&out);
-		rc = spawn(job, words, stdin_fd, child_out, err);
+		rc = spawn(job, words, stdin_fd, child_out, fd3, err);
 	}
 	if (rc < 0) {
 		uv_close((uv_handle_t *)&job->out, on_unused_closed);

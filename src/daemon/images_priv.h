@@ -63,6 +63,8 @@ struct image_job {
 	struct strbuf line;
 	json_object *aux; /* from the last line, owned */
 	char *error;      /* the same */
+	int error_code;   /* its errno; 0 = EINVAL, the archive's fault */
+	bool tells_errno; /* the job's error lines count for that */
 	image_progress_fn *progress;
 	op_done_fn *done;
 	void *arg;
@@ -70,6 +72,10 @@ struct image_job {
 };
 
 /* Runs isola-image with @words (its command and arguments; NULL at the end) and
- * @stdin_fd (borrowed; -1 = none). @done gets the job's last line. */
+ * @stdin_fd and @fd3 (borrowed; -1 = none). @done gets the job's last line. */
+int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int fd3,
+		  struct image_job **ret, image_progress_fn *progress, op_done_fn *done, void *arg,
+		  struct err *err);
+/* The same without a descriptor 3. */
 int job_start(struct isolad *d, const char *const *words, int stdin_fd, struct image_job **ret,
 	      image_progress_fn *progress, op_done_fn *done, void *arg, struct err *err);

@@ -40,6 +40,7 @@ struct isolad {
 	struct list wrecks;      /* struct wreck, wreck.c */
 	struct list children;    /* struct child, child.c */
 	struct list execs;       /* struct exec of all instances, exec.c */
+	struct list copies;      /* struct copy, copy.c */
 	struct images *images;   /* images.c */
 	struct api_server *api;
 	int listen_fd; /* systemd's, until it is served; else -1 */

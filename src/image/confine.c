@@ -47,12 +47,14 @@ static const struct jail_calls calls[] = {
 	  .why = "archives, blobs, files of layers" },
 	{ .names = "openat openat2 mkdirat unlinkat renameat renameat2 linkat symlinkat mknodat",
 	  .why = "entries of layers, temporary and final names in the store" },
-	{ .names = "fchown fchownat fchmod fchmodat utimensat fsetxattr fgetxattr",
+	{ .names =
+		  "fchown fchownat fchmod fchmodat utimensat fsetxattr fgetxattr flistxattr readlinkat",
 	  .why = "owners, modes, times, attributes of entries" },
 	{ .names = "open mkdir unlink rename link symlink mknod rmdir",
 	  .why = "what an older C library calls instead" },
 	{ .names = "fstat newfstatat statx fstatfs faccessat faccessat2 getdents64 umask",
 	  .why = "looking at the store" },
+	{ .names = "recvmsg", .why = "a client's socket, from isolad" },
 	{ .names = "fsync fdatasync syncfs flock", .why = "durable, one writer at a time" },
 	{ .names = "pipe2 poll ppoll fcntl dup dup2 dup3",
 	  .why = "the layer process, standard streams" },
@@ -133,6 +135,19 @@ int confine_job(const struct confine_options *options, struct err *err)
 		rc = jail_caps(CAPS_FILES | CAP(SYS_ADMIN) | CAP(SYS_CHROOT), err);
 	if (rc == 0)
 		rc = landlock(options->require_landlock, err);
+	if (rc == 0)
+		rc = jail_seccomp(calls, sizeof(calls) / sizeof(calls[0]), err);
+	return rc < 0 ? err_prefix(err, "cannot confine isola-image") : 0;
+}
+
+int confine_view(uint64_t bytes_max, bool reads_marks, bool require_landlock, struct err *err)
+{
+	(void)umask(0);
+	int rc = limit(bytes_max, err);
+	if (rc == 0)
+		rc = jail_caps(CAPS_FILES | (reads_marks ? CAP(SYS_ADMIN) : 0), err);
+	if (rc == 0)
+		rc = landlock(require_landlock, err);
 	if (rc == 0)
 		rc = jail_seccomp(calls, sizeof(calls) / sizeof(calls[0]), err);
 	return rc < 0 ? err_prefix(err, "cannot confine isola-image") : 0;

@@ -62,7 +62,7 @@ static int child_unpack(const struct work *w, int in_fd, int report_fd, struct u
 	if (rc == 0)
 		rc = stream_new(in_fd, &options, &stream, err);
 	if (rc == 0)
-		rc = tar_new(stream, &tar, err);
+		rc = tar_new(stream_read, stream, &tar, err);
 	if (rc < 0)
 		return rc;
 	const struct unpack_args args = {

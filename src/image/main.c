@@ -13,6 +13,7 @@
 #include "isola/path.h"
 #include "cancel.h"
 #include "confine.h"
+#include "copy.h"
 #include "image.h"
 #include "progress.h"
 
@@ -31,6 +32,7 @@ struct options {
 	struct import_options import;
 	char *changes[CHANGES_MAX];
 	bool require_landlock, repair;
+	struct copy_options copy;
 	char *const *args;
 	int n_args;
 };
@@ -104,6 +106,10 @@ struct verb {
 	int n_args;
 	bool foreign; /* reads an archive */
 	const char *usage;
+	/* On a container's files (copy.h), not on the store. */
+	int (*copy)(struct view *v, const struct copy_options *o, json_object **ret_aux,
+		    struct err *err);
+	bool reads_marks;
 };
 
 static const struct verb verbs[] = {
@@ -116,6 +122,13 @@ static const struct verb verbs[] = {
 	{ "delete", run_delete, 1, false, "delete --state DIR ID" },
 	{ "check", run_check, 0, false, "check --state DIR" },
 	{ "verify", run_verify, 0, true, "verify --state DIR [--repair]" },
+	{ "cp-stat", NULL, 1, true, "cp-stat PATH 3< VIEW_SPEC", copy_stat },
+	{ "cp-get", NULL, 1, true, "cp-get PATH 3< VIEW_SPEC", copy_get },
+	{ "cp-put", NULL, 1, true, "cp-put [--keep-kinds] [--owner USER] PATH 3< VIEW_SPEC < BODY",
+	  copy_put },
+	{ "cp-export", NULL, 0, true, "cp-export 3< VIEW_SPEC", copy_export },
+	{ "cp-changes", NULL, 0, true, "cp-changes 3< VIEW_SPEC", copy_changes,
+	  .reads_marks = true },
 };
 
 static const struct option flags[] = {
@@ -128,6 +141,8 @@ static const struct option flags[] = {
 	{ "max-entries", required_argument, NULL, 'e' },
 	{ "require-landlock", no_argument, NULL, 'l' },
 	{ "repair", no_argument, NULL, 'R' },
+	{ "keep-kinds", no_argument, NULL, 'k' },
+	{ "owner", required_argument, NULL, 'o' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -166,6 +181,12 @@ static int on_flag(struct options *o, int flag, char *value, struct err *err)
 	case 'R':
 		o->repair = true;
 		return 0;
+	case 'k':
+		o->copy.keep_kinds = true;
+		return 0;
+	case 'o':
+		o->copy.user = value;
+		return 0;
 	case 'b':
 		return read_limit("--max-bytes", value, true, &o->limits.bytes, err);
 	case 'e':
@@ -202,10 +223,27 @@ static int parse(int argc, char **argv, struct options *o, const struct verb **r
 		return rc;
 	o->args = argv + optind;
 	o->n_args = argc - optind;
-	if (!o->state || o->n_args != verb->n_args)
+	if ((!o->state && !verb->copy) || o->n_args != verb->n_args)
 		return err_set(err, EINVAL, "usage: isola-image %s", verb->usage);
 	*ret = verb;
 	return 0;
+}
+
+/* The container's files become "/", then all but them is given up. */
+static int run_copy(const struct verb *verb, const struct options *o, json_object **ret_aux,
+		    struct err *err)
+{
+	cleanup_view struct view view = VIEW_INIT;
+	struct copy_options copy = o->copy;
+	copy.path = o->n_args > 0 ? o->args[0] : NULL;
+	copy.bytes_max = o->limits.bytes;
+	copy.entries_max = o->limits.entries;
+	int rc = view_read(&view, err);
+	if (rc == 0)
+		rc = view_enter(&view, err);
+	if (rc == 0)
+		rc = confine_view(o->limits.bytes, verb->reads_marks, o->require_landlock, err);
+	return rc < 0 ? rc : verb->copy(&view, &copy, ret_aux, err);
 }
 
 static int run(const struct verb *verb, const struct options *o, json_object **ret_aux,
@@ -221,6 +259,8 @@ static int run(const struct verb *verb, const struct options *o, json_object **r
 	if (geteuid() != 0)
 		return err_set(err, EPERM,
 			       "isola-image must run as root: it makes files of any owner");
+	if (verb->copy)
+		return run_copy(verb, o, ret_aux, err);
 	int rc = path_mkdir_all(o->state, 0700, err);
 	if (rc == 0)
 		rc = confine_job(&confine, err);

@@ -2,6 +2,8 @@
 /* name - see name.h. Foreign text: runs in isola-image's jail. */
 #include "name.h"
 
+#include "isola/tar.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,28 +20,7 @@ static bool begins(const char *text, const char *with)
 
 int name_clean(const char *text, char ret[PATH_MAX], struct err *err)
 {
-	size_t n = 0;
-	if (!*text)
-		return err_set(err, EINVAL, "an entry has an empty name");
-	for (const char *p = text; *p;) {
-		while (*p == '/')
-			p++;
-		size_t len = strcspn(p, "/");
-		if (len == 2 && p[0] == '.' && p[1] == '.')
-			return err_set(err, EINVAL, "\"%.300s\" holds \"..\"", text);
-		if (len > NAME_MAX || n + len + 2 > PATH_MAX)
-			return err_set(err, ENAMETOOLONG, "the name \"%.300s...\" is too long",
-				       text);
-		if (len > 0 && !(len == 1 && p[0] == '.')) {
-			if (n > 0)
-				ret[n++] = '/';
-			memcpy(ret + n, p, len);
-			n += len;
-		}
-		p += len;
-	}
-	ret[n] = '\0';
-	return 0;
+	return tar_clean_name(text, ret, err);
 }
 
 /* A whiteout's name is the last component's; in the middle it would be a

@@ -118,6 +118,7 @@ void progress_error(const struct err *err)
 	json_add(detail, "message", new_text(err->text));
 	json_add(line, "errorDetail", detail);
 	json_add(line, "error", new_text(err->text));
+	json_add_i64(line, "errno", err->code);
 	print(line);
 }
 

@@ -18,7 +18,7 @@ void progress_status(const char *status, const char *id, uint64_t current, uint6
 /* {"stream": text} */
 void progress_stream(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* {"errorDetail":{"message"},"error"} */
+/* {"errorDetail":{"message"},"error","errno"} */
 void progress_error(const struct err *err);
 
 /* {"aux": {...}}; takes @aux. */

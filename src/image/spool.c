@@ -3,8 +3,8 @@
 #include "spool.h"
 
 #include "isola/fd.h"
+#include "isola/tar.h"
 #include "name.h"
-#include "tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -207,7 +207,7 @@ int spool_read(const struct job *job, int fd, uint64_t bytes_max, struct spool *
 	ret->job = job;
 	int rc = stream_new(fd, &options, &stream, err);
 	if (rc == 0)
-		rc = tar_new(stream, &tar, err);
+		rc = tar_new(stream_read, stream, &tar, err);
 	if (rc == 0)
 		rc = hasher_new(&hasher, err);
 	while (rc == 0 && (rc = tar_next(tar, &e, err)) > 0) {

@@ -103,11 +103,14 @@ void stream_free(struct stream *s)
 static ssize_t read_some(struct stream *s, void *buf, size_t size, struct err *err)
 {
 	for (;;) {
-		ssize_t n = cancel_requested() ? 0 : read(s->fd, buf, size);
+		ssize_t n = 0;
+		if (!cancel_requested())
+			n = s->opt.read ? s->opt.read(s->opt.arg, buf, size, err)
+					: read(s->fd, buf, size);
 		/* Also behind an end of file: who cancels may close the stream. */
 		if (cancel_requested())
 			return err_set(err, EINTR, "%s: cancelled", s->opt.what);
-		if (n >= 0)
+		if (n >= 0 || s->opt.read)
 			return n;
 		if (errno != EINTR)
 			return err_sys(err, "cannot read %s", s->opt.what);
@@ -273,6 +276,11 @@ ssize_t stream_next(struct stream *s, const unsigned char **ret, struct err *err
 	if (s->plain && n > 0)
 		hasher_add(s->plain, *ret, (size_t)n);
 	return n;
+}
+
+ssize_t stream_read(void *stream, const unsigned char **ret, struct err *err)
+{
+	return stream_next(stream, ret, err);
 }
 
 enum stream_format stream_format(const struct stream *s)

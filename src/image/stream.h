@@ -22,6 +22,9 @@ struct stream_options {
 	bool hash_raw;      /* SHA-256 of the bytes as they come */
 	bool hash_plain;    /* and of the bytes as they leave */
 	uint64_t plain_max; /* more decompressed bytes than this are -EFBIG */
+	/* Reads in place of read(2): as it returns, or -errno with @err set. */
+	ssize_t (*read)(void *arg, void *buf, size_t size, struct err *err);
+	void *arg; /* borrowed until the free */
 };
 
 struct stream;
@@ -42,6 +45,9 @@ static inline void stream_cleanup(struct stream **s)
  * call; 0 at the (proper) end; -EINVAL for damaged data, -EFBIG beyond the
  * limit, else -errno of read(2). */
 ssize_t stream_next(struct stream *s, const unsigned char **ret, struct err *err);
+
+/* The same, for tar_new(); @stream: a struct stream. */
+ssize_t stream_read(void *stream, const unsigned char **ret, struct err *err);
 
 /* Valid after the first stream_next(). */
 enum stream_format stream_format(const struct stream *s);

@@ -27,7 +27,7 @@
 #pragma once
 
 #include "isola/err.h"
-#include "tar.h"
+#include "isola/tar.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -488,6 +488,56 @@ def _():
     not_found("POST", "/containers/{id}/exec")
 
 
+@route("HEAD", "/containers/{id}/archive")
+def _():
+    cid = create(d, "true")
+    status, fields, body = ask("HEAD", "/containers/%s/archive?path=/etc" % cid)
+    is_((status, body), (200, b""), "what a path is")
+    check(fields["X-Docker-Container-Path-Stat"], "is in a header field")
+    is_(ask("HEAD", "/containers/%s/archive?path=/none" % cid)[0], 404, "nothing there")
+    is_(ask("HEAD", "/containers/%s/archive" % cid)[0], 400, "no path")
+    remove(d, cid)
+
+
+@route("GET", "/containers/{id}/archive")
+def _():
+    cid = create(d, "true")
+    status, fields, body = ask("GET", "/containers/%s/archive?path=/etc/passwd" % cid)
+    is_((status, fields["Content-Type"]), (200, "application/x-tar"), "a file as tar")
+    check(body.startswith(b"passwd\0"), "its name", body[:100])
+    expect("nothing there", ask("GET", "/containers/%s/archive?path=/none" % cid), 404, "Could not find")
+    expect("no path", ask("GET", "/containers/%s/archive" % cid), 400, "path")
+    not_found("GET", "/containers/{id}/archive?path=/")
+    remove(d, cid)
+
+
+@route("PUT", "/containers/{id}/archive")
+def _():
+    cid = create(d, "true")
+    expect("no tar", ask("PUT", "/containers/%s/archive?path=/" % cid, b"x" * 600), 400)
+    expect("an empty one", ask("PUT", "/containers/%s/archive?path=/" % cid, bytes(1024)), 200)
+    expect("no path", ask("PUT", "/containers/%s/archive" % cid, bytes(1024)), 400, "path")
+    remove(d, cid)
+
+
+@route("GET", "/containers/{id}/export")
+def _():
+    cid = create(d, "true")
+    status, fields, body = ask("GET", "/containers/%s/export" % cid)
+    is_((status, fields["Content-Type"]), (200, "application/x-tar"), "export")
+    check(b"bin/busybox" in body, "has all files")
+    not_found("GET", "/containers/{id}/export")
+    remove(d, cid)
+
+
+@route("GET", "/containers/{id}/changes")
+def _():
+    cid = create(d, "true")
+    expect("changes of a new container", ask("GET", "/containers/%s/changes" % cid), 200, "[]")
+    not_found("GET", "/containers/{id}/changes")
+    remove(d, cid)
+
+
 @route("DELETE", "/containers/{id}")
 def _():
     cid = start(d, "sleep", "100")
@@ -697,7 +747,7 @@ for row, test in TESTS.items():
         if not d.ping():
             diag("isolad is gone:\n" + d.log_tail())
             break
-for path, word in (("/build", "building"), ("/containers/x/archive?path=/", "copying"),
+for path, word in (("/build", "building"), ("/containers/x/attach/ws", "WebSocket"),
                    ("/swarm/init", "Swarm"), ("/session", "BuildKit"), ("/system/df", "disk usage"),
                    ("/images/x/push", "pushing"), ("/volumes/create", "volumes")):
     expect("unsupported: " + path, ask("POST", path), 501, word)

@@ -3,7 +3,7 @@
  * without the jail: whatever comes, nothing may appear beside that folder. Wants
  * root, as only that may change owners. */
 #include "image/stream.h"
-#include "image/tar.h"
+#include "isola/tar.h"
 #include "image/unpack.h"
 #include "image_job.h"
 #include "isola/fd.h"
@@ -67,7 +67,7 @@ static void unpack(const uint8_t *data, size_t size, int root, const int *lower,
 	struct unpack_result result;
 	struct err err = ERR_INIT;
 	if (fd_write_all(in, data, size) < 0 || lseek(in, 0, SEEK_SET) < 0 ||
-	    stream_new(in, &options, &s, &err) < 0 || tar_new(s, &tar, &err) < 0)
+	    stream_new(in, &options, &s, &err) < 0 || tar_new(stream_read, s, &tar, &err) < 0)
 		return;
 	const struct unpack_args args = {
 		.tar = tar, .root_fd = root, .later_fd = later, .entries_max = 500

@@ -552,6 +552,56 @@ void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void 
 	later(d, done, arg, json_object_new_object());
 }
 
+void instance_stat_path(struct instance *inst, const char *path, op_done_fn *done, void *arg)
+{
+	struct isolad *d = inst->isolad;
+	asked(d, "stat path");
+	(void)snprintf(d->text, sizeof(d->text), "%s", path);
+	json_object *o = json_object_new_object();
+	json_add_str(o, "name", path);
+	later(d, done, arg, o);
+}
+
+/* What the job of a read would do: it is given a socket and writes to it. */
+void instance_read_files(struct instance *inst, enum copy_what what, const char *path,
+			 copy_ready_fn *ready, op_done_fn *done, void *arg)
+{
+	struct isolad *d = inst->isolad;
+	struct err err = ERR_INIT;
+	asked(d, what == COPY_PATH ? "read files" : what == COPY_EXPORT ? "export" : "changes");
+	(void)snprintf(d->text, sizeof(d->text), "%s", path ? path : "");
+	if (failing(d, &err) == 0) {
+		json_object *stat = json_object_new_object();
+		ready(arg, (struct copy *)inst, stat);
+		json_object_put(stat);
+	}
+	later(d, done, arg, NULL);
+}
+
+void copy_give(struct copy *copy, int fd, bool chunked)
+{
+	const char *text = chunked ? "7\r\narchive\r\n0\r\n\r\n" : "archive";
+	(void)copy;
+	(void)fd_write_all(fd, text, strlen(text));
+	(void)close(fd);
+}
+
+void copy_cancel(struct copy *copy)
+{
+	(void)copy;
+}
+
+void instance_write_files(struct instance *inst, const struct copy_put *put, op_done_fn *done,
+			  void *arg)
+{
+	struct isolad *d = inst->isolad;
+	asked(d, "write files");
+	(void)snprintf(d->text, sizeof(d->text), "%s %d %d %d %llu %.*s", put->path,
+		       put->keep_kinds, put->to_user, put->chunked, (unsigned long long)put->length,
+		       (int)put->head_size, (const char *)put->head);
+	later(d, done, arg, NULL);
+}
+
 struct image_job {
 	uv_pipe_t pipe;
 	struct isolad *isolad;

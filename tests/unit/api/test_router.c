@@ -116,7 +116,7 @@ static void route_unsupported__names_what_docker_has(void **state)
 	(void)state;
 	struct path path = split("/v1.41/build");
 	assert_string_equal(route_unsupported(&path), "building images");
-	path = split("/containers/x/archive");
+	path = split("/containers/x/attach/ws");
 	assert_non_null(route_unsupported(&path));
 	path = split("/nothing");
 	assert_null(route_unsupported(&path));

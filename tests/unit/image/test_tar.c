@@ -6,8 +6,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "image/tar.h"
+#include "image/stream.h"
 #include "isola/fd.h"
+#include "isola/tar.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -112,7 +113,7 @@ static void open_archive(struct reading *r)
 	assert_int_equal(fd_write_all(r->fd, ar.data, ar.size), 0);
 	(void)lseek(r->fd, 0, SEEK_SET);
 	assert_int_equal(stream_new(r->fd, &o, &r->stream, NULL), 0);
-	assert_int_equal(tar_new(r->stream, &r->tar, NULL), 0);
+	assert_int_equal(tar_new(stream_read, r->stream, &r->tar, NULL), 0);
 }
 
 static void close_archive(struct reading *r)

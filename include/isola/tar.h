@@ -12,7 +12,6 @@
 #pragma once
 
 #include "isola/err.h"
-#include "stream.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -57,8 +56,12 @@ struct tar_entry {
 
 struct tar;
 
-/* @s is borrowed until the free. */
-int tar_new(struct stream *s, struct tar **ret, struct err *err);
+/* The next bytes of the archive, valid until the next call: their number and *@ret;
+ * 0 at the end, or -errno with @err set. */
+typedef ssize_t tar_read_fn(void *arg, const unsigned char **ret, struct err *err);
+
+/* @arg is borrowed until the free. */
+int tar_new(tar_read_fn *read, void *arg, struct tar **ret, struct err *err);
 void tar_free(struct tar *t);
 
 static inline void tar_cleanup(struct tar **t)
@@ -78,6 +81,11 @@ int tar_next(struct tar *t, const struct tar_entry **ret, struct err *err);
  * offset where it belongs (holes are left out); 0 behind the last. */
 int tar_data(struct tar *t, const unsigned char **ret_data, size_t *ret_size, uint64_t *ret_offset,
 	     struct err *err);
+
+/* A name of an archive as a path below a folder: leading slashes, "." and empty
+ * components go; ".." anywhere is refused. "" is the folder itself. -EINVAL or
+ * -ENAMETOOLONG. */
+int tar_clean_name(const char *text, char ret[PATH_MAX], struct err *err);
 
 /* After tar_next() said 0: was there an end mark? Without one, an archive cut
  * off between two entries looks complete. */

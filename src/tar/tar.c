@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tar - see tar.h. The walk over headers, bodies and content. Foreign bytes:
  * runs in isola-image's jail (layers: in a process of their own). */
-#include "tar.h"
+#include "isola/tar.h"
 
 #include "isola/fd.h"
 #include "tar_header.h"
@@ -11,7 +11,8 @@
 #include <string.h>
 
 struct tar {
-	struct stream *s;
+	tar_read_fn *read;
+	void *arg;
 	const unsigned char *p; /* what the stream gave and nobody took yet */
 	size_t n;
 	uint64_t at; /* offset of p in the archive */
@@ -24,12 +25,39 @@ struct tar {
 	bool ended, has_mark;
 };
 
-int tar_new(struct stream *s, struct tar **ret, struct err *err)
+int tar_clean_name(const char *text, char ret[PATH_MAX], struct err *err)
+{
+	size_t n = 0;
+	if (!*text)
+		return err_set(err, EINVAL, "an entry has an empty name");
+	for (const char *p = text; *p;) {
+		while (*p == '/')
+			p++;
+		size_t len = strcspn(p, "/");
+		if (len == 2 && p[0] == '.' && p[1] == '.')
+			return err_set(err, EINVAL, "\"%.300s\" holds \"..\"", text);
+		if (len > NAME_MAX || n + len + 2 > PATH_MAX)
+			return err_set(err, ENAMETOOLONG, "the name \"%.300s...\" is too long",
+				       text);
+		if (len > 0 && !(len == 1 && p[0] == '.')) {
+			if (n > 0)
+				ret[n++] = '/';
+			memcpy(ret + n, p, len);
+			n += len;
+		}
+		p += len;
+	}
+	ret[n] = '\0';
+	return 0;
+}
+
+int tar_new(tar_read_fn *read, void *arg, struct tar **ret, struct err *err)
 {
 	struct tar *t = calloc(1, sizeof(*t));
 	if (!t)
 		return err_set(err, ENOMEM, "out of memory");
-	t->s = s;
+	t->read = read;
+	t->arg = arg;
 	*ret = t;
 	return 0;
 }
@@ -64,7 +92,7 @@ static int have(struct tar *t, struct err *err)
 {
 	if (t->n > 0)
 		return 1;
-	ssize_t n = stream_next(t->s, &t->p, err);
+	ssize_t n = t->read(t->arg, &t->p, err);
 	if (n <= 0)
 		return (int)n;
 	t->n = (size_t)n;

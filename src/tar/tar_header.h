@@ -2,7 +2,7 @@
 /* tar_header - the 512-byte header block and the pax records, as plain data. */
 #pragma once
 
-#include "tar.h"
+#include "isola/tar.h"
 
 #define TAR_BLOCK_BYTES 512
 

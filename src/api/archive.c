@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* archive - files into and out of containers. isolad writes the head of an answer;
+ * the bytes go between the client's socket and isola-image, and never through
+ * here. Docker Engine API 1.47, "Containers": archive, export, changes. isolad,
+ * loop thread. */
+#include "conn.h"
+#include "router.h"
+#include "routes.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STAT_FIELD "X-Docker-Container-Path-Stat"
+
+static const char *path_of(struct exchange *x)
+{
+	const char *path = query_get(&x->query, "path");
+	if (!path || !*path)
+		reply_error(x, 400, "the parameter path is missing");
+	return path && *path ? path : NULL;
+}
+
+static void add_base64(struct strbuf *b, const char *text)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *p = (const unsigned char *)text;
+	for (size_t left = strlen(text); left > 0;) {
+		size_t n = left < 3 ? left : 3;
+		uint32_t v = (uint32_t)p[0] << 16 | (uint32_t)(n > 1 ? p[1] : 0) << 8 |
+			     (uint32_t)(n > 2 ? p[2] : 0);
+		for (size_t i = 0; i < 4; i++)
+			strbuf_putc(b, i <= n ? digits[v >> (18 - 6 * i) & 63] : '=');
+		p += n;
+		left -= n;
+	}
+}
+
+static int set_stat_field(struct exchange *x, json_object *stat)
+{
+	struct strbuf b = STRBUF_INIT;
+	strbuf_puts(&b, STAT_FIELD ": ");
+	add_base64(&b, json_object_to_json_string_ext(
+			       stat, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	strbuf_puts(&b, "\r\n");
+	x->long_fields = strbuf_take(&b);
+	return x->long_fields ? 0 : -ENOMEM;
+}
+
+/* ---- HEAD ---- */
+
+static void on_stat(void *arg, const struct err *err, json_object *result)
+{
+	struct exchange *x = arg;
+	if (err)
+		reply_err(x, err);
+	else if (set_stat_field(x, result) < 0)
+		reply_error(x, 500, "out of memory");
+	else
+		reply_text(x, 200, "application/json", "", 0);
+	exchange_unref(x);
+}
+
+void containers_stat_path(struct exchange *x)
+{
+	struct instance *inst = route_instance(x);
+	const char *path = inst ? path_of(x) : NULL;
+	if (path)
+		instance_stat_path(inst, path, on_stat, exchange_ref(x));
+}
+
+/* ---- GET ---- */
+
+static void on_ready(void *arg, struct copy *copy, json_object *stat)
+{
+	struct exchange *x = arg;
+	bool json = strstr(x->route->pattern, "/changes") != NULL, chunked = false;
+	int fd = strstr(x->route->pattern, "/archive") ? set_stat_field(x, stat) : 0;
+	x->on_gone = NULL;
+	if (fd == 0)
+		fd = stream_take_plain(x, json ? "application/json" : "application/x-tar",
+				       &chunked);
+	if (fd >= 0)
+		copy_give(copy, fd, chunked);
+	else
+		copy_cancel(copy);
+}
+
+static void on_read(void *arg, const struct err *err, json_object *result)
+{
+	struct exchange *x = arg;
+	(void)result;
+	if (err && x->replied)
+		log_warn(NULL, "api: %s ended early: %s", x->url.text, err->text);
+	else if (err)
+		reply_err(x, err);
+	exchange_unref(x);
+}
+
+void containers_get_archive(struct exchange *x)
+{
+	struct instance *inst = route_instance(x);
+	const char *path = inst ? path_of(x) : NULL;
+	if (path)
+		instance_read_files(inst, COPY_PATH, path, on_ready, on_read, exchange_ref(x));
+}
+
+void containers_export(struct exchange *x)
+{
+	struct instance *inst = route_instance(x);
+	if (inst)
+		instance_read_files(inst, COPY_EXPORT, NULL, on_ready, on_read, exchange_ref(x));
+}
+
+void containers_changes(struct exchange *x)
+{
+	struct instance *inst = route_instance(x);
+	if (inst)
+		instance_read_files(inst, COPY_CHANGES, NULL, on_ready, on_read, exchange_ref(x));
+}
+
+/* ---- PUT ---- */
+
+static int take_body(struct exchange *x, struct copy_put *put, int *ret_fd, struct err *err)
+{
+	const http_parser *parser = &x->conn->parser;
+	const char *head = "";
+	put->chunked = parser->flags & F_CHUNKED;
+	put->length = put->chunked || !x->has_body ? 0 : parser->content_length;
+	int rc = stream_take_body(x, ret_fd, &head, &put->head_size, err);
+	put->head = head;
+	put->fd = *ret_fd;
+	return rc;
+}
+
+void containers_put_archive(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	struct instance *inst = route_instance(x);
+	const char *path = inst ? path_of(x) : NULL;
+	cleanup_fd int fd = -1;
+	struct copy_put put = {
+		.path = path,
+		.keep_kinds = request_bool(x, "noOverwriteDirNonDir", false),
+		.to_user = request_bool(x, "copyUIDGID", false),
+	};
+	if (!path)
+		return;
+	if (take_body(x, &put, &fd, &err) < 0)
+		reply_err(x, &err);
+	else
+		instance_write_files(inst, &put, done_ok_empty, exchange_ref(x));
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* copy - files of a container, read and written by isola-image behind its walls:
+ * what isolad does is to say what the container's files are (VIEW_SPEC of
+ * src/image/view.h) and to hand the client's socket over. Loop thread.
+ *
+ * Writing into a stopped container is an op, so that no start happens meanwhile:
+ * two mounts of one writable layer would not see each other's changes. Into a
+ * running one it goes beside its ops, and is killed when the payload ends. */
+#include "images_priv.h"
+#include "life.h"
+#include "mounts.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKET_BYTES (2 * 1024 * 1024)
+
+struct copy {
+	struct list node; /* in isolad's copies */
+	struct isolad *d;
+	char id[ID_SIZE];
+	struct image_job *job; /* NULL before it runs */
+	int pair;              /* our end of the job's standard input */
+	copy_ready_fn *ready;
+	op_done_fn *done;
+	void *arg;
+	/* Of a write. */
+	struct op *op; /* NULL once nobody waits in the queue */
+	bool running;  /* into a running container */
+	int client_fd;
+	char *path;
+	bool keep_kinds, to_user;
+	json_object *framing; /* {"chunked","length"} */
+	char *head;
+	size_t head_size;
+};
+
+static struct copy *copy_new(struct instance *inst, op_done_fn *done, void *arg)
+{
+	struct copy *c = calloc(1, sizeof(*c));
+	if (!c) {
+		struct err e = ERR_INIT;
+		(void)err_set(&e, ENOMEM, "out of memory");
+		later_done(inst->isolad, done, arg, &e, NULL);
+		return NULL;
+	}
+	c->d = inst->isolad;
+	memcpy(c->id, inst->id, sizeof(c->id));
+	c->done = done;
+	c->arg = arg;
+	c->pair = c->client_fd = -1;
+	list_add_tail(&c->d->copies, &c->node);
+	return c;
+}
+
+static void copy_free(struct copy *c)
+{
+	list_del(&c->node);
+	fd_close(&c->pair);
+	fd_close(&c->client_fd);
+	json_object_put(c->framing);
+	free(c->path);
+	free(c->head);
+	free(c);
+}
+
+/* ---- what the files are ---- */
+
+static void add_path(json_object *o, const char *key, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	json_add_str(o, key, path);
+}
+
+static void add_layers(json_object *spec, const struct instance *inst)
+{
+	json_object *lower = json_object_new_array(), *layers = json_get(inst->image, "layers");
+	for (size_t i = json_len(layers); i-- > 0;) {
+		char path[PATH_MAX];
+		(void)snprintf(path, sizeof(path), "%s/layers/%s/fs", inst->isolad->roots.state,
+			       json_item_str(layers, i));
+		(void)json_object_array_add(lower, json_object_new_string(path));
+	}
+	json_add(spec, "lower", lower);
+}
+
+/* A bind that is not idmapped shows host ids: only a running container has the
+ * view in which these mean anything, so else it is not written to. */
+static int add_mounts(json_object *spec, const struct instance *inst, bool running, struct err *err)
+{
+	cleanup_mounts struct mounts m = { NULL, 0 };
+	json_object *list = json_object_new_array();
+	json_add(spec, "mounts", list);
+	int rc = mounts_parse(inst->host_config, &m, err);
+	for (size_t i = 0; rc >= 0 && i < m.n; i++) {
+		const struct mount_point *p = &m.items[i];
+		if (p->kind != MOUNT_BIND)
+			continue;
+		json_object *o = json_object_new_object();
+		json_add_str(o, "target", p->target);
+		json_add_str(o, "source", p->source);
+		json_add_bool(o, "read_only",
+			      p->read_only || (!running && inst->userns_base && p->unmapped));
+		json_add_bool(o, "recursive", p->recursive);
+		(void)json_object_array_add(list, o);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static json_object *make_spec(const struct instance *inst, bool write, bool split, struct err *err)
+{
+	bool running = !split && instance_is_running(inst) && inst->pid > 0;
+	cleanup_free char *dir = instance_state_dir(inst);
+	cleanup_json json_object *spec = json_object_new_object();
+	if (!dir || !spec) {
+		(void)err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	json_add_str(spec, "id", inst->id);
+	json_add_str(spec, "name", inst->name);
+	add_layers(spec, inst);
+	add_path(spec, "upper", dir, "upper");
+	add_path(spec, "work", dir, "work");
+	json_add_bool(spec, "write", write);
+	json_add_bool(spec, "split", split);
+	json_add_bool(spec, "read_only", json_bool_or(inst->host_config, "ReadonlyRootfs", false));
+	json_add_bool(spec, "mapped", inst->userns_base != 0);
+	if (running)
+		json_add_i64(spec, "pid", inst->pid);
+	return add_mounts(spec, inst, running, err) < 0 ? NULL : take_ptr(spec);
+}
+
+/* The spec, and behind its NUL what came of the body: as a file in memory. */
+static int spec_file(json_object *spec, const void *head, size_t head_size, struct err *err)
+{
+	size_t size = 0;
+	const char *text = json_object_to_json_string_length(
+		spec, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	cleanup_fd int fd = memfd_create("view", MFD_CLOEXEC);
+	if (fd < 0 || !text)
+		return err_sys(err, "cannot describe the container's files");
+	int rc = fd_write_all(fd, text, size + 1);
+	if (rc == 0)
+		rc = fd_write_all(fd, head, head_size);
+	if (rc < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_set(err, ENOMEM, "cannot describe the container's files");
+	return take_fd(&fd);
+}
+
+/* ---- jobs ---- */
+
+/* The instance no longer waits. */
+static void let_go(struct copy *c)
+{
+	struct op *op = take_ptr(c->op);
+	op->pinned = false;
+	op->done = NULL; /* its argument is @c */
+	op_finish(op, NULL, NULL);
+}
+
+/* From the job's last line, or when it could not begin. */
+static void on_job_done(void *arg, const struct err *err, json_object *result)
+{
+	struct copy *c = arg;
+	c->job = NULL;
+	if (c->op)
+		let_go(c);
+	if (c->done)
+		c->done(c->arg, err, result);
+	copy_free(c);
+}
+
+static void on_line(void *arg, const char *line, size_t size)
+{
+	struct copy *c = arg;
+	cleanup_json json_object *o = NULL;
+	if (!c->ready || json_parse(line, size, "job", &o, NULL) < 0 || !json_get(o, "stat"))
+		return;
+	copy_ready_fn *ready = c->ready;
+	c->ready = NULL;
+	ready(c->arg, c, json_get(o, "stat"));
+}
+
+static int start_job(struct copy *c, struct instance *inst, const char *const *words, int stdin_fd,
+		     struct err *err)
+{
+	bool write = c->framing != NULL, split = !strcmp(words[0], "cp-changes");
+	cleanup_json json_object *spec = make_spec(inst, write, split, err);
+	if (!spec)
+		return -err->code;
+	if (write)
+		json_add(spec, "body", json_object_get(c->framing));
+	cleanup_fd int fd3 = spec_file(spec, c->head ? c->head : "", c->head_size, err);
+	int rc = fd3 < 0 ? fd3
+			 : job_start_fd3(c->d, words, stdin_fd, fd3, &c->job, on_line, on_job_done,
+					 c, err);
+	if (rc == 0)
+		c->job->tells_errno = true;
+	return rc;
+}
+
+static void fail(struct copy *c, const struct err *err)
+{
+	later_done(c->d, c->done, c->arg, err, NULL);
+	copy_free(c);
+}
+
+/* ---- reading ---- */
+
+void instance_stat_path(struct instance *inst, const char *path, op_done_fn *done, void *arg)
+{
+	const char *words[] = { "cp-stat", "--", path, NULL };
+	struct err e = ERR_INIT;
+	struct copy *c = copy_new(inst, done, arg);
+	if (c && start_job(c, inst, words, -1, &e) < 0)
+		fail(c, &e);
+}
+
+static const struct {
+	const char *verb, *event;
+} reads[] = {
+	[COPY_PATH] = { "cp-get", "archive-path" },
+	[COPY_EXPORT] = { "cp-export", "export" },
+	[COPY_CHANGES] = { "cp-changes", NULL },
+};
+
+void instance_read_files(struct instance *inst, enum copy_what what, const char *path,
+			 copy_ready_fn *ready, op_done_fn *done, void *arg)
+{
+	const char *words[] = { reads[what].verb, "--", path, NULL };
+	int pair[2];
+	struct err e = ERR_INIT;
+	struct copy *c = copy_new(inst, done, arg);
+	if (!c)
+		return;
+	c->ready = ready;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		(void)err_sys(&e, "cannot make a socket pair");
+		fail(c, &e);
+		return;
+	}
+	c->pair = pair[0];
+	int rc = start_job(c, inst, words, pair[1], &e);
+	fd_close(&pair[1]);
+	if (rc < 0)
+		fail(c, &e);
+	else if (reads[what].event)
+		events_emit_instance(inst, reads[what].event, NULL);
+}
+
+void copy_give(struct copy *c, int fd, bool chunked)
+{
+	char word = chunked ? 'c' : 'p';
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .space = { 0 } };
+	struct iovec iov = { &word, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+	/* Fewer turns between the two ends; without the right to it, as it is. */
+	int room = SOCKET_BYTES;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(m), &fd, sizeof(int));
+	/* A job that has ended meanwhile says so itself. */
+	(void)sendmsg(c->pair, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	fd_close(&fd);
+	fd_close(&c->pair);
+}
+
+void copy_cancel(struct copy *c)
+{
+	c->ready = NULL;
+	fd_close(&c->pair);
+	if (c->job)
+		image_job_cancel(c->job);
+}
+
+/* ---- writing ---- */
+
+static struct copy *copy_of(const struct op *op)
+{
+	list_for_each (node, &op->inst->isolad->copies) {
+		struct copy *c = container_of(node, struct copy, node);
+		if (c->op == op)
+			return c;
+	}
+	return NULL;
+}
+
+static int start_put(struct copy *c, struct instance *inst, struct err *err)
+{
+	const char *words[8];
+	size_t n = 0;
+	const char *user = json_str_or(inst->config, "User", "");
+	words[n++] = "cp-put";
+	if (c->keep_kinds)
+		words[n++] = "--keep-kinds";
+	if (c->to_user && *user) {
+		words[n++] = "--owner";
+		words[n++] = user;
+	}
+	words[n++] = "--";
+	words[n++] = c->path;
+	words[n] = NULL;
+	int rc = start_job(c, inst, words, c->client_fd, err);
+	fd_close(&c->client_fd);
+	if (rc == 0)
+		events_emit_instance(inst, "extract-to-dir", NULL);
+	return rc;
+}
+
+static void put_step(struct op *op)
+{
+	struct copy *c = copy_of(op);
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	if (!c || c->job)
+		return;
+	c->running = instance_is_running(inst) && inst->pid > 0;
+	if (!c->running && !run_is_over(inst)) {
+		run_hurry_keeper(inst);
+		return;
+	}
+	op->pinned = true;
+	if (start_put(c, inst, &e) == 0)
+		return;
+	let_go(c);
+	fail(c, &e);
+}
+
+/* Only the job goes on to its end; the instance does not wait for it. */
+static void put_abort(struct copy *c)
+{
+	c->job->cancelled = true;
+	if (c->job->child)
+		(void)child_kill(c->job->child, SIGKILL);
+	let_go(c);
+}
+
+static void put_wake(struct op *op, enum op_wake why)
+{
+	struct copy *c = copy_of(op);
+	if (!c)
+		return;
+	if (!c->job && why == OP_WAKE_OVER)
+		put_step(op);
+	else if (c->job && (why == OP_WAKE_HURRY || (why == OP_WAKE_ENDED && c->running)))
+		put_abort(c);
+}
+
+static const struct op_type put_type = { .name = "copy", .run = put_step, .wake = put_wake };
+
+/* The op was dropped with its instance, or could not be made. */
+static void on_op_dropped(void *arg, const struct err *err, json_object *result)
+{
+	struct copy *c = arg;
+	(void)result;
+	c->op = NULL;
+	if (err && !c->job)
+		fail(c, err);
+}
+
+static int fill_put(struct copy *c, const struct copy_put *put)
+{
+	c->path = strdup(put->path);
+	c->head = malloc(put->head_size + 1);
+	c->framing = json_object_new_object();
+	c->client_fd = fd_dup(put->fd);
+	if (!c->path || !c->head || !c->framing || c->client_fd < 0)
+		return -ENOMEM;
+	memcpy(c->head, put->head, put->head_size);
+	c->head_size = put->head_size;
+	json_add_bool(c->framing, "chunked", put->chunked);
+	json_add_i64(c->framing, "length", (int64_t)put->length);
+	c->keep_kinds = put->keep_kinds;
+	c->to_user = put->to_user;
+	return 0;
+}
+
+void instance_write_files(struct instance *inst, const struct copy_put *put, op_done_fn *done,
+			  void *arg)
+{
+	struct copy *c = copy_new(inst, done, arg);
+	struct err e = ERR_INIT;
+	if (!c)
+		return;
+	if (fill_put(c, put) < 0) {
+		(void)err_set(&e, ENOMEM, "out of memory");
+		fail(c, &e);
+		return;
+	}
+	struct op *op = op_new(inst, &put_type, on_op_dropped, c);
+	if (!op)
+		return;
+	c->op = op;
+	if (instance_is_running(inst))
+		op_aside(op);
+	else
+		op_queue(op);
+}
