@@ -75,6 +75,15 @@ int cgroup_devices_check(json_object *devices, struct err *err);
  * while a cloned init sets itself up, before its payload. */
 int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err);
 
+/* Loads the program of @devices for later: this process and its clones attach it
+ * where cgroup_devices() wants the same, which saves the kernel's verification
+ * each time. Once per process. The descriptor is close-on-exec and the module's
+ * own; who closes by number spares cgroup_devices_kept(). On failure, -errno,
+ * nothing is kept. */
+int cgroup_devices_keep(json_object *devices, struct err *err);
+/* The kept program's descriptor, or -1. */
+int cgroup_devices_kept(void);
+
 /* memory.events "oom_kill" + "oom_group_kill"; 0 without a memory controller. */
 uint64_t cgroup_oom_kills(int cgroup_fd);
 

@@ -9,8 +9,10 @@
 #include "isola/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -246,6 +248,47 @@ static int load(const struct bpf_insn *insns, size_t n)
 	return bpf(BPF_PROG_LOAD, &attr);
 }
 
+/* A program loaded ahead (cgroup_devices_keep()), and what it was made of. */
+static struct {
+	int fd;
+	size_t n;
+	struct bpf_insn *insns;
+} kept = { .fd = -1 };
+
+int cgroup_devices_keep(json_object *devices, struct err *err)
+{
+	cleanup_free struct bpf_insn *insns = malloc(DEVICES_INSNS_MAX * sizeof(*insns));
+	if (!insns)
+		return err_set(err, ENOMEM, "out of memory");
+	int n = devices_compile(devices, insns, err);
+	if (n < 0)
+		return n;
+	struct bpf_insn *copy = realloc(insns, (size_t)n * sizeof(*copy));
+	if (!copy)
+		return err_set(err, ENOMEM, "out of memory");
+	insns = copy;
+	int fd = load(insns, (size_t)n);
+	if (fd < 0)
+		return err_rc(err, fd, "cannot load the device rules into the kernel");
+	kept.fd = fd;
+	kept.n = (size_t)n;
+	kept.insns = take_ptr(insns);
+	return 0;
+}
+
+int cgroup_devices_kept(void)
+{
+	return kept.fd;
+}
+
+/* A program of @insns: its descriptor, owned. */
+static int find_or_load(const struct bpf_insn *insns, size_t n)
+{
+	if (kept.fd >= 0 && kept.n == n && !memcmp(kept.insns, insns, n * sizeof(*insns)))
+		return fcntl(kept.fd, F_DUPFD_CLOEXEC, 3);
+	return load(insns, n);
+}
+
 static bool is_ours(int prog_fd)
 {
 	struct bpf_prog_info info;
@@ -321,7 +364,7 @@ int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err)
 		return err_rc(err, old, "cannot ask which devices the cgroup may use");
 	if (old == -ENOENT && is_open(devices))
 		return 0;
-	cleanup_fd int prog = load(insns, (size_t)n);
+	cleanup_fd int prog = find_or_load(insns, (size_t)n);
 	if (prog < 0)
 		return err_rc(err, prog, "cannot load the device rules into the kernel");
 	int rc = attach(cgroup_fd, prog, old);

@@ -7,6 +7,7 @@
  * after an exec of the same program. */
 #include "nursery.h"
 
+#include "isola/cgroup.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/keeper.h"
@@ -39,6 +40,19 @@ static pid_t clone_sibling(void)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
+/* All but what a keeper has from birth. */
+static void close_others(void)
+{
+	unsigned int from = KEEPER_CONTROL_FD + 1;
+	int kept = cgroup_devices_kept();
+	if (kept >= (int)from) {
+		if (kept > (int)from)
+			(void)close_range(from, (unsigned int)kept - 1, 0);
+		from = (unsigned int)kept + 1;
+	}
+	(void)close_range(from, UINT_MAX, 0);
+}
+
 static int become_keeper(struct request *r, const char *run, char **ret_run_dir)
 {
 	char *copy = strdup(run);
@@ -46,7 +60,7 @@ static int become_keeper(struct request *r, const char *run, char **ret_run_dir)
 	json_object_put(r->msg); /* @run was part of it */
 	if (!copy || (fd != KEEPER_CONTROL_FD && dup2(fd, KEEPER_CONTROL_FD) < 0))
 		_exit(1);
-	(void)close_range(KEEPER_CONTROL_FD + 1, UINT_MAX, 0);
+	close_others();
 	*ret_run_dir = copy;
 	return 1;
 }
@@ -82,8 +96,20 @@ static int say_ready(int sock)
 	return wire_send(sock, o, NULL, 0, &ignored);
 }
 
+/* The device rules of nearly all containers, verified by the kernel only once;
+ * without them each keeper loads its own. */
+static void keep_device_rules(void)
+{
+	cleanup_json json_object *rules =
+		json_tokener_parse("[{\"allow\": false, \"access\": \"rwm\"}]");
+	struct err ignored;
+	if (rules)
+		(void)cgroup_devices_keep(rules, &ignored);
+}
+
 int nursery_serve(int sock, char **ret_run_dir)
 {
+	keep_device_rules();
 	if (say_ready(sock) < 0)
 		return 0;
 	for (;;) {

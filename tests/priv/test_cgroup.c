@@ -349,17 +349,26 @@ static void stat__tells_what_it_can(void **state)
 
 /* ---- devices ------------------------------------------------------------ */
 
-static int programs_of(int fd)
+/* How many, the first one's id in @ret_id (NULL: does not matter). */
+static int programs_of_id(int fd, uint32_t *ret_id)
 {
-	uint32_t ids[64];
+	uint32_t ids[64] = { 0 };
 	union bpf_attr attr;
 	memset(&attr, 0, sizeof(attr));
 	attr.query.target_fd = (uint32_t)fd;
 	attr.query.attach_type = BPF_CGROUP_DEVICE;
 	attr.query.prog_ids = (uintptr_t)ids;
 	attr.query.prog_cnt = 64;
-	return syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof(attr)) < 0 ? -errno
-									 : (int)attr.query.prog_cnt;
+	if (syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof(attr)) < 0)
+		return -errno;
+	if (ret_id)
+		*ret_id = ids[0];
+	return (int)attr.query.prog_cnt;
+}
+
+static int programs_of(int fd)
+{
+	return programs_of_id(fd, NULL);
 }
 
 /* Errno of opening each, in a child in the cgroup: 1 byte a node. */
@@ -422,6 +431,38 @@ static void devices__are_guarded_by_the_kernel(void **state)
 	(void)unlink(mem);
 	(void)rmdir(dir);
 	destroy("dev");
+}
+
+/* One program for all who want the same, which guards as one of their own would. */
+static void devices__share_a_kept_program(void **state)
+{
+	json_object *o = parse("[{\"allow\":false,\"access\":\"rwm\"}]");
+	if (cgroup_devices_keep(o, &err) < 0)
+		fail_msg("%s", err.text);
+	json_object_put(o);
+	assert_true(cgroup_devices_kept() >= 0);
+	assert_int_equal(fcntl(cgroup_devices_kept(), F_GETFD), FD_CLOEXEC);
+	cleanup_fd int one = make("kept1");
+	cleanup_fd int two = make("kept2");
+	cleanup_fd int other = make("kept3");
+	set_devices(one, "[{\"allow\":false,\"access\":\"rwm\"}]");
+	set_devices(two, "[{\"allow\":false,\"access\":\"rwm\"}]");
+	set_devices(other, "[{\"allow\":false,\"access\":\"rwm\"},"
+			   "{\"allow\":true,\"type\":\"c\",\"major\":1,\"access\":\"r\"}]");
+	uint32_t a = 0, b = 0, c = 0;
+	assert_int_equal(programs_of_id(one, &a), 1);
+	assert_int_equal(programs_of_id(two, &b), 1);
+	assert_int_equal(programs_of_id(other, &c), 1);
+	assert_int_equal(a, b);
+	assert_int_not_equal(a, c);
+	/* a change of one is not the other's */
+	set_devices(one, "[{\"allow\":true}]");
+	assert_int_equal(programs_of_id(two, &c), 1);
+	assert_int_equal(b, c);
+	destroy("kept1");
+	destroy("kept2");
+	destroy("kept3");
+	devices__are_guarded_by_the_kernel(state);
 }
 
 /* The verifier takes the longest and oddest programs too. */
@@ -801,6 +842,7 @@ int main(void)
 		cmocka_unit_test(freeze__gives_up_and_thaws),
 		cmocka_unit_test(stat__tells_what_it_can),
 		cmocka_unit_test(devices__are_guarded_by_the_kernel),
+		cmocka_unit_test(devices__share_a_kept_program),
 		cmocka_unit_test(devices__compile_to_what_the_kernel_takes),
 		cmocka_unit_test(limits__name_what_the_host_lacks),
 		cmocka_unit_test(hugetlb__is_set),
