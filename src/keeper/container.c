@@ -5,12 +5,14 @@
 #include "isola/path.h"
 
 #include "control.h"
+#include "heap.h"
 #include "life.h"
 #include "stdio_set.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,12 +22,20 @@
 
 /* ---- config.json ---- */
 
+/* Bytes of heap that a byte of config.json takes, its document and its ctr_spec. */
+#define HEAP_FACTOR 12
+
 static int read_config(struct keeper *k, struct err *err)
 {
 	cleanup_json json_object *config = NULL;
+	struct stat st;
+	if (fstatat(k->run_dir_fd, "config.json", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (size_t)st.st_size <= CONFIG_BYTES_MAX)
+		heap_expect((size_t)st.st_size * HEAP_FACTOR);
 	int rc = json_read_file(k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, &config, err);
 	if (rc == 0 && (rc = ctr_spec_parse(config, &k->ctr_spec, err)) < 0)
 		(void)err_prefix(err, "config.json");
+	heap_settle();
 	return rc;
 }
 

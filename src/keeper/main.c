@@ -5,6 +5,7 @@
 #include "isola/id.h"
 #include "isola/keeper.h"
 
+#include "heap.h"
 #include "life.h"
 #include "logread.h"
 #include "nursery.h"
@@ -12,7 +13,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,11 +99,7 @@ static int prepare(char **argv)
 	/* Whatever else isolad had open is no business of a payload. */
 	(void)close_range(KEEPER_CONTROL_FD + 1, UINT_MAX, 0);
 	ignore_signals();
-	/* What a burst of output needs is mapped for it, and unmapped behind it:
-	 * the heap stays small. */
-	(void)mallopt(M_MMAP_THRESHOLD, 32 * 1024);
-	(void)mallopt(M_TRIM_THRESHOLD, 32 * 1024);
-	(void)mallopt(M_TOP_PAD, 0);
+	heap_init();
 	return 0;
 }
 
