@@ -235,6 +235,9 @@ static json_object *make_overlay(const struct instance *inst, const struct bundl
 			       json_item_str(layers, i));
 		(void)json_object_array_add(lower, json_object_new_string(path));
 	}
+	char base[PATH_MAX];
+	(void)snprintf(base, sizeof(base), "%s/" ROOTS_BASE, env->state);
+	(void)json_object_array_add(lower, json_object_new_string(base));
 	json_add(o, "lower", lower);
 	add_path(o, "upper", env->state_dir, "upper");
 	add_path(o, "work", env->state_dir, "work");

@@ -4,6 +4,7 @@
  * touches until it is back. */
 #include "persist.h"
 
+#include "folders.h"
 #include "isola/fd.h"
 #include "isolad.h"
 #include "life.h"
@@ -43,20 +44,6 @@ struct save {
 	struct err err;
 };
 
-static int make_folders(int parent_fd, const char *id, enum instance_kind kind, struct err *err)
-{
-	if (mkdirat(parent_fd, id, 0700) < 0)
-		return err_sys(err, "cannot make the instance's folder");
-	if (kind == INSTANCE_VM)
-		return 0;
-	cleanup_fd int fd = openat(parent_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	/* upper becomes the payload's "/". */
-	if (fd < 0 || mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0700) < 0 ||
-	    fchmodat(fd, "upper", 0755, 0) < 0)
-		return err_sys(err, "cannot make the instance's folder");
-	return 0;
-}
-
 static int write_record(int parent_fd, const char *id, const char *text, size_t size,
 			enum fd_sync sync, struct err *err)
 {
@@ -71,8 +58,9 @@ static int write_record(int parent_fd, const char *id, const char *text, size_t 
 static void job(uv_work_t *work)
 {
 	struct save *save = container_of(work, struct save, work);
-	int parent_fd = save->isolad->roots.instances_fd;
-	save->rc = save->make ? make_folders(parent_fd, save->id, save->kind, &save->err) : 0;
+	const struct roots *roots = &save->isolad->roots;
+	int parent_fd = roots->instances_fd;
+	save->rc = save->make ? folders_make(roots, save->id, save->kind, &save->err) : 0;
 	if (save->rc == 0)
 		save->rc = write_record(parent_fd, save->id, save->text, save->size, FD_SYNC_YES,
 					&save->err);
@@ -223,7 +211,7 @@ static void save_in_pool(struct instance *inst, bool make, persist_fn *done, voi
 static int save_now(struct instance *inst, bool make, struct err *err)
 {
 	struct roots *roots = &inst->isolad->roots;
-	int rc = make ? make_folders(roots->instances_fd, inst->id, inst->kind, err) : 0;
+	int rc = make ? folders_make(roots, inst->id, inst->kind, err) : 0;
 	if (rc == 0 && mkdirat(roots->run_fd, inst->id, 0700) < 0 && errno != EEXIST)
 		rc = err_sys(err, "cannot make the instance's run folder");
 	size_t size = 0;

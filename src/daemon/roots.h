@@ -5,12 +5,16 @@
  *       instance.json         the record (record.c); not for --rm instances
  *       upper/ work/          the overlay's writable part, made at creation
  *       <id>-json.log         the log, written by the keeper
+ *   <state>/spare/            a folder made ahead for the next instance (folders.h)
+ *   <state>/base/             the lowest layer of every container's root
  *   <state>/{images,layers,...}  see include/isola/image.h
  *   <run>/<id>/               gone after a reboot; see include/isola/keeper.h
  *       instance.json         the record of a --rm instance */
 #pragma once
 
 #include "isola/err.h"
+
+#define ROOTS_BASE "base"
 
 struct config;
 

@@ -208,6 +208,7 @@ static json_object *make_graph_driver(struct instance *inst, const char *state_d
 	for (size_t i = json_len(layers); i-- > 0;)
 		strbuf_printf(&lower, "%s%s/layers/%s/fs", lower.len ? ":" : "",
 			      inst->isolad->roots.state, json_item_str(layers, i));
+	strbuf_printf(&lower, "%s%s/" ROOTS_BASE, lower.len ? ":" : "", inst->isolad->roots.state);
 	json_add_str(data, "LowerDir", lower.text ? lower.text : "");
 	/* The merged tree is mounted in the container's mount namespace only. */
 	char merged[32] = "";

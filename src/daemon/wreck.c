@@ -7,6 +7,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 
+#include "folders.h"
 #include "isolad.h"
 #include "life.h"
 #include "record.h"
@@ -59,6 +60,7 @@ static void job(uv_work_t *work)
 		clear_state(w, &w->err);
 	if (!w->err.code)
 		(void)fd_remove_tree(w->isolad->roots.run_fd, w->id, &w->err);
+	folders_make_spare(&w->isolad->roots);
 }
 
 static void wreck_free(struct wreck *w)

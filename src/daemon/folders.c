@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* folders - see folders.h. isolad, loop thread and thread pool: renames alone
+ * decide who gets the spare, and whose spare it is. */
+#include "folders.h"
+
+#include "isola/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* In the state folder, beside "instances". */
+#define SPARE      "spare"
+#define HALF_SPARE "spare-half"
+
+static int make(int dir_fd, const char *name, enum instance_kind kind)
+{
+	if (mkdirat(dir_fd, name, 0700) < 0)
+		return -errno;
+	if (kind == INSTANCE_VM)
+		return 0;
+	cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	/* upper becomes the payload's "/". */
+	if (fd < 0 || mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0700) < 0 ||
+	    fchmodat(fd, "upper", 0755, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static bool take_spare(const struct roots *roots, const char *id)
+{
+	return renameat2(roots->state_fd, SPARE, roots->instances_fd, id, RENAME_NOREPLACE) == 0;
+}
+
+int folders_make(const struct roots *roots, const char *id, enum instance_kind kind,
+		 struct err *err)
+{
+	if (kind == INSTANCE_CONTAINER && take_spare(roots, id))
+		return 0;
+	int rc = make(roots->instances_fd, id, kind);
+	return rc < 0 ? err_rc(err, rc, "cannot make the instance's folder") : 0;
+}
+
+void folders_make_spare(const struct roots *roots)
+{
+	int fd = roots->state_fd;
+	if (faccessat(fd, SPARE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return;
+	int rc = make(fd, HALF_SPARE, INSTANCE_CONTAINER);
+	if (rc == -EEXIST)
+		return; /* another thread is at it */
+	if (rc < 0 || renameat2(fd, HALF_SPARE, fd, SPARE, RENAME_NOREPLACE) < 0)
+		(void)fd_remove_tree(fd, HALF_SPARE, NULL);
+}
+
+void folders_clear_spare(const struct roots *roots)
+{
+	(void)fd_remove_tree(roots->state_fd, HALF_SPARE, NULL);
+	(void)fd_remove_tree(roots->state_fd, SPARE, NULL);
+}
