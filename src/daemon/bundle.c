@@ -6,6 +6,7 @@
 
 #include "capset.h"
 #include "create_priv.h"
+#include "folders.h"
 #include "isolad.h"
 #include "mounts.h"
 #include "profile.h"
@@ -227,18 +228,8 @@ static void add_path(json_object *o, const char *key, const char *a, const char 
 
 static json_object *make_overlay(const struct instance *inst, const struct bundle_env *env)
 {
-	json_object *o = json_object_new_object(), *lower = json_object_new_array();
-	json_object *layers = json_get(inst->image, "layers");
-	for (size_t i = json_len(layers); i-- > 0;) {
-		char path[PATH_MAX];
-		(void)snprintf(path, sizeof(path), "%s/layers/%s/fs", env->state,
-			       json_item_str(layers, i));
-		(void)json_object_array_add(lower, json_object_new_string(path));
-	}
-	char base[PATH_MAX];
-	(void)snprintf(base, sizeof(base), "%s/" ROOTS_BASE, env->state);
-	(void)json_object_array_add(lower, json_object_new_string(base));
-	json_add(o, "lower", lower);
+	json_object *o = json_object_new_object();
+	json_add(o, "lower", folders_lower(env->state, inst->image));
 	add_path(o, "upper", env->state_dir, "upper");
 	add_path(o, "work", env->state_dir, "work");
 	/* What --rm throws away needs no sync to the disk at unmount. */

@@ -6,6 +6,7 @@
  * Writing into a stopped container is an op, so that no start happens meanwhile:
  * two mounts of one writable layer would not see each other's changes. Into a
  * running one it goes beside its ops, and is killed when the payload ends. */
+#include "folders.h"
 #include "images_priv.h"
 #include "life.h"
 #include "mounts.h"
@@ -83,18 +84,6 @@ static void add_path(json_object *o, const char *key, const char *dir, const cha
 	json_add_str(o, key, path);
 }
 
-static void add_layers(json_object *spec, const struct instance *inst)
-{
-	json_object *lower = json_object_new_array(), *layers = json_get(inst->image, "layers");
-	for (size_t i = json_len(layers); i-- > 0;) {
-		char path[PATH_MAX];
-		(void)snprintf(path, sizeof(path), "%s/layers/%s/fs", inst->isolad->roots.state,
-			       json_item_str(layers, i));
-		(void)json_object_array_add(lower, json_object_new_string(path));
-	}
-	json_add(spec, "lower", lower);
-}
-
 /* A bind that is not idmapped shows host ids: only a running container has the
  * view in which these mean anything, so else it is not written to. */
 static int add_mounts(json_object *spec, const struct instance *inst, bool running, struct err *err)
@@ -129,7 +118,7 @@ static json_object *make_spec(const struct instance *inst, bool write, bool spli
 	}
 	json_add_str(spec, "id", inst->id);
 	json_add_str(spec, "name", inst->name);
-	add_layers(spec, inst);
+	json_add(spec, "lower", folders_lower(inst->isolad->roots.state, inst->image));
 	add_path(spec, "upper", dir, "upper");
 	add_path(spec, "work", dir, "work");
 	json_add_bool(spec, "write", write);

@@ -4,15 +4,31 @@
 #include "folders.h"
 
 #include "isola/fd.h"
+#include "isola/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 /* In the state folder, beside "instances". */
 #define SPARE      "spare"
 #define HALF_SPARE "spare-half"
+
+json_object *folders_lower(const char *state, json_object *image)
+{
+	json_object *lower = json_object_new_array(), *layers = json_get(image, "layers");
+	char path[PATH_MAX];
+	for (size_t i = json_len(layers); i-- > 0;) {
+		(void)snprintf(path, sizeof(path), "%s/layers/%s/fs", state,
+			       json_item_str(layers, i));
+		(void)json_object_array_add(lower, json_object_new_string(path));
+	}
+	(void)snprintf(path, sizeof(path), "%s/" ROOTS_BASE, state);
+	(void)json_object_array_add(lower, json_object_new_string(path));
+	return lower;
+}
 
 static int make(int dir_fd, const char *name, enum instance_kind kind)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* folders - an instance's state folder, with the writable part of a container's
+/* folders - the folders of a container's root: the lower ones, and its own state
+ * folder, with the writable part of a container's
  * root. Making one takes three mkdirs, 65 us each on ext4, so there is always one
  * spare, made behind a removal and taken by the next creation with a rename. Every
  * folder is new when it is taken: none is used twice. */
@@ -9,6 +10,12 @@
 
 #include "isola/err.h"
 #include "isola/instance.h"
+
+#include <json-c/json.h>
+
+/* The lower folders of @image's containers as paths below @state, topmost first:
+ * its layers, then what all roots have (roots.c). Returns owned. */
+json_object *folders_lower(const char *state, json_object *image);
 
 /* Makes <state>/instances/<id>. On failure part of it may be there. Any thread. */
 int folders_make(const struct roots *roots, const char *id, enum instance_kind kind,

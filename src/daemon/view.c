@@ -4,6 +4,7 @@
  * ContainerSummary). Which keys are there, and whether an empty one is null, []
  * or {}, is part of that. isolad, loop thread; reads no file. */
 #include "exec.h"
+#include "folders.h"
 #include "isolad.h"
 #include "mounts.h"
 #include "view.h"
@@ -203,12 +204,10 @@ static json_object *make_command(json_object *config)
 static json_object *make_graph_driver(struct instance *inst, const char *state_dir)
 {
 	json_object *o = json_object_new_object(), *data = json_object_new_object();
-	json_object *layers = json_get(inst->image, "layers");
 	cleanup_strbuf struct strbuf lower = STRBUF_INIT;
-	for (size_t i = json_len(layers); i-- > 0;)
-		strbuf_printf(&lower, "%s%s/layers/%s/fs", lower.len ? ":" : "",
-			      inst->isolad->roots.state, json_item_str(layers, i));
-	strbuf_printf(&lower, "%s%s/" ROOTS_BASE, lower.len ? ":" : "", inst->isolad->roots.state);
+	cleanup_json json_object *folders = folders_lower(inst->isolad->roots.state, inst->image);
+	for (size_t i = 0; i < json_len(folders); i++)
+		strbuf_printf(&lower, "%s%s", i ? ":" : "", json_item_str(folders, i));
 	json_add_str(data, "LowerDir", lower.text ? lower.text : "");
 	/* The merged tree is mounted in the container's mount namespace only. */
 	char merged[32] = "";
