@@ -139,6 +139,9 @@ json_object *stats_sample(struct instance *inst, json_object *prev, struct err *
 /* {"Titles","Processes"}; @ps_args as for ps(1), a supported subset. */
 json_object *top_list(struct instance *inst, const char *ps_args, struct err *err);
 json_object *system_info(struct isolad *d);
+enum df_what { DF_IMAGES = 1, DF_CONTAINERS = 2, DF_VOLUMES = 4, DF_BUILD_CACHE = 8, DF_ALL = 15 };
+/* Result: Docker's disk usage; walks the disk in a worker thread. @what: of df_what. */
+void system_df(struct isolad *d, unsigned int what, op_done_fn *done, void *arg);
 json_object *system_version(struct isolad *d);
 
 /* ---- files of a container (copy.c): work of isola-image ---- */
@@ -189,6 +192,9 @@ void image_tag(struct isolad *d, const char *ref, const char *repo_tag, op_done_
 /* Result: [{"Untagged"},{"Deleted"}]. EBUSY when an instance needs it. */
 void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *done, void *arg);
 void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void *arg);
+/* Checks the whole store (`isola-image verify`). Result: {"Problems","Found","Left",...}
+ * of isola/image.h. */
+void image_check(struct isolad *d, bool repair, op_done_fn *done, void *arg);
 
 /* A job whose input is a stream: the caller writes the archive to *@ret_fd (a
  * pipe, non-blocking, owned by the caller, close = end of input) and gets each

@@ -68,7 +68,7 @@
  * each image); tag, untag: those it has now; delete: those it had, and "Freed" (bytes
  * of files and blobs). check:
  * {"aux":{"Removed":{"Records","Names","Blobs","Layers","Jobs"}}}. verify:
- * {"aux":{"Problems":[{"Kind","Object","Text","Repaired"}] (the first 300), "Found",
+ * {"aux":{"Problems":[{"Kind","Object","Text","Repaired"}] (the first 200), "Found",
  * "Left" (of them not repaired), "Images","Blobs","Layers","BlobBytes"}}; it works
  * also when it finds problems.
  * Exit code 0, or 1 after an error line. Nothing half-made stays. */

@@ -18,6 +18,10 @@ const struct route routes[] = {
 	{ HTTP_GET,    "/events", events_stream, "What happens, as it happens",
 	  .query = "since,until,filters", .open_ended = true },
 	{ HTTP_GET,    "/metrics", metrics_get, "Prometheus text: containers as cAdvisor names them, and the daemon" },
+	{ HTTP_GET,    "/system/df", system_get_df, "What the disk is used for",
+	  .query = "type" },
+	{ HTTP_POST,   "/system/check", system_check, "Check the image store, and repair it",
+	  .query = "repair" },
 	{ HTTP_GET,    "/openapi.json", system_get_openapi, "This API, as OpenAPI 3.1" },
 
 	/* containers */
@@ -84,6 +88,8 @@ const struct route routes[] = {
 	  .body = BODY_STREAM, .query = "fromSrc,fromImage,repo,tag,message,changes,platform" },
 	{ HTTP_POST,   "/images/prune", images_prune, "Remove unused images",
 	  .query = "filters" },
+	{ HTTP_POST,   "/build/prune", build_prune, "Remove the build cache: there is none",
+	  .query = "all,filters,keep-storage,reserved-space,max-used-space,min-free-space" },
 	{ HTTP_GET,    "/images/{name*}/json", images_inspect, "Inspect an image",
 	  .refuses = "manifests" },
 	{ HTTP_POST,   "/images/{name*}/tag", images_tag, "Give an image another name",
@@ -131,6 +137,8 @@ const struct route routes[] = {
 	/* networks and volumes: what there is of them without managing any */
 	{ HTTP_GET,    "/networks", networks_list, "List networks: none and host",
 	  .query = "filters" },
+	{ HTTP_POST,   "/networks/prune", networks_prune, "Remove unused networks: there are none",
+	  .query = "filters" },
 	{ HTTP_GET,    "/networks/{id}", networks_inspect, "Inspect a network",
 	  .query = "verbose,scope" },
 	{ HTTP_GET,    "/volumes", volumes_list, "List volumes: there are none",
@@ -142,7 +150,6 @@ const size_t n_routes = sizeof(routes) / sizeof(routes[0]);
 const struct unsupported_route unsupported_routes[] = {
 	{ "/auth", "logging in to a registry" },
 	{ "/build", "building images" },
-	{ "/build/prune", "building images" },
 	{ "/commit", "making images from containers" },
 	{ "/configs", "Swarm configs" },
 	{ "/configs/{id*}", "Swarm configs" },
@@ -155,7 +162,6 @@ const struct unsupported_route unsupported_routes[] = {
 	{ "/images/{name*}/history", "image history" },
 	{ "/images/{name*}/push", "pushing images" },
 	{ "/networks/create", "creating networks" },
-	{ "/networks/prune", "managing networks" },
 	{ "/networks/{id}", "managing networks" },
 	{ "/networks/{id}/connect", "connecting containers to networks" },
 	{ "/networks/{id}/disconnect", "connecting containers to networks" },
@@ -170,7 +176,6 @@ const struct unsupported_route unsupported_routes[] = {
 	{ "/session", "BuildKit sessions" },
 	{ "/swarm", "Swarm" },
 	{ "/swarm/{verb}", "Swarm" },
-	{ "/system/df", "disk usage" },
 	{ "/tasks", "Swarm tasks" },
 	{ "/tasks/{id*}", "Swarm tasks" },
 	{ "/volumes/create", "creating volumes" },

@@ -11,6 +11,8 @@ void system_ping(struct exchange *x);
 void system_get_version(struct exchange *x);
 void system_get_info(struct exchange *x);
 void system_get_openapi(struct exchange *x);
+void system_get_df(struct exchange *x);
+void system_check(struct exchange *x);
 
 /* routes_events.c */
 void events_stream(struct exchange *x);
@@ -59,6 +61,9 @@ void images_inspect(struct exchange *x);
 void images_tag(struct exchange *x);
 void images_remove(struct exchange *x);
 void images_prune(struct exchange *x);
+void build_prune(struct exchange *x);
+/* Adds to an image's JSON what clients of API 1.@minor look for. */
+void image_age(json_object *image, unsigned int minor, bool in_list);
 
 /* archive.c */
 void containers_stat_path(struct exchange *x);
@@ -74,6 +79,7 @@ void images_create(struct exchange *x);
 /* routes_networks.c */
 void networks_list(struct exchange *x);
 void networks_inspect(struct exchange *x);
+void networks_prune(struct exchange *x);
 void volumes_list(struct exchange *x);
 void volumes_inspect(struct exchange *x);
 

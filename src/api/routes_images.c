@@ -23,7 +23,7 @@ static void add_none(json_object *image, const char *key, const char *none)
 }
 
 /* What clients of older versions look for. */
-static void age_image(json_object *image, unsigned int minor, bool in_list)
+void image_age(json_object *image, unsigned int minor, bool in_list)
 {
 	if (minor < NO_VIRTUAL_SIZE_SINCE_MINOR)
 		json_add_i64(image, "VirtualSize", json_i64_or(image, "Size", 0));
@@ -46,7 +46,7 @@ void images_list(struct exchange *x)
 		return;
 	}
 	for (size_t i = 0; i < json_len(list); i++)
-		age_image(json_object_array_get_idx(list, i), x->api_minor, true);
+		image_age(json_object_array_get_idx(list, i), x->api_minor, true);
 	reply_json(x, 200, list);
 }
 
@@ -58,7 +58,7 @@ void images_inspect(struct exchange *x)
 		reply_err(x, &err);
 		return;
 	}
-	age_image(o, x->api_minor, false);
+	image_age(o, x->api_minor, false);
 	reply_json(x, 200, o);
 }
 
@@ -93,4 +93,13 @@ void images_prune(struct exchange *x)
 		reply_err(x, &err);
 	else
 		image_prune(x->isolad, filters, done_ok_json, exchange_ref(x));
+}
+
+/* Builds leave no cache behind. Docker's client asks in `system prune`. */
+void build_prune(struct exchange *x)
+{
+	json_object *o = json_object_new_object();
+	json_add(o, "CachesDeleted", NULL);
+	json_add_i64(o, "SpaceReclaimed", 0);
+	reply_json(x, 200, o);
 }

@@ -49,6 +49,7 @@ const struct refused ctr_refused[] = {
 	{ "rmi rm", "no-prune", 0, "an image has no parents that could go with it" },
 	{ "load", "platform", 0, "all that the archive holds for this host is loaded" },
 	{ "images ls", "tree", 0, "an image is of one platform" },
+	{ "prune", "volumes", 0, "there are no named volumes, so none to remove" },
 	{ "start", "checkpoint", 0, "there are no checkpoints" },
 	{ "start", "checkpoint-dir", 0, "there are no checkpoints" },
 	{ .name = NULL },

@@ -39,6 +39,26 @@ static int verb_image(struct cli *cli, struct args *args)
 	return cli_dispatch(cli, "image", image_verbs, args->argc, args->argv);
 }
 
+static const struct verb system_verbs[] = {
+	{ "df", NULL, "", "show what the disk is used for", NULL, FLAGS(flags_df), 0, 0, false,
+	  verb_system_df },
+	{ "check", NULL, "", "check the image store",
+	  "  ctrctl system check || ctrctl system check --repair\n", FLAGS(flags_check), 0, 0,
+	  false, verb_system_check },
+	{ "prune", NULL, "", "remove stopped containers and images nobody needs", NULL,
+	  FLAGS(flags_prune, flags_prune_all), 0, 0, false, verb_system_prune },
+	{ "events", NULL, "", "show what happens, as it happens", NULL, FLAGS(flags_events), 0, 0,
+	  false, verb_events },
+	{ "info", NULL, "", "show the daemon and its host", NULL, FLAGS(flags_format), 0, 0, false,
+	  verb_info },
+	{ .name = NULL },
+};
+
+static int verb_system(struct cli *cli, struct args *args)
+{
+	return cli_dispatch(cli, "system", system_verbs, args->argc, args->argv);
+}
+
 static const struct verb verbs[] = {
 	{ "run", NULL, "IMAGE [COMMAND] [ARG...]", "create a container and run it",
 	  "  ctrctl run --rm busybox echo hello\n"
@@ -113,6 +133,8 @@ static const struct verb verbs[] = {
 	  false, verb_events },
 	{ "info", NULL, "", "show the daemon and its host", NULL, FLAGS(flags_format), 0, 0, false,
 	  verb_info },
+	{ "system", NULL, "df|check|prune|events|info", "all that concerns the daemon and its disk",
+	  NULL, NULL, 0, -1, true, verb_system },
 	{ "version", NULL, "", "show versions of client and daemon", NULL, FLAGS(flags_format), 0,
 	  0, false, verb_version },
 	{ .name = NULL },

@@ -31,17 +31,6 @@ const struct flag flags_rm[] = {
 	{ .name = NULL },
 };
 
-const struct flag flags_prune[] = {
-	{ "force", 'f', FLAG_BOOL, NULL, "do not ask" },
-	{ "filter", 0, FLAG_LIST, "key=value", "only these (until=, label=)" },
-	{ .name = NULL },
-};
-
-const struct flag flags_prune_all[] = {
-	{ "all", 'a', FLAG_BOOL, NULL, "also images with a name that no container uses" },
-	{ .name = NULL },
-};
-
 static int post(struct cli *cli, const char *ref, const char *tail, struct err *err)
 {
 	return cli_call(cli, "POST", ref, tail, NULL, NULL, err);
@@ -174,82 +163,4 @@ static int update_one(struct cli *cli, struct args *args, const char *ref, struc
 int verb_update(struct cli *cli, struct args *args)
 {
 	return cli_each(cli, args, update_one, true);
-}
-
-/* Asks on a terminal; elsewhere -f is needed. */
-static bool confirmed(struct cli *cli, struct args *args, const char *what)
-{
-	if (args_bool(args, "force"))
-		return true;
-	if (!isatty(STDIN_FILENO)) {
-		(void)fprintf(stderr, "%s: this removes %s; say -f where no one can be asked\n",
-			      cli->program, what);
-		return false;
-	}
-	char line[16] = "";
-	(void)fprintf(stderr, "This removes %s. Go on? [y/N] ", what);
-	return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
-}
-
-static int prune_target(struct args *args, const char *path, struct strbuf *target, struct err *err)
-{
-	cleanup_json json_object *filters = cli_filters(args, err);
-	if (!filters)
-		return -EINVAL;
-	if (args_bool(args, "all")) {
-		json_object *no = json_object_new_array();
-		json_object_array_add(no, json_object_new_string("false"));
-		json_add(filters, "dangling", no);
-	}
-	strbuf_puts(target, path);
-	client_target_query(target, "filters",
-			    json_object_to_json_string_ext(filters, JSON_C_TO_STRING_PLAIN));
-	return 0;
-}
-
-/* @result: what POST .../prune answered; @list names its array. */
-static void print_pruned(json_object *result, const char *list)
-{
-	json_object *deleted = json_get(result, list);
-	for (size_t i = 0; i < json_len(deleted); i++) {
-		json_object *item = json_object_array_get_idx(deleted, i);
-		if (json_object_is_type(item, json_type_string))
-			puts(json_object_get_string(item));
-		else
-			puts(json_str_or(item, "Deleted", json_str_or(item, "Untagged", "")));
-	}
-	char size[32];
-	format_size(json_i64_or(result, "SpaceReclaimed", 0), size, sizeof(size));
-	printf("Total reclaimed space: %s\n", size);
-}
-
-static int prune(struct cli *cli, struct args *args, const char *path, const char *what,
-		 const char *list)
-{
-	struct err err = ERR_INIT;
-	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	cleanup_json json_object *result = NULL;
-	if (!confirmed(cli, args, what))
-		return 1;
-	if (prune_target(args, path, &target, &err) < 0 ||
-	    client_call(cli_client(cli), "POST", target.text, NULL, &result, &err) < 0)
-		return cli_fail(cli, 1, &err);
-	print_pruned(result, list);
-	return 0;
-}
-
-int verb_prune(struct cli *cli, struct args *args)
-{
-	char path[64], what[64];
-	(void)snprintf(path, sizeof(path), "/%s/prune", cli->kind->collection);
-	(void)snprintf(what, sizeof(what), "all stopped %ss", cli->kind->noun);
-	return prune(cli, args, path, what, cli->kind->deleted);
-}
-
-int verb_image_prune(struct cli *cli, struct args *args)
-{
-	return prune(cli, args, "/images/prune",
-		     args_bool(args, "all") ? "all images no container uses"
-					    : "all images without a name",
-		     "ImagesDeleted");
 }

@@ -16,7 +16,7 @@ int verb_attach(struct cli *cli, struct args *args);
 int verb_exec(struct cli *cli, struct args *args);
 
 /* life.c */
-extern const struct flag flags_stop[], flags_kill[], flags_rm[], flags_prune[], flags_prune_all[];
+extern const struct flag flags_stop[], flags_kill[], flags_rm[];
 int verb_stop(struct cli *cli, struct args *args);
 int verb_restart(struct cli *cli, struct args *args);
 int verb_kill(struct cli *cli, struct args *args);
@@ -26,7 +26,10 @@ int verb_unpause(struct cli *cli, struct args *args);
 int verb_wait(struct cli *cli, struct args *args);
 int verb_rename(struct cli *cli, struct args *args);
 int verb_update(struct cli *cli, struct args *args);
+/* prune.c */
+extern const struct flag flags_prune[], flags_prune_all[];
 int verb_prune(struct cli *cli, struct args *args);
+int verb_image_prune(struct cli *cli, struct args *args);
 
 /* show.c */
 extern const struct flag flags_ps[], flags_inspect[], flags_logs[], flags_events[], flags_format[];
@@ -63,4 +66,8 @@ int verb_load(struct cli *cli, struct args *args);
 int verb_import(struct cli *cli, struct args *args);
 int verb_tag(struct cli *cli, struct args *args);
 int verb_rmi(struct cli *cli, struct args *args);
-int verb_image_prune(struct cli *cli, struct args *args);
+/* system.c */
+extern const struct flag flags_df[], flags_check[];
+int verb_system_df(struct cli *cli, struct args *args);
+int verb_system_check(struct cli *cli, struct args *args);
+int verb_system_prune(struct cli *cli, struct args *args);

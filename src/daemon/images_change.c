@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* images_change - tag, remove and prune: Docker's rules about what may go, then
+/* images_change - tag, remove, prune and check: Docker's rules about what may go, then
  * one isola-image job after the other. isolad, loop thread. What a container was
  * made from stays on the disk as long as the container: its root is built from
  * the image's layers at each start. */
@@ -21,6 +21,7 @@ struct work {
 	json_object *steps; /* [{"verb","arg","id","ref"}] */
 	size_t at;
 	json_object *result; /* owned */
+	int64_t freed_bytes;
 	op_done_fn *done;
 	void *arg;
 };
@@ -83,6 +84,9 @@ static void unmark(struct work *w)
 static void work_end(struct work *w, const struct err *err)
 {
 	unmark(w);
+	/* Only a prune answers with an object. */
+	if (json_object_is_type(w->result, json_type_object))
+		json_add_i64(w->result, "SpaceReclaimed", w->freed_bytes);
 	w->done(w->arg, err, err ? NULL : w->result);
 	work_free(w);
 }
@@ -101,11 +105,11 @@ static void on_step(void *arg, const struct err *err, json_object *result)
 {
 	struct work *w = arg;
 	struct err own = ERR_INIT;
-	(void)result;
 	if (err) {
 		work_end(w, err);
 		return;
 	}
+	w->freed_bytes += json_i64_or(result, "Freed", 0);
 	json_object *step = json_object_array_get_idx(w->steps, w->at++);
 	const char *verb = json_str_or(step, "verb", ""), *id = json_str_or(step, "id", "");
 	const char *ref = json_str_or(step, "ref", NULL);
@@ -367,17 +371,6 @@ static bool is_prunable(struct isolad *d, const struct image *image, const struc
 	return filter_all(p->filters, "label", filter_label, labels);
 }
 
-/* What the image alone holds: layers that others share stay. Their sizes are not
- * known one by one, so an image that shares any counts by its part of the layers. */
-static int64_t freed_bytes(struct images *t, const struct image *image)
-{
-	json_object *layers = json_get(image->record, "layers");
-	size_t own = 0, n = json_len(layers);
-	for (size_t i = 0; i < n; i++)
-		own += !is_layer_shared(t, image, json_item_str(layers, i));
-	return n ? json_i64_or(image->record, "size", 0) / (int64_t)n * (int64_t)own : 0;
-}
-
 void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void *arg)
 {
 	struct err err = ERR_INIT;
@@ -389,17 +382,26 @@ void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void 
 		return;
 	}
 	json_object *deleted = json_object_new_array(), *result = json_object_new_object();
-	int64_t bytes = 0;
 	for (size_t i = 0; i < d->images->n; i++) {
 		struct image *image = d->images->items[i];
 		if (!is_prunable(d, image, &p))
 			continue;
-		bytes += freed_bytes(d->images, image);
 		plan_delete(w, image, deleted);
 	}
 	json_add(result, "ImagesDeleted", deleted);
-	json_add_i64(result, "SpaceReclaimed", bytes);
+	json_add_i64(result, "SpaceReclaimed", 0);
 	json_object_put(w->result);
 	w->result = result;
 	work_begin(w);
+}
+
+/* ---- check ---- */
+
+void image_check(struct isolad *d, bool repair, op_done_fn *done, void *arg)
+{
+	const char *const words[] = { "verify", repair ? "--repair" : NULL, NULL };
+	struct err err = ERR_INIT;
+	struct image_job *job;
+	if (job_start(d, words, -1, &job, NULL, done, arg, &err) < 0)
+		later_done(d, done, arg, &err, NULL);
 }

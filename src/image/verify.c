@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 
 /* All in one line of output (LINE_BYTES_MAX in isolad). */
-#define PROBLEMS_MAX    300
+#define PROBLEMS_MAX    200
 #define TEXT_BYTES      500
 #define READ_BYTES      (256 * 1024)
 #define RECORD_NAME_LEN (DIGEST_HEX_SIZE - 1 + 5)

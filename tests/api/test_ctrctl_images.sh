@@ -96,7 +96,25 @@ bad 1 "." "tag with a bad name" tag box:one 'UPPER:x'
 ctr create --name user1 box:one >/dev/null
 bad 1 "user1|in use|being used|is using" "rmi of what a container uses" rmi box:one
 ctr rm user1 >/dev/null
-says "Total reclaimed space" "image prune -a -f" image prune -af
+says "Images +3 +0 +[0-9.]+MB" "system df" system df
+says '"Type":"Image Blobs"' "system df --format json" system df --format json
+says "UNIQUE SIZE" "system df -v" system df -v
+bad 1 "leave out --format" "system df -v --format" system df -v --format x
+says "The store is good" "system check" system check
+blob=$(ls "$T"/state/images/blobs/sha256/* | head -n 1)
+mv "$blob" "$T/blob"
+bad 1 "" "system check of a store that lacks a blob" system check
+like "$out" "^Image sha256:[0-9a-f]{12} lacks blob sha256:[0-9a-f]{64}: load or pull it again" "says which"
+mv "$T/blob" "$blob"
+touch "$T/state/images/blobs/sha256/readme"
+says "Repaired: images/blobs/sha256/readme is no blob" "system check --repair" system check --repair
+says "The store is good" "the store is good again" system check
+bad 125 "no named volumes" "system prune --volumes" system prune -f --volumes
+bad 1 "say -f" "system prune without -f" system prune
+ctr create --name old1 box:one >/dev/null
+says "Deleted Containers:" "system prune" system prune -f
+good "" "removes stopped containers" ps -aq
+says "Total reclaimed space: [1-9]" "image prune -a -f" image prune -af
 good "" "leaves nothing" images -q
 ctr import "$T/root.tar" box:one >/dev/null
 like "$(ctr image ls --help)" "^Usage: ctrctl image ls " "help of image ls names the group"

@@ -133,6 +133,29 @@ def images():
         "pulling images is not supported yet")
     bad("pull", dk("pull", "busybox"), 1, "pulling images is not supported yet")
     good("image prune", dk("image", "prune", "-f"), "Total reclaimed space: 0B\n")
+    good("import of one to prune", dk("import", "--change", "LABEL prune=me", TAR,
+                                        "prune:me"))
+    got = dk("image", "prune", "-f", "-a", "--filter", "label=prune=me")
+    check(got.rc == 0 and "deleted: sha256:" in got.out and "untagged: prune:me" in got.out.lower()
+          and not got.out.endswith(": 0B\n"), who + "image prune -a", repr(got))
+
+
+def disk():
+    got = dk("system", "df")
+    good("system df", got)
+    like(got.out, r"(?m)^Images +[1-9]\d* +\d+ +[1-9][0-9.]+[kM]B ", who + "df of images")
+    like(got.out, r"(?m)^Containers +\d+ ", who + "df of containers")
+    got = dk("system", "df", "-v")
+    good("system df -v", got)
+    like(got.out, r"SHARED SIZE +UNIQUE SIZE", who + "df -v of images")
+    good("one to prune", dk("create", "--name", "old", "busybox", "true"))
+    got = dk("system", "prune", "-f")
+    good("system prune", got)
+    like(got.out, r"Deleted Containers:\n[0-9a-f]{64}\n", who + "system prune of containers")
+    like(got.out, r"Total reclaimed space: ", who + "system prune says what it freed")
+    got = dk("system", "prune", "-f", "--volumes")
+    check(got.rc != 0 and "managing volumes" in got.err, who + "system prune --volumes is refused",
+          repr(got))
 
 
 def load():
@@ -378,7 +401,7 @@ def copying():
 
 
 def unsupported():
-    for what, argv in (("building images", ["build", "-"]), ("disk usage", ["system", "df"]), ("image history", ["history", "busybox"]),
+    for what, argv in (("building images", ["build", "-"]), ("image history", ["history", "busybox"]),
                        ("creating networks", ["network", "create", "n"]),
                        ("creating volumes", ["volume", "create", "v"]),
                        ("making images", ["commit", "x"])):
@@ -396,7 +419,7 @@ leak_mark()
 for docker in CLIENTS:
     version = run(docker, "version", "--format", "{{.Client.Version}}", env=ENV).out.strip()
     who = "docker %s: " % version.split("+")[0]
-    for chapter in (system, images, load, running, life, logs, execs, terminals, attaching,
+    for chapter in (system, images, load, running, life, disk, logs, execs, terminals, attaching,
                     watching, copying, unsupported):
         try:
             chapter()

@@ -670,6 +670,53 @@ def _():
            400, "x")
 
 
+@route("GET", "/system/df")
+def _():
+    with Sleeper() as c:
+        df = ask("GET", "/system/df")[2]
+        image = next(i for i in df["Images"] if "busybox:latest" in i["RepoTags"])
+        is_((image["Containers"], image["SharedSize"], image["Size"]),
+            (1, 0, df["LayersSize"]), "df: the image")
+        check(df["LayersSize"] > 100000 and df["BlobsSize"] > 100000 and df["BlobsCount"] == 3,
+              "df: layers and blobs", {k: v for k, v in df.items() if k != "Images"})
+        row = next(i for i in df["Containers"] if i["Id"] == c)
+        check(row["SizeRootFs"] == row["SizeRw"] + image["Size"], "df: the container", row)
+        is_((df["Volumes"], df["BuildCache"]), ([], []), "df: what there is not")
+    is_(sorted(ask("GET", "/system/df?type=image&type=volume")[2]),
+        ["BlobsCount", "BlobsSize", "Images", "LayersSize", "Volumes"], "df of some types")
+    expect("df of a wrong type", ask("GET", "/system/df?type=x"), 400, "unknown object type: x")
+    old = ask("GET", "/v1.41/system/df")[2]
+    check(old["BuilderSize"] == 0 and "VirtualSize" in old["Images"][0], "df as it was in 1.41")
+
+
+@route("POST", "/system/check")
+def _():
+    got = ask("POST", "/system/check")
+    check(got[0] == 200 and got[2]["Found"] == 0 and got[2]["Images"] == 1 and
+          got[2]["Blobs"] == 3, "check of a good store", got)
+    orphan = d.root + "/state/images/blobs/sha256/" + "a" * 64
+    with open(orphan, "wb"):
+        pass
+    got = ask("POST", "/system/check")[2]
+    is_([(p["Kind"], p["Repaired"]) for p in got["Problems"]], [("unreferenced", False)],
+        "check of a store with a blob too much")
+    got = ask("POST", "/system/check?repair=1")[2]
+    check(got["Found"] == 1 and got["Left"] == 0 and not os.path.exists(orphan),
+          "repair removes it", got)
+    is_(ask("POST", "/system/check")[2]["Found"], 0, "the store is good")
+
+
+@route("POST", "/build/prune")
+def _():
+    is_(ask("POST", "/build/prune?all=1")[2], {"CachesDeleted": None, "SpaceReclaimed": 0},
+        "prune of the build cache")
+
+
+@route("POST", "/networks/prune")
+def _():
+    is_(ask("POST", "/networks/prune")[2], {"NetworksDeleted": None}, "prune of networks")
+
+
 @route("GET", "/images/{name}/json")
 def _():
     o = ask("GET", "/images/busybox/json")[2]
@@ -748,7 +795,7 @@ for row, test in TESTS.items():
             diag("isolad is gone:\n" + d.log_tail())
             break
 for path, word in (("/build", "building"), ("/containers/x/attach/ws", "WebSocket"),
-                   ("/swarm/init", "Swarm"), ("/session", "BuildKit"), ("/system/df", "disk usage"),
+                   ("/swarm/init", "Swarm"), ("/session", "BuildKit"),
                    ("/images/x/push", "pushing"), ("/volumes/create", "volumes")):
     expect("unsupported: " + path, ask("POST", path), 501, word)
 expect("no such path", ask("GET", "/nothing"), 404, "page not found")

@@ -235,6 +235,10 @@ static void simple_operations__reach_the_core(void **state)
 		{ "POST", "/images/a/b/tag?repo=c&tag=d", NULL, 201, "tag" },
 		{ "DELETE", "/images/a/b:c?force=1", NULL, 200, "image remove" },
 		{ "POST", "/images/prune", NULL, 200, "image prune" },
+		{ "GET", "/system/df", NULL, 200, "df" },
+		{ "GET", "/system/df?type=image&type=volume", NULL, 200, "df some" },
+		{ "POST", "/system/check", NULL, 200, "image check" },
+		{ "POST", "/system/check?repair=1", NULL, 200, "image repair" },
 	};
 	struct rig *rig = *state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
