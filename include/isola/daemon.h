@@ -178,6 +178,25 @@ struct copy_put {
 void instance_write_files(struct instance *inst, const struct copy_put *put, op_done_fn *done,
 			  void *arg);
 
+/* ---- images out and containers in (images_save.c) ---- */
+
+/* An archive of the images @names (array of strings, borrowed); as for
+ * instance_read_files(). @oci: an OCI layout alone, not also a docker-archive. */
+void image_save(struct isolad *d, json_object *names, bool oci, copy_ready_fn *ready,
+		op_done_fn *done, void *arg);
+
+struct image_commit {
+	const char *ref;      /* or NULL: no name */
+	const char *author;   /* or NULL */
+	const char *comment;  /* or NULL */
+	json_object *changes; /* array of instructions */
+	json_object *config;  /* Docker's ContainerConfig, or NULL; wins over the container's */
+	bool pause;           /* a running container, meanwhile */
+};
+/* An image of a container's files and configuration. Result: {"Id"}. */
+void instance_commit(struct instance *inst, const struct image_commit *req, op_done_fn *done,
+		     void *arg);
+
 /* ---- images (images.c) ---- */
 
 /* By reference, id or id prefix; an IMAGE_RECORD, borrowed until the loop's next
@@ -187,6 +206,8 @@ json_object *image_find(struct isolad *d, const char *ref, struct err *err);
 json_object *image_refs(struct isolad *d, const char *id);
 json_object *image_list(struct isolad *d, bool all, json_object *filters, struct err *err);
 json_object *image_inspect(struct isolad *d, const char *ref, struct err *err);
+/* Docker's history: an array, the newest step first; owned. */
+json_object *image_history(struct isolad *d, const char *ref, struct err *err);
 void image_tag(struct isolad *d, const char *ref, const char *repo_tag, op_done_fn *done,
 	       void *arg);
 /* Result: [{"Untagged"},{"Deleted"}]. EBUSY when an instance needs it. */

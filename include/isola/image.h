@@ -31,7 +31,8 @@
  *   "diff_ids": ["sha256:...", ...] (all), "blobs": ["sha256:...", ...] (all it needs),
  *   "history": [{ "created_ns","created_by"?,"comment"?,"author"?,"empty_layer"? }],
  *   "config": { "User","Env","Entrypoint","Cmd","WorkingDir","Labels",
- *               "ExposedPorts","Volumes","StopSignal","Healthcheck","Shell" } }
+ *               "ExposedPorts","Volumes","StopSignal","Healthcheck","Shell",
+ *               "OnBuild" } }
  * with "config" cut down to these keys (those the image has) and type-checked.
  *
  * The root folder of a container's own layer hides those below: give it mode and
@@ -51,6 +52,11 @@
  *                      digest, every layer with its shape, references with what is
  *                      there; mends what it can, moves the broken away, removes what
  *                      no image needs
+ *   isola-image commit --state DIR                   COMMIT_SPEC (src/image/commit.c) on
+ *                      descriptor 3
+ *   isola-image save   --state DIR                   SAVE_SPEC (src/image/commit.h) on
+ *                      descriptor 3; the archive goes to a socket (src/image/out.h)
+ *   isola-image cp-... PATH                          files of a container (src/image/copy.h)
  * For all: --max-bytes SIZE (of an archive, or a layer unpacked; default 64g),
  * --max-entries N (of a layer; 4000000), also ISOLA_IMAGE_MAX_BYTES and
  * ISOLA_IMAGE_MAX_ENTRIES in the environment; --require-landlock.

@@ -14,6 +14,7 @@
 #include "isola/tarw.h"
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #define PACK_LINKS_MAX (4 * 1024 * 1024) /* more files of several names are an error */
 
@@ -25,6 +26,8 @@ struct pack_options {
 	 * ".wh..wh..opq". Marks are trusted: CAP_SYS_ADMIN. */
 	bool layer;
 	bool root_owned; /* all belongs to 0:0 */
+	/* Leaves out what it says true for (of a folder: only when it is empty). */
+	bool (*skip)(const char *as, const struct stat *st);
 };
 
 /* Packs what @name in @dir_fd is, as @as ("a" -> "a", "a/b"...). @name "" is the

@@ -124,6 +124,36 @@ void containers_changes(struct exchange *x)
 		instance_read_files(inst, COPY_CHANGES, NULL, on_ready, on_read, exchange_ref(x));
 }
 
+/* ---- images ---- */
+
+/* Ours: "docker-archive" (which is an OCI layout, too; the default) or
+ * "oci-archive". */
+static void save(struct exchange *x, json_object *names)
+{
+	const char *format = query_get(&x->query, "format");
+	bool oci = format && !strcmp(format, "oci-archive");
+	if (format && *format && !oci && strcmp(format, "docker-archive") != 0)
+		reply_error(x, 400, "format must be docker-archive or oci-archive, not %.50s",
+			    format);
+	else if (json_len(names) == 0)
+		reply_error(x, 400, "the parameter names is missing");
+	else
+		image_save(x->isolad, names, oci, on_ready, on_read, exchange_ref(x));
+}
+
+void images_get(struct exchange *x)
+{
+	cleanup_json json_object *names = query_list(x, "names");
+	save(x, names);
+}
+
+void images_get_one(struct exchange *x)
+{
+	cleanup_json json_object *names = json_object_new_array();
+	(void)json_object_array_add(names, json_object_new_string(x->param[0]));
+	save(x, names);
+}
+
 /* ---- PUT ---- */
 
 static int take_body(struct exchange *x, struct copy_put *put, int *ret_fd, struct err *err)

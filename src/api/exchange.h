@@ -92,6 +92,8 @@ int request_i64(const struct exchange *x, const char *key, int64_t min, int64_t 
 int request_time(const struct exchange *x, const char *key, int64_t *ret_ns, struct err *err);
 /* A signal's name (with or without SIG) or number; 0 when absent or empty. */
 int request_signal(const struct exchange *x, const char *key, int *ret, struct err *err);
+/* All values of a repeated parameter, an owned array of strings (upload.c). */
+json_object *query_list(const struct exchange *x, const char *key);
 /* "filters", normalised to an object of string arrays, owned; NULL when there
  * are none. */
 int request_filters(const struct exchange *x, json_object **ret, struct err *err);

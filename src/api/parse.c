@@ -202,12 +202,22 @@ static const char *skip_authority(const char *url)
 	return slash ? slash : "/";
 }
 
+/* What skopeo and podman speak to any daemon ("docker-daemon:"), whatever it says it
+ * answers; what they ask for has not changed since. */
+static bool is_image_tool(const struct path *path)
+{
+	return path->major == 1 && path->minor == API_VERSION_MINOR_TOOLS && path->n > 0 &&
+	       path->segment[0].size == 6 && !memcmp(path->segment[0].text, "images", 6);
+}
+
 static void check_version(struct exchange *x, const struct path *path)
 {
 	unsigned int version = path->major * 1000000 + path->minor;
 	if (!path->has_version)
 		return;
-	if (version < API_VERSION_MAJOR * 1000000 + API_VERSION_MINOR_MIN)
+	if (is_image_tool(path))
+		x->api_minor = API_VERSION_MINOR_MIN;
+	else if (version < API_VERSION_MAJOR * 1000000 + API_VERSION_MINOR_MIN)
 		refuse(x, 400,
 		       "client version %u.%u is too old. Minimum supported API version is %s, "
 		       "please upgrade your client to a newer version",

@@ -9,11 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define API_VERSION_MAJOR     1
-#define API_VERSION_MINOR     47
-#define API_VERSION_MINOR_MIN 24
-#define API_VERSION           "1.47"
-#define API_VERSION_MIN       "1.24"
+#define API_VERSION_MAJOR       1
+#define API_VERSION_MINOR       47
+#define API_VERSION_MINOR_MIN   24
+#define API_VERSION_MINOR_TOOLS 22 /* of /images alone */
+#define API_VERSION             "1.47"
+#define API_VERSION_MIN         "1.24"
 
 struct exchange;
 

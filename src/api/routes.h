@@ -64,6 +64,8 @@ void images_prune(struct exchange *x);
 void build_prune(struct exchange *x);
 /* Adds to an image's JSON what clients of API 1.@minor look for. */
 void image_age(json_object *image, unsigned int minor, bool in_list);
+void images_history(struct exchange *x);
+void images_commit(struct exchange *x);
 
 /* archive.c */
 void containers_stat_path(struct exchange *x);
@@ -71,6 +73,8 @@ void containers_get_archive(struct exchange *x);
 void containers_put_archive(struct exchange *x);
 void containers_export(struct exchange *x);
 void containers_changes(struct exchange *x);
+void images_get(struct exchange *x);
+void images_get_one(struct exchange *x);
 
 /* upload.c */
 void images_load(struct exchange *x);

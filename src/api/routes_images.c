@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routes_images - list, inspect, tag, remove images. Docker Engine API 1.47,
+/* routes_images - list, inspect, tag, remove, commit images. Docker Engine API 1.47,
  * "Images". isolad, loop thread. */
 #include "routes.h"
 
@@ -102,4 +102,47 @@ void build_prune(struct exchange *x)
 	json_add(o, "CachesDeleted", NULL);
 	json_add_i64(o, "SpaceReclaimed", 0);
 	reply_json(x, 200, o);
+}
+
+void images_history(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	json_object *list = image_history(x->isolad, x->param[0], &err);
+	if (list)
+		reply_json(x, 200, list);
+	else
+		reply_err(x, &err);
+}
+
+void images_commit(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	const char *name = query_get(&x->query, "container"), *repo = query_get(&x->query, "repo");
+	const char *tag = query_get(&x->query, "tag");
+	cleanup_json json_object *body = NULL, *changes = query_list(x, "changes");
+	cleanup_strbuf struct strbuf ref = STRBUF_INIT;
+	if (repo && *repo) {
+		strbuf_puts(&ref, repo);
+		if (tag && *tag)
+			strbuf_printf(&ref, ":%s", tag);
+	}
+	struct instance *inst = NULL;
+	int rc = request_json(x, &body, &err);
+	if (rc >= 0 && !(name && *name))
+		rc = err_set(&err, EINVAL, "the parameter container is missing");
+	if (rc >= 0)
+		inst = registry_find(x->isolad, INSTANCE_CONTAINER, name, &err);
+	if (!inst || !strbuf_ok(&ref)) {
+		reply_err(x, &err);
+		return;
+	}
+	const struct image_commit req = {
+		.ref = ref.text,
+		.author = query_get(&x->query, "author"),
+		.comment = query_get(&x->query, "comment"),
+		.changes = changes,
+		.config = body,
+		.pause = request_bool(x, "pause", true),
+	};
+	instance_commit(inst, &req, done_created_json, exchange_ref(x));
 }

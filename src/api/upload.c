@@ -185,6 +185,9 @@ static void on_job_done(void *arg, const struct err *err, json_object *result)
 static void on_gone(struct exchange *x)
 {
 	struct upload *up = x->user;
+	/* Who has sent all need not wait for the answer: skopeo does not. */
+	if (up->body_ended)
+		return;
 	close_pipe(up);
 	if (up->job)
 		image_job_cancel(up->job);
@@ -247,11 +250,11 @@ void images_load(struct exchange *x)
 
 /* ---- import ---- */
 
-static json_object *collect_changes(const struct exchange *x)
+json_object *query_list(const struct exchange *x, const char *key)
 {
 	json_object *a = json_object_new_array();
 	for (size_t i = 0; a && i < x->query.n; i++)
-		if (!strcmp(x->query.pair[i].key, "changes"))
+		if (!strcmp(x->query.pair[i].key, key))
 			(void)json_object_array_add(a,
 						    json_object_new_string(x->query.pair[i].value));
 	return a;
@@ -262,7 +265,7 @@ static void import(struct exchange *x)
 	const char *repo = query_get(&x->query, "repo"), *tag = query_get(&x->query, "tag");
 	const char *message = query_get(&x->query, "message");
 	const char *platform = query_get(&x->query, "platform");
-	cleanup_json json_object *changes = collect_changes(x);
+	cleanup_json json_object *changes = query_list(x, "changes");
 	cleanup_strbuf struct strbuf ref = STRBUF_INIT;
 	if (repo && *repo) {
 		strbuf_puts(&ref, repo);

@@ -58,6 +58,12 @@ int verb_diff(struct cli *cli, struct args *args);
  * standard output, which must not be a terminal. */
 int cli_save_body(struct cli *cli, const char *target, const char *output, struct err *err);
 
+/* commit.c */
+extern const struct flag flags_commit[], flags_save[], flags_history[];
+int verb_commit(struct cli *cli, struct args *args);
+int verb_save(struct cli *cli, struct args *args);
+int verb_history(struct cli *cli, struct args *args);
+
 /* images.c */
 extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];
 int verb_images(struct cli *cli, struct args *args);

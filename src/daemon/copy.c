@@ -6,6 +6,8 @@
  * Writing into a stopped container is an op, so that no start happens meanwhile:
  * two mounts of one writable layer would not see each other's changes. Into a
  * running one it goes beside its ops, and is killed when the payload ends. */
+#include "copy.h"
+
 #include "folders.h"
 #include "images_priv.h"
 #include "life.h"
@@ -26,37 +28,16 @@
 
 #define SOCKET_BYTES (2 * 1024 * 1024)
 
-struct copy {
-	struct list node; /* in isolad's copies */
-	struct isolad *d;
-	char id[ID_SIZE];
-	struct image_job *job; /* NULL before it runs */
-	int pair;              /* our end of the job's standard input */
-	copy_ready_fn *ready;
-	op_done_fn *done;
-	void *arg;
-	/* Of a write. */
-	struct op *op; /* NULL once nobody waits in the queue */
-	bool running;  /* into a running container */
-	int client_fd;
-	char *path;
-	bool keep_kinds, to_user;
-	json_object *framing; /* {"chunked","length"} */
-	char *head;
-	size_t head_size;
-};
-
-static struct copy *copy_new(struct instance *inst, op_done_fn *done, void *arg)
+struct copy *copy_new(struct isolad *d, op_done_fn *done, void *arg)
 {
 	struct copy *c = calloc(1, sizeof(*c));
 	if (!c) {
 		struct err e = ERR_INIT;
 		(void)err_set(&e, ENOMEM, "out of memory");
-		later_done(inst->isolad, done, arg, &e, NULL);
+		later_done(d, done, arg, &e, NULL);
 		return NULL;
 	}
-	c->d = inst->isolad;
-	memcpy(c->id, inst->id, sizeof(c->id));
+	c->d = d;
 	c->done = done;
 	c->arg = arg;
 	c->pair = c->client_fd = -1;
@@ -181,15 +162,9 @@ static void on_line(void *arg, const char *line, size_t size)
 	ready(c->arg, c, json_get(o, "stat"));
 }
 
-static int start_job(struct copy *c, struct instance *inst, const char *const *words, int stdin_fd,
-		     struct err *err)
+int copy_run(struct copy *c, const char *const *words, int stdin_fd, json_object *spec,
+	     struct err *err)
 {
-	bool write = c->framing != NULL, split = !strcmp(words[0], "cp-changes");
-	cleanup_json json_object *spec = make_spec(inst, write, split, err);
-	if (!spec)
-		return -err->code;
-	if (write)
-		json_add(spec, "body", json_object_get(c->framing));
 	cleanup_fd int fd3 = spec_file(spec, c->head ? c->head : "", c->head_size, err);
 	int rc = fd3 < 0 ? fd3
 			 : job_start_fd3(c->d, words, stdin_fd, fd3, &c->job, on_line, on_job_done,
@@ -199,7 +174,18 @@ static int start_job(struct copy *c, struct instance *inst, const char *const *w
 	return rc;
 }
 
-static void fail(struct copy *c, const struct err *err)
+int copy_run_reader(struct copy *c, const char *const *words, json_object *spec, struct err *err)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, "cannot make a socket pair");
+	c->pair = pair[0];
+	int rc = copy_run(c, words, pair[1], spec, err);
+	fd_close(&pair[1]);
+	return rc;
+}
+
+void copy_fail(struct copy *c, const struct err *err)
 {
 	later_done(c->d, c->done, c->arg, err, NULL);
 	copy_free(c);
@@ -211,9 +197,10 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 {
 	const char *words[] = { "cp-stat", "--", path, NULL };
 	struct err e = ERR_INIT;
-	struct copy *c = copy_new(inst, done, arg);
-	if (c && start_job(c, inst, words, -1, &e) < 0)
-		fail(c, &e);
+	cleanup_json json_object *spec = make_spec(inst, false, false, &e);
+	struct copy *c = copy_new(inst->isolad, done, arg);
+	if (c && (!spec || copy_run(c, words, -1, spec, &e) < 0))
+		copy_fail(c, &e);
 }
 
 static const struct {
@@ -228,22 +215,14 @@ void instance_read_files(struct instance *inst, enum copy_what what, const char 
 			 copy_ready_fn *ready, op_done_fn *done, void *arg)
 {
 	const char *words[] = { reads[what].verb, "--", path, NULL };
-	int pair[2];
 	struct err e = ERR_INIT;
-	struct copy *c = copy_new(inst, done, arg);
+	cleanup_json json_object *spec = make_spec(inst, false, what == COPY_CHANGES, &e);
+	struct copy *c = copy_new(inst->isolad, done, arg);
 	if (!c)
 		return;
 	c->ready = ready;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		(void)err_sys(&e, "cannot make a socket pair");
-		fail(c, &e);
-		return;
-	}
-	c->pair = pair[0];
-	int rc = start_job(c, inst, words, pair[1], &e);
-	fd_close(&pair[1]);
-	if (rc < 0)
-		fail(c, &e);
+	if (!spec || copy_run_reader(c, words, spec, &e) < 0)
+		copy_fail(c, &e);
 	else if (reads[what].event)
 		events_emit_instance(inst, reads[what].event, NULL);
 }
@@ -309,7 +288,11 @@ static int start_put(struct copy *c, struct instance *inst, struct err *err)
 	words[n++] = "--";
 	words[n++] = c->path;
 	words[n] = NULL;
-	int rc = start_job(c, inst, words, c->client_fd, err);
+	cleanup_json json_object *spec = make_spec(inst, true, false, err);
+	if (!spec)
+		return -err->code;
+	json_add(spec, "body", json_object_get(c->framing));
+	int rc = copy_run(c, words, c->client_fd, spec, err);
 	fd_close(&c->client_fd);
 	if (rc == 0)
 		events_emit_instance(inst, "extract-to-dir", NULL);
@@ -332,7 +315,7 @@ static void put_step(struct op *op)
 	if (start_put(c, inst, &e) == 0)
 		return;
 	let_go(c);
-	fail(c, &e);
+	copy_fail(c, &e);
 }
 
 /* Only the job goes on to its end; the instance does not wait for it. */
@@ -364,7 +347,7 @@ static void on_op_dropped(void *arg, const struct err *err, json_object *result)
 	(void)result;
 	c->op = NULL;
 	if (err && !c->job)
-		fail(c, err);
+		copy_fail(c, err);
 }
 
 static int fill_put(struct copy *c, const struct copy_put *put)
@@ -387,13 +370,13 @@ static int fill_put(struct copy *c, const struct copy_put *put)
 void instance_write_files(struct instance *inst, const struct copy_put *put, op_done_fn *done,
 			  void *arg)
 {
-	struct copy *c = copy_new(inst, done, arg);
+	struct copy *c = copy_new(inst->isolad, done, arg);
 	struct err e = ERR_INIT;
 	if (!c)
 		return;
 	if (fill_put(c, put) < 0) {
 		(void)err_set(&e, ENOMEM, "out of memory");
-		fail(c, &e);
+		copy_fail(c, &e);
 		return;
 	}
 	struct op *op = op_new(inst, &put_type, on_op_dropped, c);

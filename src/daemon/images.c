@@ -77,7 +77,7 @@ static int check_layers(json_object *record, struct err *err)
 
 static int check_config(json_object *record, struct err *err)
 {
-	static const char *const lists[] = { "Env", "Entrypoint", "Cmd", "Shell" };
+	static const char *const lists[] = { "Env", "Entrypoint", "Cmd", "Shell", "OnBuild" };
 	static const char *const maps[] = { "Labels", "ExposedPorts", "Volumes", "Healthcheck" };
 	static const char *const texts[] = { "User", "WorkingDir", "StopSignal" };
 	json_object *config = NULL, *part = NULL;

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRIVER "overlayfs"
+#define DRIVER               "overlayfs"
+#define LAYER_JSON_BYTES_MAX 4096
 
 static json_object *labels_of(const struct image *image)
 {
@@ -259,4 +260,50 @@ json_object *image_inspect(struct isolad *d, const char *ref, struct err *err)
 	json_add_str(metadata, "LastTagTime", "0001-01-01T00:00:00Z");
 	json_add(o, "Metadata", metadata);
 	return o;
+}
+
+/* ---- history ---- */
+
+/* Bytes of an unpacked layer, which isola-image wrote down beside it. */
+static int64_t layer_bytes(struct isolad *d, const char *chain)
+{
+	cleanup_json json_object *facts = NULL;
+	char name[128];
+	(void)snprintf(name, sizeof(name), "layers/%.64s/layer.json", chain);
+	if (json_read_file(d->roots.state_fd, name, LAYER_JSON_BYTES_MAX, &facts, NULL) < 0)
+		return 0;
+	return json_i64_or(facts, "size", 0);
+}
+
+static json_object *make_step(const struct image *image, json_object *from, int64_t bytes, bool top)
+{
+	json_object *o = json_object_new_object();
+	json_add_str(o, "Id", top ? image_id(image) : "<missing>");
+	json_add_i64(o, "Created", json_i64_or(from, "created_ns", 0) / 1000000000);
+	json_add_str(o, "CreatedBy", json_str_or(from, "created_by", ""));
+	json_add(o, "Tags", top && json_len(image->refs) ? image_tags(image) : NULL);
+	json_add_i64(o, "Size", bytes);
+	json_add_str(o, "Comment", json_str_or(from, "comment", ""));
+	return o;
+}
+
+/* Steps with a layer take one after the other from the top. Those at the bottom that
+ * an opaque root hides have no folder (IMAGE_RECORD's "layers") and count nothing. */
+json_object *image_history(struct isolad *d, const char *ref, struct err *err)
+{
+	struct image *image = images_lookup(d->images, ref, NULL, err);
+	if (!image)
+		return NULL;
+	json_object *list = json_object_new_array();
+	json_object *steps = json_get(image->record, "history");
+	json_object *layers = json_get(image->record, "layers");
+	size_t left = json_len(layers);
+	for (size_t i = json_len(steps); i-- > 0;) {
+		json_object *step = json_object_array_get_idx(steps, i);
+		bool has_layer = !json_bool_or(step, "empty_layer", false) && left > 0;
+		int64_t bytes = has_layer ? layer_bytes(d, json_item_str(layers, --left)) : 0;
+		(void)json_object_array_add(
+			list, make_step(image, step, bytes, i + 1 == json_len(steps)));
+	}
+	return list;
 }

@@ -334,20 +334,27 @@ static int on_healthcheck(json_object *config, const char *args, struct err *err
 	return 0;
 }
 
+/* Kept as it stands, for whoever builds on the image. */
+static int on_onbuild(json_object *config, const char *args, struct err *err)
+{
+	static const char *const refused[] = { "ONBUILD", "FROM", "MAINTAINER" };
+	size_t n = strcspn(args, " \t");
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if (strlen(refused[i]) == n && !strncasecmp(args, refused[i], n))
+			return err_set(err, EINVAL, "ONBUILD %s is not allowed", refused[i]);
+	(void)json_object_array_add(member(config, "OnBuild", json_object_new_array),
+				    json_object_new_string(args));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	apply_fn *apply;
 } rows[] = {
-	{ "CMD", on_cmd },
-	{ "ENTRYPOINT", on_entrypoint },
-	{ "ENV", on_env },
-	{ "EXPOSE", on_expose },
-	{ "HEALTHCHECK", on_healthcheck },
-	{ "LABEL", on_label },
-	{ "STOPSIGNAL", on_stopsignal },
-	{ "USER", on_user },
-	{ "VOLUME", on_volume },
-	{ "WORKDIR", on_workdir },
+	{ "CMD", on_cmd },         { "ENTRYPOINT", on_entrypoint },   { "ENV", on_env },
+	{ "EXPOSE", on_expose },   { "HEALTHCHECK", on_healthcheck }, { "LABEL", on_label },
+	{ "ONBUILD", on_onbuild }, { "STOPSIGNAL", on_stopsignal },   { "USER", on_user },
+	{ "VOLUME", on_volume },   { "WORKDIR", on_workdir },
 };
 
 int change_apply(json_object *config, const char *instruction, struct err *err)
@@ -366,6 +373,6 @@ int change_apply(json_object *config, const char *instruction, struct err *err)
 	return err_set(
 		err, EINVAL,
 		"--change: \"%.*s\" is not a supported instruction (CMD ENTRYPOINT ENV EXPOSE "
-		"HEALTHCHECK LABEL STOPSIGNAL USER VOLUME WORKDIR)",
+		"HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR)",
 		(int)(n > 50 ? 50 : n), p);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* change - Dockerfile instructions given to an import (`--change "CMD true"`),
  * applied to a config object: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL
- * STOPSIGNAL USER VOLUME WORKDIR, as Docker's commit and import take them.
+ * ONBUILD STOPSIGNAL USER VOLUME WORKDIR, as Docker's commit and import take them.
  * ENV values and the like may use $NAME and ${NAME} of the config's own Env. */
 #pragma once
 

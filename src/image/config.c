@@ -160,12 +160,19 @@ static int copy_health(json_object *from, const char *key, json_object *to, stru
 static int copy_config(json_object *from, const char *key, json_object *to, struct err *err)
 {
 	static const struct row rows[] = {
-		{ "User", copy_str },           { "Env", copy_strv },
-		{ "Entrypoint", copy_command }, { "Cmd", copy_command },
-		{ "WorkingDir", copy_str },     { "Labels", copy_map },
-		{ "ExposedPorts", copy_set },   { "Volumes", copy_set },
-		{ "StopSignal", copy_str },     { "Healthcheck", copy_health },
-		{ "Shell", copy_strv },         { NULL, NULL },
+		{ "User", copy_str },
+		{ "Env", copy_strv },
+		{ "Entrypoint", copy_command },
+		{ "Cmd", copy_command },
+		{ "WorkingDir", copy_str },
+		{ "Labels", copy_map },
+		{ "ExposedPorts", copy_set },
+		{ "Volumes", copy_set },
+		{ "StopSignal", copy_str },
+		{ "Healthcheck", copy_health },
+		{ "Shell", copy_strv },
+		{ "OnBuild", copy_strv },
+		{ NULL, NULL },
 	};
 	json_object *v = NULL;
 	int rc = json_get_obj(from, key, &v, err);

@@ -126,6 +126,8 @@ int confine_job(const struct confine_options *options, struct err *err)
 {
 	(void)syscall(SYS_close_range, 3, ~0U, 0);
 	(void)umask(077);
+	if (options->ret_proc_fd)
+		*options->ret_proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int rc = warm_up(err);
 	if (rc == 0)
 		rc = limit(options->bytes_max, err);

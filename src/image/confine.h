@@ -14,6 +14,7 @@ struct confine_options {
 	uint64_t bytes_max;
 	bool foreign; /* the job reads an archive */
 	bool require_landlock;
+	int *ret_proc_fd; /* NULL, or gets an O_PATH fd of our own /proc/self/fd */
 };
 
 /* Before the first foreign byte: leaves the process with the state folder as

@@ -12,6 +12,7 @@
 #include "isola/num.h"
 #include "isola/path.h"
 #include "cancel.h"
+#include "commit.h"
 #include "confine.h"
 #include "copy.h"
 #include "image.h"
@@ -33,6 +34,7 @@ struct options {
 	char *changes[CHANGES_MAX];
 	bool require_landlock, repair;
 	struct copy_options copy;
+	struct view view; /* of verbs with a spec: only that */
 	char *const *args;
 	int n_args;
 };
@@ -100,6 +102,18 @@ static int run_verify(const struct store *s, const struct options *o, json_objec
 	return job_verify(s, &o->limits, o->repair, ret_aux, err);
 }
 
+static int run_commit(const struct store *s, const struct options *o, json_object **ret_aux,
+		      struct err *err)
+{
+	return job_commit(s, &o->limits, o->view.spec, o->view.proc_fd, ret_aux, err);
+}
+
+static int run_save(const struct store *s, const struct options *o, json_object **ret_aux,
+		    struct err *err)
+{
+	return job_save(s, o->view.spec, ret_aux, err);
+}
+
 struct verb {
 	const char *name;
 	job_fn *run;
@@ -110,6 +124,7 @@ struct verb {
 	int (*copy)(struct view *v, const struct copy_options *o, json_object **ret_aux,
 		    struct err *err);
 	bool reads_marks;
+	bool spec; /* a JSON text on descriptor 3 says what is to be done */
 };
 
 static const struct verb verbs[] = {
@@ -122,6 +137,8 @@ static const struct verb verbs[] = {
 	{ "delete", run_delete, 1, false, "delete --state DIR ID" },
 	{ "check", run_check, 0, false, "check --state DIR" },
 	{ "verify", run_verify, 0, true, "verify --state DIR [--repair]" },
+	{ "commit", run_commit, 0, true, "commit --state DIR 3< COMMIT_SPEC", .spec = true },
+	{ "save", run_save, 0, false, "save --state DIR 3< SAVE_SPEC", .spec = true },
 	{ "cp-stat", NULL, 1, true, "cp-stat PATH 3< VIEW_SPEC", copy_stat },
 	{ "cp-get", NULL, 1, true, "cp-get PATH 3< VIEW_SPEC", copy_get },
 	{ "cp-put", NULL, 1, true, "cp-put [--keep-kinds] [--owner USER] PATH 3< VIEW_SPEC < BODY",
@@ -246,14 +263,14 @@ static int run_copy(const struct verb *verb, const struct options *o, json_objec
 	return rc < 0 ? rc : verb->copy(&view, &copy, ret_aux, err);
 }
 
-static int run(const struct verb *verb, const struct options *o, json_object **ret_aux,
-	       struct err *err)
+static int run(const struct verb *verb, struct options *o, json_object **ret_aux, struct err *err)
 {
 	const struct confine_options confine = {
 		.state = o->state,
 		.bytes_max = o->limits.bytes,
 		.foreign = verb->foreign,
 		.require_landlock = o->require_landlock,
+		.ret_proc_fd = verb->spec ? &o->view.proc_fd : NULL,
 	};
 	struct store store = STORE_INIT;
 	if (geteuid() != 0)
@@ -261,7 +278,9 @@ static int run(const struct verb *verb, const struct options *o, json_object **r
 			       "isola-image must run as root: it makes files of any owner");
 	if (verb->copy)
 		return run_copy(verb, o, ret_aux, err);
-	int rc = path_mkdir_all(o->state, 0700, err);
+	int rc = verb->spec ? view_read(&o->view, err) : 0;
+	if (rc == 0)
+		rc = path_mkdir_all(o->state, 0700, err);
 	if (rc == 0)
 		rc = confine_job(&confine, err);
 	if (rc == 0)
@@ -269,6 +288,7 @@ static int run(const struct verb *verb, const struct options *o, json_object **r
 	if (rc == 0)
 		rc = verb->run(&store, o, ret_aux, err);
 	store_fini(&store);
+	view_fini(&o->view);
 	return rc;
 }
 
@@ -284,7 +304,8 @@ int __lsan_is_turned_off(void)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .limits = { .bytes = BYTES_MAX_DEFAULT,
+	struct options o = { .view = VIEW_INIT,
+			     .limits = { .bytes = BYTES_MAX_DEFAULT,
 					 .entries = ENTRIES_MAX_DEFAULT } };
 	struct err err = ERR_INIT;
 	const struct verb *verb = verbs;

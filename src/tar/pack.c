@@ -255,6 +255,22 @@ static int pack_by(struct pack *p, int dir_fd, const char *name, int fd, const s
 	return S_ISLNK(st->st_mode) ? pack_symlink(p, fd, st, err) : pack_node(p, st, err);
 }
 
+static bool is_empty(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	bool empty = true;
+	if (!dir) {
+		fd_close(&fd);
+		return false;
+	}
+	while (empty && (e = readdir(dir)))
+		empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+	(void)closedir(dir);
+	return empty;
+}
+
 /* An error names the entry it was met at, which is the deepest. */
 static int pack_any(struct pack *p, int dir_fd, const char *name, struct err *err)
 {
@@ -266,6 +282,8 @@ static int pack_any(struct pack *p, int dir_fd, const char *name, struct err *er
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, "%.300s: cannot look at it", p->as);
 	bool leaf = !S_ISDIR(st.st_mode);
+	if (p->o->skip && p->o->skip(p->as, &st) && (leaf || is_empty(dir_fd, name)))
+		return 0;
 	int rc = pack_by(p, dir_fd, name, fd, &st, err);
 	return rc < 0 && leaf ? err_prefix(err, "%.300s", p->as) : rc;
 }

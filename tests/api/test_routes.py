@@ -727,6 +727,43 @@ def _():
            "No such image: a/b/c:d")
 
 
+@route("GET", "/images/get")
+def _():
+    status, fields, body = ask("GET", "/images/get?names=busybox")
+    is_((status, fields["Content-Type"]), (200, "application/x-tar"), "save")
+    check(b"manifest.json" in body and b"oci-layout" in body, "is both kinds of archive")
+    body = ask("GET", "/images/get?names=busybox&format=oci-archive")[2]
+    check(b"manifest.json" not in body and b"oci-layout" in body, "or OCI's alone")
+    expect("no names", ask("GET", "/images/get"), 400, "names")
+    expect("another form", ask("GET", "/images/get?names=busybox&format=zip"), 400, "zip")
+    expect("one that is not there", ask("GET", "/images/get?names=busybox&names=none"), 404)
+
+
+@route("GET", "/images/{name}/get")
+def _():
+    is_(ask("GET", "/images/busybox:latest/get")[0], 200, "save one")
+    not_found("GET", "/images/{name}/get")
+
+
+@route("GET", "/images/{name}/history")
+def _():
+    o = ask("GET", "/images/busybox/history")[2]
+    is_((len(o), o[0]["Tags"], o[0]["Comment"]), (1, ["busybox:latest"], "Imported from -"), "history")
+    not_found("GET", "/images/{name}/history")
+
+
+@route("POST", "/commit")
+def _():
+    cid = create(d, "true")
+    status, _, o = ask("POST", "/commit?container=%s&repo=made&tag=x&changes=CMD+true" % cid)
+    is_((status, o["Id"][:7]), (201, "sha256:"), "commit")
+    expect("a bad change", ask("POST", "/commit?container=%s&changes=RUN+x" % cid), 400, "RUN")
+    expect("of nothing", ask("POST", "/commit?container=none"), 404)
+    expect("no container", ask("POST", "/commit"), 400, "container")
+    remove(d, cid)
+    ask("DELETE", "/images/made:x")
+
+
 @route("POST", "/images/{name}/tag")
 def _():
     expect("tag", ask("POST", "/images/busybox/tag?repo=my.host:5000/a/b&tag=v"), 201)

@@ -552,6 +552,35 @@ void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void 
 	later(d, done, arg, json_object_new_object());
 }
 
+void image_save(struct isolad *d, json_object *names, bool oci, copy_ready_fn *ready,
+		op_done_fn *done, void *arg)
+{
+	struct err err = ERR_INIT;
+	asked(d, oci ? "save oci" : "save");
+	(void)snprintf(d->text, sizeof(d->text), "%s", json_object_to_json_string(names));
+	if (failing(d, &err) == 0)
+		ready(arg, (struct copy *)d, NULL);
+	later(d, done, arg, NULL);
+}
+
+void instance_commit(struct instance *inst, const struct image_commit *req, op_done_fn *done,
+		     void *arg)
+{
+	struct isolad *d = inst->isolad;
+	asked(d, "commit");
+	(void)snprintf(d->text, sizeof(d->text), "%s %d %s", req->ref ? req->ref : "", req->pause,
+		       json_object_to_json_string(req->changes));
+	json_object *o = json_object_new_object();
+	json_add_str(o, "Id", "sha256:x");
+	later(d, done, arg, o);
+}
+
+json_object *image_history(struct isolad *d, const char *ref, struct err *err)
+{
+	(void)ref;
+	return failing(d, err) < 0 ? NULL : json_object_new_array();
+}
+
 void instance_stat_path(struct instance *inst, const char *path, op_done_fn *done, void *arg)
 {
 	struct isolad *d = inst->isolad;

@@ -48,7 +48,7 @@ static void unknown_paths__are_told_apart(void **state)
 	assert_true(says(rig, "\r\nAllow: GET\r\n"));
 	assert_int_equal(rig_ask(rig, "POST", "/build", NULL), 501);
 	assert_true(says(rig, "not supported yet: building images (POST /build)"));
-	assert_int_equal(rig_ask(rig, "GET", "/v1.41/images/a/b/history", NULL), 501);
+	assert_int_equal(rig_ask(rig, "GET", "/v1.41/distribution/a/b/json", NULL), 501);
 	assert_int_equal(rig_ask(rig, "DELETE", "/networks/none", NULL), 501);
 }
 
