@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 
 #define MAGIC       "isolaBPF"
-#define LAYOUT      1 /* of entries and of what the compiler adds: part of the key */
+#define LAYOUT      2 /* of entries and of what the compiler adds: part of the key */
 #define ENTRIES_MAX 256
 #define ENTRY_MAX   (1 << 20)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* seccomp_compile - linux.seccomp to classic BPF, by libseccomp (config-linux.md
  * "Seccomp"; seccomp_rule_add(3)). */
+#include "seccomp_compact.h"
 #include "seccomp_rules.h"
 
 #include "isola/fd.h"
@@ -257,8 +258,11 @@ int seccomp_compile(json_object *profile, struct sock_filter **ret, size_t *ret_
 	struct sock_filter *code = malloc(p->n * sizeof(*code));
 	if (!code)
 		return err_set(err, ENOMEM, "out of memory");
-	memcpy(code, p->insns, p->n * sizeof(*code));
+	*ret_n = seccomp_compact(p->insns, p->n, code);
+	if (*ret_n == 0) {
+		memcpy(code, p->insns, p->n * sizeof(*code));
+		*ret_n = p->n;
+	}
 	*ret = code;
-	*ret_n = p->n;
 	return 0;
 }
