@@ -2,16 +2,22 @@
 /* inturn - runs several commands in turn (A B C A B C ...) and compares their
  * wall times, so that noise of the machine hits all of them alike.
  *
- *   inturn [-n RUNS] [-w WARMUP] [-o FILE.json] NAME=COMMAND...
+ *   inturn [-b] [-n RUNS] [-w WARMUP] [-o FILE.json] NAME=COMMAND...
  *
  * COMMAND is split at spaces, no shell. Standard streams are /dev/null. The
  * first one is the reference (us): each row shows "us / it". A failing command
  * is shown and ends the run with 1. posix_spawn and wait4 cost 0.2 ms or so and
  * are in every number. The last column is the processor time of the command and the
- * children it waited for (mean), not that of daemons it talked to. */
+ * children it waited for (mean), not that of daemons it talked to.
+ *
+ * -b: the time to the first byte on standard output, after which the command is
+ * killed; how it ends does not matter. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +28,9 @@
 
 extern char **environ;
 
-#define COMMANDS_MAX 8
-#define WORDS_MAX    64
+#define COMMANDS_MAX  8
+#define FIRST_BYTE_MS 30000
+#define WORDS_MAX     64
 
 struct command {
 	char *name;
@@ -60,16 +67,33 @@ static double tv_ms(const struct timeval *tv)
 	return (double)tv->tv_sec * 1e3 + (double)tv->tv_usec / 1e3;
 }
 
+/* Waits for a byte of @c, which runs as @pid, and kills it. */
+static bool first_byte(const struct command *c, int fd, pid_t pid)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char byte;
+	if (poll(&pfd, 1, FIRST_BYTE_MS) == 1 && read(fd, &byte, 1) == 1)
+		return true;
+	(void)fprintf(stderr, "inturn: %s says nothing; INTURN_STDERR=1 shows why\n", c->name);
+	(void)kill(pid, SIGKILL);
+	return false;
+}
+
 /* One run; wall milliseconds, or -1. Adds to *@cpu_ms. */
-static double run_once(const struct command *c, double *cpu_ms)
+static double run_once(const struct command *c, bool to_first_byte, double *cpu_ms)
 {
 	posix_spawn_file_actions_t fa;
 	pid_t pid;
-	int status;
+	int status, out[2] = { -1, -1 };
 	struct rusage usage;
+	if (to_first_byte && pipe2(out, O_CLOEXEC) < 0)
+		return -1;
 	(void)posix_spawn_file_actions_init(&fa);
 	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	if (to_first_byte)
+		(void)posix_spawn_file_actions_adddup2(&fa, out[1], 1);
+	else
+		(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
 	if (!getenv("INTURN_STDERR"))
 		(void)posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
 	double t0 = now_ms();
@@ -79,10 +103,22 @@ static double run_once(const struct command *c, double *cpu_ms)
 		(void)fprintf(stderr, "inturn: cannot run %s: %s\n", c->argv[0], strerror(rc));
 		return -1;
 	}
+	if (to_first_byte)
+		(void)close(out[1]);
+	bool said = to_first_byte && first_byte(c, out[0], pid);
+	double ms = now_ms() - t0;
+	if (said)
+		(void)kill(pid, SIGKILL);
 	while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR)
 		;
-	double ms = now_ms() - t0;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+	if (to_first_byte) {
+		(void)close(out[0]);
+		if (!said)
+			return -1;
+	} else {
+		ms = now_ms() - t0;
+	}
+	if (!to_first_byte && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
 		(void)fprintf(stderr,
 			      "inturn: %s failed (status 0x%x); INTURN_STDERR=1 shows why\n",
 			      c->name, (unsigned int)status);
@@ -143,9 +179,12 @@ int main(int argc, char **argv)
 	struct command commands[COMMANDS_MAX] = { 0 };
 	size_t runs = 100, warmup = 5, n = 0;
 	const char *json = NULL;
+	bool to_first_byte = false;
 	int opt;
-	while ((opt = getopt(argc, argv, "+n:w:o:")) != -1) {
-		if (opt == 'n')
+	while ((opt = getopt(argc, argv, "+bn:w:o:")) != -1) {
+		if (opt == 'b')
+			to_first_byte = true;
+		else if (opt == 'n')
 			runs = strtoul(optarg, NULL, 10);
 		else if (opt == 'w')
 			warmup = strtoul(optarg, NULL, 10);
@@ -169,7 +208,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < warmup + runs; i++) {
 		for (size_t c = 0; c < n; c++) {
-			double cpu = 0, ms = run_once(&commands[c], &cpu);
+			double cpu = 0, ms = run_once(&commands[c], to_first_byte, &cpu);
 			if (ms < 0)
 				return 1;
 			if (i < warmup)
