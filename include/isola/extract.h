@@ -37,5 +37,5 @@ struct extract_options {
 	uint64_t entries_max;
 };
 
-/* Reads all of @tar. -errno; what was made so far stays. */
+/* Reads all of @tar. -errno; what was made so far stays, but for half a file. */
 int extract(struct tar *tar, const struct extract_options *options, struct err *err);

@@ -9,14 +9,19 @@
 #include "client_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <time.h>
 
 /* A chunk in upload.buf: room for its length line before and CRLF behind. */
 #define CHUNK_HEAD 10
@@ -259,6 +264,7 @@ int client_send_fd(struct client *c, const char *method, const char *target,
 	memset(c->upload, 0, offsetof(struct upload, buf));
 	c->upload->src_fd = fd;
 	c->upload->chunked = at < 0;
+	c->upload->is_pipe = S_ISFIFO(st.st_mode);
 	char fields[256];
 	if (at < 0) {
 		(void)snprintf(fields, sizeof(fields),
@@ -283,9 +289,43 @@ static void frame_chunk(struct upload *u, size_t size)
 	u->end = CHUNK_HEAD + size + CHUNK_TAIL;
 }
 
+/* Begins a chunk of what is in the pipe. 1, or 0 when nothing is: its end. */
+static int begin_splice(struct upload *u)
+{
+	int n = 0;
+	if (!u->is_pipe || ioctl(u->src_fd, FIONREAD, &n) < 0 || n <= 0)
+		return 0;
+	u->begin = 0;
+	u->end = (size_t)snprintf(u->buf, sizeof(u->buf), "%x\r\n", (unsigned int)n);
+	u->splice = (size_t)n;
+	return 1;
+}
+
+/* splice(2) as send(2) with MSG_NOSIGNAL and MSG_DONTWAIT. */
+static ssize_t splice_quietly(int from, int to, size_t size)
+{
+	sigset_t pipe, before, waiting;
+	struct timespec now = { 0, 0 };
+	(void)sigemptyset(&pipe);
+	(void)sigaddset(&pipe, SIGPIPE);
+	(void)sigpending(&waiting);
+	(void)pthread_sigmask(SIG_BLOCK, &pipe, &before);
+	(void)fd_set_nonblock(to, true);
+	ssize_t n = splice(from, NULL, to, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	int saved = errno;
+	if (n < 0 && saved == EPIPE && !sigismember(&waiting, SIGPIPE))
+		(void)sigtimedwait(&pipe, NULL, &now);
+	(void)fd_set_nonblock(to, false);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return n;
+}
+
 /* Reads the next piece of the input. */
 static int refill_upload(struct upload *u, struct err *err)
 {
+	if (begin_splice(u))
+		return 0;
 	size_t room = sizeof(u->buf) - CHUNK_HEAD - CHUNK_TAIL;
 	if (!u->chunked && u->left < room)
 		room = (size_t)u->left;
@@ -311,17 +351,31 @@ static int refill_upload(struct upload *u, struct err *err)
 static int drain_upload(struct client *c, struct err *err)
 {
 	struct upload *u = c->upload;
-	ssize_t n = send(c->fd, u->buf + u->begin, u->end - u->begin, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n >= 0) {
+	bool framed = u->begin < u->end;
+	ssize_t n = framed ? send(c->fd, u->buf + u->begin, u->end - u->begin,
+				  MSG_NOSIGNAL | MSG_DONTWAIT)
+			   : splice_quietly(u->src_fd, c->fd, u->splice);
+	if (n >= 0 && framed) {
 		u->begin += (size_t)n;
 		return 0;
 	}
+	if (n > 0) {
+		u->splice -= (size_t)n;
+		if (u->splice == 0) {
+			memcpy(u->buf, "\r\n", CHUNK_TAIL);
+			u->begin = 0;
+			u->end = CHUNK_TAIL;
+		}
+		return 0;
+	}
+	if (n == 0)
+		return err_set(err, EIO, "the input was read by somebody else, too");
 	if (errno == EAGAIN || errno == EINTR)
 		return 0;
 	if (errno != EPIPE && errno != ECONNRESET)
 		return err_sys(err, "cannot send to isolad");
 	/* Refused half-way: the answer says why. */
-	u->begin = u->end = 0;
+	u->begin = u->end = u->splice = 0;
 	u->at_end = true;
 	c->keep_open = false;
 	return 0;
@@ -331,7 +385,7 @@ int client_pump(struct client *c, struct err *err)
 {
 	while (c->upload) {
 		struct upload *u = c->upload;
-		bool pending = u->begin < u->end;
+		bool pending = u->begin < u->end || u->splice > 0;
 		if (!pending && u->at_end) {
 			free(take_ptr(c->upload));
 			break;

@@ -19,6 +19,8 @@ struct upload {
 	bool chunked;
 	uint64_t left; /* of a regular file; the daemon was told so */
 	bool at_end;   /* nothing more comes from src_fd */
+	bool is_pipe;  /* its bytes go to the socket without passing us */
+	size_t splice; /* so many of them belong to the chunk that is begun */
 	size_t begin, end;
 	char buf[256 * 1024];
 };

@@ -226,6 +226,9 @@ static int put_file(struct extract *x, int dir, const struct tar_entry *e, struc
 	times_of(e, times);
 	if (rc == 0 && futimens(fd, times) < 0)
 		rc = err_sys(err, "cannot set its time");
+	/* Half a file would pass for a whole one, and keep a full disk full. */
+	if (rc < 0)
+		(void)unlinkat(dir, x->last, 0);
 	return rc;
 }
 
