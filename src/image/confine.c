@@ -142,12 +142,14 @@ int confine_job(const struct confine_options *options, struct err *err)
 	return rc < 0 ? err_prefix(err, "cannot confine isola-image") : 0;
 }
 
-int confine_view(uint64_t bytes_max, bool reads_marks, bool require_landlock, struct err *err)
+int confine_view(uint64_t bytes_max, bool reads_marks, bool devices, bool require_landlock,
+		 struct err *err)
 {
+	uint64_t caps = CAPS_FILES & ~(devices ? 0 : CAP(MKNOD));
 	(void)umask(0);
 	int rc = limit(bytes_max, err);
 	if (rc == 0)
-		rc = jail_caps(CAPS_FILES | (reads_marks ? CAP(SYS_ADMIN) : 0), err);
+		rc = jail_caps(caps | (reads_marks ? CAP(SYS_ADMIN) : 0), err);
 	if (rc == 0)
 		rc = landlock(require_landlock, err);
 	if (rc == 0)

@@ -23,8 +23,10 @@ struct confine_options {
 int confine_job(const struct confine_options *options, struct err *err);
 
 /* For a job on a container's files, behind view_enter(), which set root and network:
- * as confine_job() else. @reads_marks: keeps CAP_SYS_ADMIN, for trusted attributes. */
-int confine_view(uint64_t bytes_max, bool reads_marks, bool require_landlock, struct err *err);
+ * as confine_job() else. @reads_marks: keeps CAP_SYS_ADMIN, for trusted attributes. @devices:
+ * keeps CAP_MKNOD. */
+int confine_view(uint64_t bytes_max, bool reads_marks, bool devices, bool require_landlock,
+		 struct err *err);
 
 /* In a forked layer process: the folder @root_fd is its root, all descriptors but
  * @keep and standard error are closed (input and output become @keep[0]), and

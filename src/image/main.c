@@ -256,10 +256,13 @@ static int run_copy(const struct verb *verb, const struct options *o, json_objec
 	copy.bytes_max = o->limits.bytes;
 	copy.entries_max = o->limits.entries;
 	int rc = view_read(&view, err);
+	/* A container with a user namespace gets none, also while it is stopped. */
+	bool devices = !json_bool_or(view.spec, "mapped", false);
 	if (rc == 0)
 		rc = view_enter(&view, err);
 	if (rc == 0)
-		rc = confine_view(o->limits.bytes, verb->reads_marks, o->require_landlock, err);
+		rc = confine_view(o->limits.bytes, verb->reads_marks, devices, o->require_landlock,
+				  err);
 	return rc < 0 ? rc : verb->copy(&view, &copy, ret_aux, err);
 }
 

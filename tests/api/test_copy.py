@@ -329,6 +329,9 @@ def hostile_links():
     is_(put("ho", "/", archive(entry("dev", kind=tarfile.DIRTYPE), entry(
         "nd", kind=tarfile.BLKTYPE, devmajor=8, devminor=0)))[0], 200, "a device is left out")
     is_(get("ho", "/nd")[0], 404, "it is not there")
+    is_(put("st", "/tmp", archive(entry("nd", kind=tarfile.BLKTYPE, devmajor=8, devminor=0)))[0], 200,
+        "also into a stopped container")
+    is_(get("st", "/tmp/nd")[0], 404, "a device is left out")
     is_(put("ho", "/", archive(entry("abs", b"through?")))[0], 200, "a file over a link")
     is_(open(T + "/secret").read(), "host\n", "replaces the link")
     is_(put("ho", "/", b"no tar at all" * 100)[0], 400, "rubbish")
