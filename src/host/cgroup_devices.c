@@ -255,24 +255,36 @@ static struct {
 	struct bpf_insn *insns;
 } kept = { .fd = -1 };
 
-int cgroup_devices_keep(json_object *devices, struct err *err)
+/* The program of @devices: the number of instructions, @ret owned. */
+static int compile_new(json_object *devices, struct bpf_insn **ret, struct err *err)
 {
 	cleanup_free struct bpf_insn *insns = malloc(DEVICES_INSNS_MAX * sizeof(*insns));
 	if (!insns)
 		return err_set(err, ENOMEM, "out of memory");
 	int n = devices_compile(devices, insns, err);
-	if (n < 0)
-		return n;
-	struct bpf_insn *copy = realloc(insns, (size_t)n * sizeof(*copy));
-	if (!copy)
-		return err_set(err, ENOMEM, "out of memory");
-	insns = copy;
-	int fd = load(insns, (size_t)n);
+	if (n >= 0)
+		*ret = take_ptr(insns);
+	return n;
+}
+
+static int load_new(const struct bpf_insn *insns, size_t n, struct err *err)
+{
+	int fd = load(insns, n);
+	return fd < 0 ? err_rc(err, fd, "cannot load the device rules into the kernel") : fd;
+}
+
+int cgroup_devices_keep(json_object *devices, struct err *err)
+{
+	cleanup_free struct bpf_insn *insns = NULL;
+	int n = compile_new(devices, &insns, err);
+	int fd = n < 0 ? n : load_new(insns, (size_t)n, err);
 	if (fd < 0)
-		return err_rc(err, fd, "cannot load the device rules into the kernel");
+		return fd;
+	struct bpf_insn *less = realloc(insns, (size_t)n * sizeof(*less));
 	kept.fd = fd;
 	kept.n = (size_t)n;
-	kept.insns = take_ptr(insns);
+	kept.insns = less ? less : insns;
+	insns = NULL;
 	return 0;
 }
 
@@ -282,11 +294,12 @@ int cgroup_devices_kept(void)
 }
 
 /* A program of @insns: its descriptor, owned. */
-static int find_or_load(const struct bpf_insn *insns, size_t n)
+static int find_or_load(const struct bpf_insn *insns, size_t n, struct err *err)
 {
+	int fd = -1;
 	if (kept.fd >= 0 && kept.n == n && !memcmp(kept.insns, insns, n * sizeof(*insns)))
-		return fcntl(kept.fd, F_DUPFD_CLOEXEC, 3);
-	return load(insns, n);
+		fd = fcntl(kept.fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? load_new(insns, n, err) : fd;
 }
 
 static bool is_ours(int prog_fd)
@@ -353,10 +366,8 @@ static bool is_open(json_object *devices)
 
 int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err)
 {
-	cleanup_free struct bpf_insn *insns = malloc(DEVICES_INSNS_MAX * sizeof(*insns));
-	if (!insns)
-		return err_set(err, ENOMEM, "out of memory");
-	int n = devices_compile(devices, insns, err);
+	cleanup_free struct bpf_insn *insns = NULL;
+	int n = compile_new(devices, &insns, err);
 	if (n < 0)
 		return n;
 	cleanup_fd int old = find_ours(cgroup_fd);
@@ -364,9 +375,9 @@ int cgroup_devices(int cgroup_fd, json_object *devices, struct err *err)
 		return err_rc(err, old, "cannot ask which devices the cgroup may use");
 	if (old == -ENOENT && is_open(devices))
 		return 0;
-	cleanup_fd int prog = find_or_load(insns, (size_t)n);
+	cleanup_fd int prog = find_or_load(insns, (size_t)n, err);
 	if (prog < 0)
-		return err_rc(err, prog, "cannot load the device rules into the kernel");
+		return prog;
 	int rc = attach(cgroup_fd, prog, old);
 	return rc < 0 ? err_rc(err, rc, "cannot attach the device rules to the cgroup") : 0;
 }
