@@ -15,6 +15,9 @@
 
 /* Indexes in indexes; two levels are seen in practice. */
 #define INDEX_DEPTH_MAX 4
+/* What the indexes of one archive may name in all: each may name another one many
+ * times, and that the next. */
+#define INDEX_ITEMS_MAX 100000
 
 enum media { MEDIA_OTHER, MEDIA_INDEX, MEDIA_MANIFEST, MEDIA_CONFIG, MEDIA_LAYER };
 
@@ -186,6 +189,7 @@ struct choice {
 	int rank;               /* 0 = none yet */
 	char digest[DIGEST_SIZE];
 	const char *type;
+	size_t *n_items;   /* named so far, for all names */
 	char offered[400]; /* platforms that do not fit, for the error */
 };
 
@@ -216,6 +220,10 @@ static int choose_in_index(const struct spool *spool, const struct descriptor *d
 		rc = read_json(spool, f, &index, err);
 	if (rc == 0)
 		rc = json_get_arr(index, "manifests", &list, err);
+	*c->n_items += json_len(list) + 1;
+	if (rc >= 0 && *c->n_items > INDEX_ITEMS_MAX)
+		rc = err_set(err, EFBIG, "the indexes name more than %d manifests",
+			     INDEX_ITEMS_MAX);
 	for (size_t i = 0; rc >= 0 && i < json_len(list); i++) {
 		struct descriptor inner = { 0 };
 		rc = read_descriptor(json_object_array_get_idx(list, i), &inner, err);
@@ -285,13 +293,14 @@ int source_oci_each(const struct spool *spool, source_fn *each, void *arg, struc
 	json_object *list = NULL;
 	struct choice all = { 0 };
 	size_t found = 0;
+	size_t n_items = 0;
 	int rc = read_json(spool, spool_find(spool, "index.json"), &index, err);
 	if (rc == 0)
 		rc = json_get_arr(index, "manifests", &list, err);
 	for (size_t i = 0; rc >= 0 && i < json_len(list); i++) {
 		json_object *o = json_object_array_get_idx(list, i);
 		struct descriptor d = { 0 };
-		struct choice c = { 0 };
+		struct choice c = { .n_items = &n_items };
 		rc = read_descriptor(o, &d, err);
 		if (rc == 0)
 			rc = choose(spool, &d, d.platform, 0, &c, err);

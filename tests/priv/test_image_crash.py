@@ -96,6 +96,41 @@ check(not bad, "SIGKILL at 40 moments: check leaves nothing or all", "\n".join(b
 diag("%d left something, %d were complete" % (left, done))
 is_(store.files(), clean, "the store is as before")
 
+# the same for a removal and a repair: the image goes whole, or stays whole
+for verb in ("delete", "verify"):
+    with open(archive, "rb") as f:
+        image = store("load", data=f).id
+    args = [image] if verb == "delete" else ["--repair"]
+    bad, took_, ends = [], None, set()
+    for i in range(24):
+        if not os.path.exists("%s/records/%s.json" % (store.path, image[7:])):
+            with open(archive, "rb") as f:
+                store("load", data=f)
+        if verb == "verify":        # something to be made again
+            shutil.rmtree(os.path.dirname(store.fs(image, 0)), ignore_errors=True)
+        t0 = time.monotonic()
+        p = start(store.path, verb, *args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        if took_ is not None:
+            time.sleep(took_ * 1.1 * i / 24)
+            p.kill()
+        p.wait()
+        p.stderr.close()
+        took_ = took_ or time.monotonic() - t0
+        wait_for(5, lambda: store("check").rc == 0 and not os.listdir(store.path + "/tmp"))
+        if verb == "verify":
+            store("verify", "--repair")
+        aux, names = store("verify").aux, store.names()
+        whole = names == ["docker.io/library/test:1"] and paths(store.fs(image, 0)) == want
+        ends.add("whole" if whole else "gone")
+        if aux["Found"] or not (whole or (verb == "delete" and store.files() == clean)):
+            bad.append((i, names, aux["Problems"][:3]))
+    check(not bad, "SIGKILL at 23 moments of %s: the image is whole or gone" % verb, bad[:3])
+    check(verb == "verify" or ends == {"whole", "gone"}, "some were early, some late (%s)" % verb,
+          ends)
+    if store.names():
+        store("delete", image)
+    is_(store.files(), clean, "nothing is left after %s" % verb)
+
 # ---- SIGTERM
 for when in (0, 0.2, 0.5, 0.8):
     with open(archive, "rb") as f:
@@ -149,7 +184,12 @@ else:
             if job.rc == 1:
                 if "No space left" not in job.error or (made and full.files() != before):
                     bad.append("%s: %r, left: %s" % (option % n, job, set(full.files()) - set(before)))
-            elif full("delete", job.id).rc != 0 or full("check").aux is None:
+            if made and (full("verify").aux or {}).get("Found", 1) != 0 and \
+                    "No space" not in full("verify").error:
+                bad.append("%s: %r" % (option % n, full("verify")))
+            if job.rc == 1:
+                continue
+            if full("delete", job.id).rc != 0 or full("check").aux is None:
                 bad.append("%s: cannot delete" % (option % n))
         check(not bad and ends == {0, 1},
               "tmpfs with %s of %d..%d: loaded, or told and nothing left" % (
