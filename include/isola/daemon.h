@@ -238,12 +238,12 @@ void image_job_cancel(struct image_job *job);
 /* ---- events (events.c) ---- */
 
 /* @event: Docker's event object {"Type","Action","Actor","time","timeNano",...},
- * borrowed. */
+ * borrowed; NULL = all past events have come, if they were asked for. */
 typedef void event_fn(void *arg, json_object *event);
 struct subscription;
 /* @filters as view_matches (type, event, container, image, label, daemon).
- * Events since @since_ns that the ring still holds (256) come first, from a
- * later turn. */
+ * Events since @since_ns (0: none) that the ring still holds (256) come first, from
+ * a later turn, and then NULL. */
 struct subscription *events_subscribe(struct isolad *d, json_object *filters, int64_t since_ns,
 				      event_fn *on_event, void *arg, struct err *err);
 void events_unsubscribe(struct subscription *sub);

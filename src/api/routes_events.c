@@ -10,13 +10,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* Past events come in a later turn of the loop; this is later than that. */
-#define PAST_EVENTS_MS 20
-
 struct events {
 	struct subscription *sub;
 	struct exchange_timer *timer; /* for "until" */
 	int64_t until_ns;             /* 0 = for ever */
+	bool past_to_come;            /* "since", whose events were not sent yet */
+	bool due;                     /* "until" is over */
 };
 
 /* The reference that the subscription held goes with it. */
@@ -47,11 +46,26 @@ static json_object *with_legacy_fields(json_object *event)
 	return o;
 }
 
+/* The past may come later than "until": the loop may be slow, its timers are not. */
+static void end_if_due(struct exchange *x)
+{
+	struct events *e = x->user;
+	if (!e->due || e->past_to_come)
+		return;
+	exchange_ref(x);
+	stop(x);
+	reply_end(x);
+	exchange_unref(x);
+}
+
 static void on_event(void *arg, json_object *event)
 {
 	struct exchange *x = exchange_ref(arg);
 	struct events *e = x->user;
-	if (!e->until_ns || json_i64_or(event, "timeNano", 0) <= e->until_ns) {
+	if (!event) {
+		e->past_to_come = false;
+		end_if_due(x);
+	} else if (!e->until_ns || json_i64_or(event, "timeNano", 0) <= e->until_ns) {
 		cleanup_json json_object *o = with_legacy_fields(event);
 		if (o)
 			reply_chunk_json(x, o);
@@ -61,16 +75,16 @@ static void on_event(void *arg, json_object *event)
 
 static void on_until(struct exchange *x)
 {
-	exchange_ref(x);
-	stop(x);
-	reply_end(x);
-	exchange_unref(x);
+	struct events *e = x->user;
+	e->due = true;
+	exchange_timer_stop(&e->timer);
+	end_if_due(x);
 }
 
 static void start_until(struct exchange *x, struct events *e)
 {
 	int64_t ms = (e->until_ns - num_now_ns()) / 1000000;
-	e->timer = exchange_timer_start(x, ms > 0 ? (uint64_t)ms + 1 : PAST_EVENTS_MS, 0, on_until);
+	e->timer = exchange_timer_start(x, ms > 0 ? (uint64_t)ms + 1 : 0, 0, on_until);
 	if (!e->timer && x->conn) {
 		stop(x);
 		reply_end(x);
@@ -97,6 +111,7 @@ void events_stream(struct exchange *x)
 	struct events *e = rc == 0 ? calloc(1, sizeof(*e)) : NULL;
 	if (e) {
 		e->until_ns = until_ns;
+		e->past_to_come = since_ns != 0;
 		x->user = e;
 		x->free_user = free;
 		e->sub = events_subscribe(x->isolad, filters, since_ns, on_event, exchange_ref(x),

@@ -157,6 +157,8 @@ static void replay(void *arg)
 			deliver(sub, event);
 	}
 	sub->replayed = true;
+	if (!sub->gone)
+		sub->on_event(sub->arg, NULL);
 }
 
 struct subscription *events_subscribe(struct isolad *d, json_object *filters, int64_t since_ns,

@@ -500,8 +500,12 @@ static void events__end_at_until(void **state)
 	rig_puts(rig, fd, "GET /events?since=1&until=10 HTTP/1.1\r\n" HOST "\r\n");
 	assert_int_equal(rig_read(rig, fd, "\r\n\r\n"), 1);
 	json_object *in = make_event(5000000000), *out = make_event(11000000000);
+	/* "until" was over long ago, but the past comes late. */
+	rig_turn_ms(rig, 60);
 	fake_emit(&rig->daemon, in);
 	fake_emit(&rig->daemon, out);
+	assert_int_equal(rig->daemon.n_subscribed, 1);
+	fake_emit(&rig->daemon, NULL);
 	json_object_put(in);
 	json_object_put(out);
 	assert_int_equal(rig_read(rig, fd, "0\r\n\r\n"), 1);

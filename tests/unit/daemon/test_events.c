@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct heard {
-	unsigned int n;
+	unsigned int n, past; /* past: how often it heard that the past is over */
 	char last[64];
 	struct subscription *cancel; /* to be ended by the first event */
 };
@@ -18,6 +18,10 @@ struct heard {
 static void on_event(void *arg, json_object *event)
 {
 	struct heard *h = arg;
+	if (!event) {
+		h->past++;
+		return;
+	}
 	h->n++;
 	(void)snprintf(h->last, sizeof(h->last), "%s", json_str_or(event, "Action", ""));
 	if (h->cancel)
@@ -65,6 +69,8 @@ static void events_subscribe__replays_since_then_goes_on(void **state)
 	desk_turn(d);
 	assert_int_equal(old.n, EVENTS_RING);
 	assert_string_equal(old.last, "die");
+	assert_int_equal(old.past, 1);
+	assert_int_equal(fresh.past, 0);
 	events_emit_instance(inst, "stop", NULL);
 	assert_int_equal(old.n, EVENTS_RING + 1);
 	assert_int_equal(fresh.n, 2);
