@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "config.h"
+#include "cpuprobe.h"
 #include "events.h"
 #include "isola/daemon.h"
 #include "later.h"
@@ -30,6 +31,7 @@ struct isolad {
 	struct place place;
 	struct programs programs;
 	struct nursery nursery;
+	struct cpuprobe cpuprobe;
 	struct uidrange uidrange;
 	struct registry registry;
 	struct events events;
