@@ -10,6 +10,7 @@
 #include "vm_refused.h"
 #include "vm_rows.h"
 #include "vm_seed.h"
+#include "vm_template.h"
 #include "vm_verbs.h"
 
 #include <stdio.h>
@@ -78,6 +79,8 @@ static const struct verb verbs[] = {
 	  false, verb_events },
 	{ "kernel", NULL, "fetch|build|add|ls|use|rm", "guest kernels of this host",
 	  "  vmctl kernel fetch\n  vmctl kernel ls\n", NULL, 0, -1, true, verb_kernel },
+	{ "templates", NULL, "", "list what --cpu-template knows", NULL, FLAGS(flags_cpu_templates),
+	  0, 0, false, verb_cpu_templates },
 	{ "doctor", NULL, "", "tell whether VMs can run here, and what to do", "  vmctl doctor\n",
 	  FLAGS(flags_doctor), 0, 0, false, verb_doctor },
 	{ "info", NULL, "", "show the daemon and its host", NULL, FLAGS(flags_format), 0, 0, false,

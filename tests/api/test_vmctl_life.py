@@ -154,6 +154,20 @@ with open(T + "/broken.raw", "wb") as f:
 bad(vmctl("run", "--disk", T + "/broken.raw"), 125,
     "broken.raw holds no kernel, and: no guest kernel is in use.*vmctl kernel fetch", "a disk without one says so")
 
+# --------------------------------------------------------------- CPU templates
+r = vmctl("templates", "-q")
+is_((r.rc, {"host", "portable", "x86-64-v2", "x86-64-v3"} - set(r.out.split())), (0, set()),
+    "templates lists those of the build folder")
+like(vmctl("templates").out, r"(?m)^NAME +DESCRIPTION\n(.*\n)*portable +What Intel",
+     "with their descriptions")
+r = vmctl("create", *BASE, "--name", "tpl", "--cpu-template", "x86-64-v2")
+is_((r.rc, vmctl("inspect", "-f", "{{.Config.Cpus.Template.name}}", "tpl").out),
+    (0, "x86-64-v2\n"), "a template is found by its name")
+vmctl("rm", "tpl")
+bad(vmctl("create", *BASE, "--cpu-template", "i386"), 125,
+    "--cpu-template i386: there is no such template; known are: host, portable, x86-64-v2",
+    "an unknown name is answered with those there are")
+
 # ---------------------------------------------------------------------- doctor
 r = vmctl("doctor", "--format", "json")
 doc = json.loads(r.out)
