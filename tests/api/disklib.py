@@ -11,11 +11,11 @@ LINUX = uuid.UUID("0FC63DAF-8483-4772-8E79-3D69D8477DE4")
 BIOS_BOOT = uuid.UUID("21686148-6449-6E6F-744E-656564454649")
 
 
-def ext4(path, folder, size_mib=64):
+def ext4(path, folder, size_mib=64, *flags):
     """An ext4 file system with what is in FOLDER."""
     with open(path, "wb") as f:
         f.truncate(size_mib << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", folder, path], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", *flags, "-d", folder, path], check=True)
     return path
 
 

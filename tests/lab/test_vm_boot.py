@@ -82,11 +82,20 @@ vm.power_off()
 
 # ----------------------------------------------------------------- our kernel
 if OWN:
-    vm = Vm(d, "own", OWN, cpus=2, memory=128 * MIB)
+    vm = Vm(d, "own", OWN, cpus=2, memory=128 * MIB, flags=["--debug-exit"])
     is_(vm.out("nproc"), "2", "our kernel boots")
     check_memory(vm, 128 * MIB, 32 * MIB)
     check_platform(vm)
     is_(vm.out("head -c 64 /dev/hwrng | wc -c"), "64", "it has a source of entropy")
+    is_(vm.out("ls /sys/class/net"), "lo", "no interface that nobody asked for")
+    vm.send("guestkit out 0xf4 42")
+    is_((vm.wait_end(), vm.reason()), (42, ("exited", 42, "debug-exit")),
+        "it lets a program at isa-debug-exit's port: exit code 42")
+    vm.remove()
+    vm = Vm(d, "own-big", OWN, cpus=4, memory=5 * GIB, flags=["--limit-memory", "-1"])
+    is_(vm.out("nproc"), "4", "it boots with four CPUs")
+    check_memory(vm, 5 * GIB, 256 * MIB)
+    check_platform(vm)
     vm.power_off()
 else:
     skip("our kernel boots", "guest/kernel/build has not built it (vmctl kernel build)")

@@ -6,8 +6,11 @@
 import hashlib
 import os
 import sys
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, HERE + "/../api"]
 from workerlib import *
+from disklib import ext4
+from vmlib import own_kernel
 
 SECTION = 2 << 20
 SIZE = 8 * SECTION + 12345  # no whole section, no whole page
@@ -28,6 +31,13 @@ echo 3 >/proc/sys/vm/drop_caches
 echo "again=$(sha256sum </dev/pmem0 | cut -d' ' -f1)"
 echo WAIT
 read -r line
+"""
+
+
+DAX_GUEST = r"""
+mount -t ext4 -o ro,dax /dev/pmem0 /tmp
+echo "dax=$(grep -c '^/dev/pmem0 /tmp ext4 ro,.*dax=always' /proc/mounts)"
+echo "sum=$(sha256sum </tmp/file | cut -d' ' -f1)"
 """
 
 
@@ -86,4 +96,24 @@ for g in guests:
     end = g.end(60) or {}
     is_(end.get("reason"), "poweroff", "the guest ends by itself")
     g.close()
+
+# ---------------------------------------------------------------- our kernel, DAX
+own = own_kernel()
+if own:
+    os.mkdir(T + "/root")
+    with open(T + "/root/file", "wb") as f:
+        f.write(data)
+    image = ext4(T + "/ext4", T + "/root", 64, "-b", "4096")    # DAX wants whole pages
+    fd = os.open(image, os.O_RDONLY)
+    g = Guest({"memory": {"size": 128 << 20}, "pmem": [{"id": "pmem0", "source": {"fd": 0}}]},
+              make_initrd(T + "/initrd-own", [], DAX_GUEST), open_files=[fd],
+              kernel=own + "/vmlinux")
+    os.close(fd)
+    if not is_(g.value("dax", 120), "1", "our kernel mounts a file system in one, with DAX"):
+        diag(g.out[-2000:])
+    is_(g.value("sum"), hashlib.sha256(data).hexdigest(), "and reads what is in its file")
+    is_((g.end(60) or {}).get("reason"), "poweroff", "it ends by itself")
+    g.close()
+else:
+    skip("our kernel mounts an image with DAX", "guest/kernel/build has not built it of this fragment")
 finish()

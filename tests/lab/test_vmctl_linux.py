@@ -3,10 +3,6 @@
 # disk that "vmctl kernel" makes: a command in a disk and its exit code, a disk's own
 # init, user data, a disk with its own kernel, the power button.
 # time limit: 420 s
-#
-# Our own kernel is looked for in $ISOLA_GUEST_KERNELS, build/guest-kernels and
-# ~/.cache/isola/kernels (folders as guest/kernel/build makes them).
-import glob
 import json
 import os
 import shutil
@@ -15,8 +11,10 @@ import sys
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, HERE + "/..")
 sys.path.insert(0, HERE + "/../api")
+sys.path.insert(0, HERE)
 from lib import *
 from disklib import *
+from vmlib import own_kernel
 
 need_root()
 need_program("isolad", "isola-keeper", "isola-vmm", "vmctl", "isola-bootdisk", "isola-boot-init")
@@ -52,27 +50,6 @@ def debian_kernel():
     with open(folder + "/kernel.json", "w") as f:
         json.dump({"name": "debian", "kind": "debian", "release": "?", "kernel": "vmlinuz"}, f)
     return folder
-
-
-def is_of_fragment(folder):
-    """Was it built with all that guest/kernel/fragment asks for today?"""
-    try:
-        with open(folder + "/config") as f:
-            config = set(f.read().splitlines())
-    except OSError:
-        return False
-    with open(SRC + "/guest/kernel/fragment") as f:
-        wanted = f.read().split("# optional")[0].splitlines()
-    return config.issuperset(line for line in wanted if line.startswith("CONFIG_"))
-
-
-def own_kernel():
-    for top in (os.environ.get("ISOLA_GUEST_KERNELS"), SRC + "/build/guest-kernels",
-                os.path.expanduser("~/.cache/isola/kernels")):
-        for folder in sorted(glob.glob((top or "/nowhere") + "/*/")):
-            if os.path.exists(folder + "vmlinux") and is_of_fragment(folder):
-                return folder
-    return None
 
 
 def busybox_root(folder, inittab):

@@ -7,6 +7,7 @@ VM on an isolad of one's own whose shell is on its serial port.
     vm = Vm(d, "one", cpus=2, flags=["--disk", path])
     rc, out = vm.sh("nproc")
 """
+import glob
 import json
 import os
 import re
@@ -99,18 +100,25 @@ def initramfs(path, modules, more=""):
     return path
 
 
+def is_of_fragment(folder):
+    """Was it built with all that guest/kernel/fragment asks for today?"""
+    try:
+        config = set(_read(folder + "/config").decode().splitlines())
+    except OSError:
+        return False
+    wanted = _read(SRC + "/guest/kernel/fragment").decode().split("# optional")[0].splitlines()
+    return config.issuperset(line for line in wanted if line.startswith("CONFIG_"))
+
+
 def own_kernel():
-    """The newest that guest/kernel/build left in its cache, or None."""
-    top = os.environ.get("ISOLA_GUEST_KERNELS") or os.path.expanduser("~/.cache/isola/kernels")
-    found = []
-    for folder in [os.path.join(top, n) for n in (os.listdir(top) if os.path.isdir(top) else [])]:
-        try:
-            doc = json.loads(_read(folder + "/kernel.json"))
-        except (OSError, ValueError):
-            continue
-        if doc.get("kind") == "built":
-            found.append((os.stat(folder).st_mtime, folder + "/" + doc["kernel"]))
-    return max(found)[1] if found else None
+    """The folder that guest/kernel/build made of today's fragment, or None: in
+    $ISOLA_GUEST_KERNELS, build/guest-kernels or ~/.cache/isola/kernels."""
+    for top in (os.environ.get("ISOLA_GUEST_KERNELS"), SRC + "/build/guest-kernels",
+                os.path.expanduser("~/.cache/isola/kernels")):
+        for folder in sorted(glob.glob((top or "/nowhere") + "/*")):
+            if os.path.exists(folder + "/vmlinux") and is_of_fragment(folder):
+                return folder
+    return None
 
 
 def need_guests(*flags):
@@ -135,7 +143,8 @@ class Kernel:
 
 
 BZIMAGE, VMLINUX = Kernel(SHARE + "/bzImage"), Kernel(SHARE + "/vmlinux")
-OWN = Kernel(own_kernel(), []) if own_kernel() else None
+_own = own_kernel()
+OWN = Kernel(_own + "/vmlinux", []) if _own else None
 FAST = OWN or VMLINUX       # for what is about devices, not about booting
 
 
