@@ -140,7 +140,8 @@
  *     "execs": [{ "exec", "exit_code" }] (the latest 64) }
  * A VM's has "reason" and "text" (a sentence): those of VMM_EXIT, with its exit code,
  * or "killed" (137: by kill), "quit" (143), "oom" (137: the cgroup was out of memory),
- * "worker-crash" (139), "device-error" (138: not to be started again after a reset).
+ * "worker-crash" (139), "protocol-error" (140: the worker sent what is no message),
+ * "device-error" (138: not to be started again after a reset).
  * isolad adds "keeper-died" (137).
  *
  * Nursery: isolad starts one `isola-keeper nursery NAME` with descriptor 3 = a

@@ -85,6 +85,7 @@
  *   watchdog       136
  *   kvm-error      137         KVM_EXIT_INTERNAL_ERROR, FAIL_ENTRY, entry refused
  *   device-error   138         a device could not go on (the host's disk vanished)
+ *   protocol-error 140         keeper or worker sent what is no message; the other one ended it
  *   quit           143         asked for
  *   worker-crash   139         the worker was killed by a signal, or by its filter */
 #pragma once

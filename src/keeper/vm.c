@@ -38,6 +38,7 @@ enum {
 	CODE_QUIT = 143,
 	CODE_CRASH = 139,
 	CODE_DEVICE = 138,
+	CODE_PROTOCOL = 140,
 	CODE_RESETS = 1,
 	CODE_START = 128
 };
@@ -258,6 +259,16 @@ void vm_on_exit(struct vm *vm, json_object *msg)
 	(void)snprintf(e->text, sizeof(e->text), "%s", json_str_or(msg, "text", ""));
 	/* It is on its way out; one that hangs there is helped. */
 	loop_timer(&vm->k->loop, &vm->quit_timer, QUIT_MS);
+}
+
+/* Its own last word, if it has said one, counts. */
+void vm_on_malformed(struct vm *vm)
+{
+	if (!vm->exit.known)
+		set_exit(vm, "protocol-error", CODE_PROTOCOL,
+			 "isola-vmm sent what is no message; it was killed");
+	if (vm->alive)
+		(void)kill(vm->k->rec.pid, SIGKILL);
 }
 
 /* A worker that left no word, or one of ours. */

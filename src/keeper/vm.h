@@ -113,6 +113,8 @@ void vm_warn(struct vm *vm, const char *text);
 
 void vm_on_hello(struct vm *vm);
 void vm_on_exit(struct vm *vm, json_object *msg);
+/* It sent what is no message: it is ended. */
+void vm_on_malformed(struct vm *vm);
 
 /* ---- vm_spawn.c ---- */
 

@@ -164,6 +164,14 @@ static int receive(struct vm *vm)
 	return vm->link.fd < 0 ? 0 : 1;
 }
 
+/* Not read any more: what came behind it is not believed. */
+static void on_malformed(struct vm *vm)
+{
+	vm_warn(vm, "isola-vmm sent what is no message; it is ended");
+	fd_close(&vm->link.fd);
+	vm_on_malformed(vm);
+}
+
 static void on_readable(struct source *src, uint32_t events)
 {
 	struct vm *vm = container_of(src, struct vm, link);
@@ -176,9 +184,7 @@ static void on_readable(struct source *src, uint32_t events)
 	/* Its process ends, too, or is made to: nobody could reach it any more. */
 	loop_unwatch(&vm->k->loop, src);
 	if (rc == -EPROTO)
-		vm_warn(vm, "isola-vmm sent what is no message; it is ended");
-	if (rc == -EPROTO && vm->alive)
-		(void)kill(vm->k->rec.pid, SIGKILL);
+		on_malformed(vm);
 }
 
 int vm_link_begin(struct vm *vm, int fd, struct err *err)
@@ -198,12 +204,13 @@ int vm_link_begin(struct vm *vm, int fd, struct err *err)
 void vm_link_end(struct vm *vm)
 {
 	struct err e;
-	if (vm->link.fd < 0)
-		return;
+	int rc = vm->link.fd < 0 ? 0 : 1;
 	/* Its last words: bounded by what a socket holds, and once more. */
-	for (int i = 0; i < DRAIN_MAX && receive(vm) > 0; i++)
-		;
+	for (int i = 0; i < DRAIN_MAX && rc > 0; i++)
+		rc = receive(vm);
 	loop_unwatch(&vm->k->loop, &vm->link);
+	if (rc == -EPROTO)
+		on_malformed(vm);
 	fd_close(&vm->link.fd);
 	(void)err_set(&e, ESRCH, "the VM has ended");
 	list_for_each_safe (node, &vm->calls)

@@ -32,7 +32,7 @@ static void on_events(uv_poll_t *poll, int status, int events);
 
 static void watch(struct control *c)
 {
-	int events = (c->busy ? 0 : UV_READABLE) | (list_is_empty(&c->out) ? 0 : UV_WRITABLE);
+	int events = (c->busy || c->deaf ? 0 : UV_READABLE) | (list_is_empty(&c->out) ? 0 : UV_WRITABLE);
 	if (c->gone || events == 0)
 		(void)uv_poll_stop(&c->poll);
 	else
@@ -295,6 +295,14 @@ static void on_gone(struct control *c, const char *why)
 	vm_end(c->vm, VM_QUIT, -1, "the keeper is gone (%s)", why);
 }
 
+/* Nothing behind it can be trusted; but the keeper is there, and is told. */
+static void on_malformed(struct control *c)
+{
+	c->deaf = true;
+	watch(c);
+	vm_end(c->vm, VM_PROTOCOL_ERROR, -1, "the keeper sent what is no message");
+}
+
 /* 1: there may be more. */
 static int read_one(struct control *c)
 {
@@ -305,6 +313,10 @@ static int read_one(struct control *c)
 	int rc = wire_recv(c->sock, &msg, fds, &n_fds, &err);
 	if (rc == -EAGAIN || rc == -EINTR)
 		return 0;
+	if (rc == -EPROTO) {
+		on_malformed(c);
+		return 0;
+	}
 	if (rc <= 0) {
 		on_gone(c, rc == 0 ? "it closed the socket" : err.text);
 		return 0;

@@ -24,6 +24,7 @@ struct control {
 	bool busy; /* with a pause: further requests wait */
 	int64_t busy_seq;
 	bool gone; /* the keeper */
+	bool deaf; /* what it sends is no messages: not read any more */
 };
 
 /* Sends or queues; @msg is taken. -EAGAIN when the queue is full, -EPIPE. */

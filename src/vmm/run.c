@@ -65,6 +65,7 @@ static const struct {
 	[VM_WATCHDOG] = { "watchdog", 136 },
 	[VM_KVM_ERROR] = { "kvm-error", 137 },
 	[VM_DEVICE_ERROR] = { "device-error", 138 },
+	[VM_PROTOCOL_ERROR] = { "protocol-error", 140 },
 	[VM_QUIT] = { "quit", 143 },
 };
 

@@ -45,6 +45,7 @@ enum vm_reason {
 	VM_WATCHDOG,
 	VM_KVM_ERROR,
 	VM_DEVICE_ERROR,
+	VM_PROTOCOL_ERROR,
 	VM_QUIT,
 };
 

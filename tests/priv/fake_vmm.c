@@ -10,7 +10,7 @@
  *   hang         says exit, but stays      odd        exits with nonsense in its words
  *   flood        warns without end         asks       asks for connections, many of
  *   again        is reset at once                     them wrong, and prints the answers
- *   slow-reset   is reset after a while */
+ *   slow-reset   is reset after a while    babble     runs, then sends what is no message */
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/vmm.h"
@@ -152,6 +152,10 @@ static void begin(void)
 		json_add_str(o, "text", "a guest can cause this line");
 		if (!tell(o))
 			_exit(0);
+	}
+	if (is("babble")) {
+		(void)send(VMM_CONTROL_FD, "{]", 2, MSG_NOSIGNAL);
+		end("poweroff", 0, "not to be believed");
 	}
 	while (is("deaf"))
 		(void)pause();

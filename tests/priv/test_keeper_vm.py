@@ -92,7 +92,7 @@ check(not os.path.exists(T + "/v"), "its socket is gone")
 
 # ------------------------------------------------------------------ starts that fail
 for mode, code, text in (("die", 5, "status 7"), ("wrong", 8, "told to fail"),
-                         ("garbage", 5, ""), ("no-run", 5, "told not to run")):
+                         ("garbage", 5, "is no message"), ("no-run", 5, "told not to run")):
     k = Vm(mode, start=False)
     got = k.start()
     check(got.get("code") == code and text in got["error"], "a start that fails (%s) says why" % mode,
@@ -127,6 +127,8 @@ is_(k.link.call("kill", signal=9).get("ok"), True, "or killed")
 ended(k, 137, "killed", "at once")
 k = Vm("hang")
 ended(k, 0, "poweroff", "one that says exit and stays is helped")
+k = Vm("babble")
+ended(k, 140, "protocol-error", "one that sends what is no message is ended, for that", "no message")
 k = Vm("odd")
 e = k.finish()
 check(e and 0 <= e["exit_code"] <= 255 and len(e["reason"]) < 64, "odd words are cut to size", e)
