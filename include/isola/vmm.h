@@ -63,6 +63,8 @@
  *   quit       {}   end at once, as if the power were cut
  * A request in the wrong phase (pause while paused, run twice...) is EBUSY and changes
  * nothing; an unknown op, field or id is EINVAL and names it.
+ * One that is not answered within ten seconds has failed, for the keeper; it undoes a
+ * pause or resume that is answered later.
  * Requests (worker -> keeper), { "ask", "seq", ... }, answered with "answer": seq:
  *   connect    { "port": n }  -> one descriptor: a stream socket connected to the
  *              VM's vsock folder, <socket>_<port>; or "code", "error"

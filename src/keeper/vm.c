@@ -65,6 +65,7 @@ static struct vm *vm_new(struct keeper *k)
 			   .link = { .fd = -1 } };
 	vm->quit_timer.on_time = on_quit_timer;
 	vm->spawn_timer.on_time = on_spawn_timer;
+	vm->call_timer.on_time = vm_link_on_time;
 	list_init(&vm->calls);
 	return vm;
 }
@@ -447,12 +448,13 @@ static void on_relayed(struct vm *vm, const struct asker *asker, json_object *re
 	control_answer(vm->k, asker, NULL, err);
 }
 
-/* Who wants it to end is content when it has. */
+/* Who wants it to end is content when it has, and sees for himself when it hangs. */
 static void on_stopping(struct vm *vm, const struct asker *asker, json_object *reply,
 			const struct err *err)
 {
 	(void)reply;
-	control_answer(vm->k, asker, NULL, err && err->code == ESRCH ? NULL : err);
+	bool content = err && (err->code == ESRCH || err->code == ETIMEDOUT);
+	control_answer(vm->k, asker, NULL, content ? NULL : err);
 }
 
 static void on_paused(struct vm *vm, const struct asker *asker, json_object *reply,
@@ -480,6 +482,15 @@ static void on_resumed_silently(struct vm *vm, const struct asker *asker, json_o
 	(void)reply;
 	if (!err)
 		vm->k->state = STATE_RUNNING;
+}
+
+/* What failed shall not have happened: isolad has the VM in the old state. */
+void vm_on_late(struct vm *vm, const char *op)
+{
+	struct err err = ERR_INIT;
+	const char *undo = !strcmp(op, "pause") ? "resume" : !strcmp(op, "resume") ? "pause" : NULL;
+	if (undo && !vm->stopping && vm_call(vm, undo, NULL, NULL, NULL, &err) < 0)
+		vm_warn(vm, err.text);
 }
 
 static void on_stats(struct vm *vm, const struct asker *asker, json_object *reply,

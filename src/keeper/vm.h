@@ -87,7 +87,7 @@ struct vm {
 	struct asker starter;
 	unsigned int resets, quick_resets;
 	bool guest_reset; /* who asked for the present one */
-	struct timer quit_timer, spawn_timer;
+	struct timer quit_timer, spawn_timer, call_timer;
 	unsigned int n_warns;
 	int64_t warns_since_ms;
 };
@@ -103,9 +103,11 @@ void vm_link_end(struct vm *vm);
 /* @reply: borrowed, without "seq" and "ok"; @err NULL: it worked. */
 typedef void vm_reply_fn(struct vm *vm, const struct asker *asker, json_object *reply,
 			 const struct err *err);
-/* @args: taken, may be NULL. @reply may be NULL. */
+/* @op: static. @args: taken, may be NULL. @reply may be NULL; after ten seconds it is
+ * called with ETIMEDOUT. */
 int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker *asker,
 	    vm_reply_fn *reply, struct err *err);
+void vm_link_on_time(struct timer *timer); /* vm->call_timer */
 /* Warns for the operator, but not without end. */
 void vm_warn(struct vm *vm, const char *text);
 
@@ -113,6 +115,8 @@ void vm_warn(struct vm *vm, const char *text);
 
 void vm_on_hello(struct vm *vm);
 void vm_on_exit(struct vm *vm, json_object *msg);
+/* @op is done after all, when its asker has heard that there is no answer. */
+void vm_on_late(struct vm *vm, const char *op);
 /* It sent what is no message: it is ended. */
 void vm_on_malformed(struct vm *vm);
 

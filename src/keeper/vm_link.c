@@ -19,14 +19,18 @@
 
 #define MESSAGES_A_TURN 16
 #define CALLS_MAX       64
+#define CALL_MS         10000 /* then its asker hears that there is no answer */
 #define WARNS_A_MINUTE  20
 #define DRAIN_MAX       1024
 
 struct call {
 	struct list node; /* vm.calls */
 	int64_t seq;
+	const char *op; /* static */
 	struct asker asker;
-	vm_reply_fn *reply;
+	vm_reply_fn *reply; /* NULL: nobody waits, or not any more */
+	int64_t at_ms;      /* until then it should be answered */
+	bool late, told;    /* given up; and somebody has heard so */
 };
 
 void vm_warn(struct vm *vm, const char *text)
@@ -50,6 +54,47 @@ static void call_end(struct vm *vm, struct call *call, json_object *reply, const
 	free(call);
 }
 
+/* All have the same time, so they stand in the order of their ends. */
+static void watch_time(struct vm *vm)
+{
+	loop_timer_stop(&vm->call_timer);
+	list_for_each (node, &vm->calls) {
+		const struct call *call = container_of(node, struct call, node);
+		int64_t left = call->at_ms - loop_now_ms();
+		if (call->late)
+			continue;
+		loop_timer(&vm->k->loop, &vm->call_timer, left > 0 ? left : 0);
+		return;
+	}
+}
+
+static void give_up(struct vm *vm, struct call *call)
+{
+	struct err e = ERR_INIT;
+	vm_reply_fn *reply = call->reply;
+	call->late = true;
+	call->told = reply != NULL;
+	call->reply = NULL;
+	(void)err_set(&e, ETIMEDOUT,
+		      "isola-vmm has not answered \"%s\" for %d seconds; a kill ends it", call->op,
+		      CALL_MS / 1000);
+	if (reply)
+		reply(vm, &call->asker, NULL, &e);
+}
+
+/* A worker that hangs holds up nobody for ever. A call stays in the list: its answer
+ * may come yet. */
+void vm_link_on_time(struct timer *timer)
+{
+	struct vm *vm = container_of(timer, struct vm, call_timer);
+	list_for_each_safe (node, &vm->calls) {
+		struct call *call = container_of(node, struct call, node);
+		if (!call->late && call->at_ms <= loop_now_ms())
+			give_up(vm, call);
+	}
+	watch_time(vm);
+}
+
 int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker *asker,
 	    vm_reply_fn *reply, struct err *err)
 {
@@ -65,7 +110,9 @@ int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker
 	if (!msg || !(call = calloc(1, sizeof(*call))))
 		return err_set(err, ENOMEM, "out of memory");
 	call->seq = ++vm->seq;
+	call->op = op;
 	call->reply = reply;
+	call->at_ms = loop_now_ms() + CALL_MS;
 	if (asker)
 		call->asker = *asker;
 	json_add_str(msg, "op", op);
@@ -77,6 +124,7 @@ int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker
 				     : rc;
 	}
 	list_add_tail(&vm->calls, &call->node);
+	watch_time(vm);
 	return 0;
 }
 
@@ -94,7 +142,10 @@ static void on_reply(struct vm *vm, json_object *msg, int64_t seq)
 		}
 		json_object_object_del(msg, "seq");
 		json_object_object_del(msg, "ok");
+		if (call->told && !e.code)
+			vm_on_late(vm, call->op);
 		call_end(vm, call, msg, e.code ? &e : NULL);
+		watch_time(vm);
 		return;
 	}
 }
@@ -215,4 +266,5 @@ void vm_link_end(struct vm *vm)
 	(void)err_set(&e, ESRCH, "the VM has ended");
 	list_for_each_safe (node, &vm->calls)
 		call_end(vm, container_of(node, struct call, node), NULL, &e);
+	loop_timer_stop(&vm->call_timer);
 }

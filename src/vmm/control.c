@@ -32,7 +32,8 @@ static void on_events(uv_poll_t *poll, int status, int events);
 
 static void watch(struct control *c)
 {
-	int events = (c->busy || c->deaf ? 0 : UV_READABLE) | (list_is_empty(&c->out) ? 0 : UV_WRITABLE);
+	int events =
+		(c->busy || c->deaf ? 0 : UV_READABLE) | (list_is_empty(&c->out) ? 0 : UV_WRITABLE);
 	if (c->gone || events == 0)
 		(void)uv_poll_stop(&c->poll);
 	else

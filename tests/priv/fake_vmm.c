@@ -169,6 +169,10 @@ static void on_request(json_object *msg)
 		return;
 	}
 	answer(msg, NULL);
+	if (is("good") && strcmp(op, "run")) {
+		(void)!write(STDOUT_FILENO, "did ", 4);
+		say(op);
+	}
 	if (!strcmp(op, "run"))
 		begin();
 	if (!strcmp(op, "powerdown"))

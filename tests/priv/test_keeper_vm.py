@@ -125,6 +125,25 @@ check(time.monotonic() - began < 10 * SCALE, "in time")
 k = Vm("deaf")
 is_(k.link.call("kill", signal=9).get("ok"), True, "or killed")
 ended(k, 137, "killed", "at once")
+k = Vm("good")
+worker = k.started["pid"]
+os.kill(worker, 19)
+k.link.send({"op": "freeze", "seq": 70, "frozen": True})
+k.link.send({"op": "stats", "seq": 71})
+began = time.monotonic()
+got = [k.link.answer(70), k.link.answer(71)]
+took = time.monotonic() - began
+check(all(g.get("code") == 110 for g in got) and "not answered \"pause\"" in got[0]["error"] and
+      "not answered \"stats\"" in got[1]["error"], "requests to one that is stopped fail", got)
+check(9 < took < 10 + 5 * SCALE, "after ten seconds", took)
+is_(k.connect().event("hello")["state"], "running", "nothing has changed")
+os.kill(worker, 18)
+check(wait_for(5, lambda: k.log_text().count("did ") >= 3 and k.log_text().endswith("did resume\n")),
+      "a pause that comes late is undone", k.log_text()[-200:])
+is_(k.link.call("stats").get("ok"), True, "it answers again")
+os.kill(worker, 19)
+is_(k.link.call("kill", signal=9).get("ok"), True, "and is killed while it is stopped")
+ended(k, 137, "killed", "at once")
 k = Vm("hang")
 ended(k, 0, "poweroff", "one that says exit and stays is helped")
 k = Vm("babble")
