@@ -52,7 +52,8 @@ try:
     w.ask("run")
     w.sock.send(b"{ not json")
     e = w.event("exit", 2)
-    is_(w.wait(), 143, "it ends when the keeper talks nonsense")
+    is_(w.wait(), 140, "it ends when the keeper talks nonsense")
+    is_((e or {}).get("reason"), "protocol-error", "and tells it so")
 finally:
     w.end()
 
