@@ -78,7 +78,8 @@ void create_complete_restart(json_object *h);
 int create_vm_normalise(const struct create_env *env, json_object *body, json_object *warnings,
 			json_object **ret, struct err *err);
 /* create_vm_update.c: a VmUpdate against the VmConfig @config: @ret is the whole new
- * one, @ret_calls what a running VM's keeper is asked, [{"op", "args"}]; owned. */
+ * one, @ret_calls what a running VM's keeper is asked, [{"op", "args" | "resources",
+ * "undo": {the same, as it is now}}]; owned. */
 int create_vm_update(const struct create_env *env, json_object *config, json_object *body,
 		     json_object **ret, json_object **ret_calls, struct err *err);
 /* Parts of create_vm.c that it needs, too. Replace @item's @key by what the rows make

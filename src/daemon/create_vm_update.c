@@ -14,7 +14,7 @@
 
 struct update {
 	json_object *config; /* the next one, a copy of our own */
-	json_object *calls;  /* [{"op", ...}] */
+	json_object *calls;  /* [{"op", ..., "undo"}] */
 	struct err *err;
 };
 
@@ -236,6 +236,73 @@ static int update_parts(struct update *u, struct create *c, json_object *top)
 	return rc < 0 ? rc : create_vm_agree(u->config, u->err);
 }
 
+/* ---- the way back ---- */
+
+static json_object *undo_device(json_object *config, const char *kind, json_object *args)
+{
+	static const char *const rates[][2] = { { "rate", "Rate" },
+						{ "rate_rx", "RateRx" },
+						{ "rate_tx", "RateTx" } };
+	json_object *list = json_get(config, kind), *device = NULL;
+	const char *id = json_str_or(args, "id", "");
+	for (size_t i = 0; i < json_len(list) && !device; i++)
+		if (!strcmp(json_str_or(json_object_array_get_idx(list, i), "Id", ""), id))
+			device = json_object_array_get_idx(list, i);
+	json_object *undo = json_object_new_object();
+	json_add_str(undo, "id", id);
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
+		if (json_get(args, rates[i][0]))
+			json_add(undo, rates[i][0], vm_rate(json_get(device, rates[i][1])));
+	return undo;
+}
+
+static json_object *undo_pin(json_object *config, json_object *args)
+{
+	json_object *rows = json_get(json_get(config, "Cpus"), "Affinity");
+	size_t vcpu = (size_t)json_i64_or(args, "vcpu", 0);
+	json_object *undo = json_object_new_object();
+	json_add_i64(undo, "vcpu", (int64_t)vcpu);
+	json_add(undo, "cpus",
+		 vm_cpu_list(vcpu < json_len(rows) ? json_object_array_get_idx(rows, vcpu) : NULL));
+	return undo;
+}
+
+/* What makes @call undone: its arguments as @config, the present one, has them. A disk
+ * that has grown stays so. */
+static int add_undo(const struct update *u, const struct create *c, json_object *config,
+		    json_object *call)
+{
+	const char *op = json_str_or(call, "op", "");
+	json_object *args = json_get(call, "args"), *undo = json_object_new_object();
+	json_add_str(undo, "op", op);
+	json_add(call, "undo", undo);
+	if (!strcmp(op, "update")) {
+		json_object *resources = NULL;
+		int rc = vm_resources(config, c->env->controllers, &resources, u->err);
+		json_add(undo, "resources", resources);
+		return rc;
+	}
+	if (!strcmp(op, "pin")) {
+		json_add(undo, "args", undo_pin(config, args));
+	} else if (!strcmp(op, "balloon")) {
+		json_object *old = json_object_new_object();
+		json_add_i64(old, "size", json_i64_or(json_get(config, "Balloon"), "Size", 0));
+		json_add(undo, "args", old);
+	} else {
+		json_add(undo, "args",
+			 undo_device(config, strcmp(op, "disk") ? "Nets" : "Disks", args));
+	}
+	return 0;
+}
+
+static int add_undos(const struct update *u, const struct create *c, json_object *config)
+{
+	int rc = 0;
+	for (size_t i = 0; i < json_len(u->calls) && rc >= 0; i++)
+		rc = add_undo(u, c, config, json_object_array_get_idx(u->calls, i));
+	return rc;
+}
+
 int create_vm_update(const struct create_env *env, json_object *config, json_object *body,
 		     json_object **ret, json_object **ret_calls, struct err *err)
 {
@@ -252,6 +319,8 @@ int create_vm_update(const struct create_env *env, json_object *config, json_obj
 		return err_set(err, ENOMEM, "out of memory");
 	struct update u = { .config = next, .calls = calls, .err = err };
 	rc = update_parts(&u, &c, top);
+	if (rc >= 0)
+		rc = add_undos(&u, &c, config);
 	if (rc < 0)
 		return rc;
 	*ret = take_ptr(next);

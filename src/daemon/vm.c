@@ -165,6 +165,60 @@ static const char *call_name(json_object *call)
 	return json_str_or(json_get(call, "args"), "id", json_str_or(call, "op", ""));
 }
 
+static void send_call(struct op *op, json_object *call, link_reply_fn *done)
+{
+	json_object *msg = json_object_new_object();
+	if (json_get(call, "args"))
+		json_add(msg, "args", json_object_get(json_get(call, "args")));
+	if (json_get(call, "resources"))
+		json_add(msg, "resources", json_object_get(json_get(call, "resources")));
+	op->pinned = true;
+	link_call(op->inst->link, json_str_or(call, "op", ""), msg, -1, done, op);
+}
+
+static json_object *call_at(struct op *op)
+{
+	return json_object_array_get_idx(json_get(op->body, "calls"), (size_t)op->stage);
+}
+
+/* Ends with the error that stopped it; @err: why what is left to undo stays done. */
+static void update_fail(struct op *op, const struct err *err)
+{
+	struct err e = ERR_INIT;
+	const char *text = json_str_or(op->body, "error", "");
+	int code = (int)json_i64_or(op->body, "code", EIO);
+	if (err)
+		(void)err_set(&e, code, "%s; until the next start %s stays changed: %s", text,
+			      call_name(call_at(op)), err->text);
+	else
+		(void)err_set(&e, code, "%s", text);
+	op_finish(op, &e, NULL);
+}
+
+static void undo_next(struct op *op);
+
+static void on_undone(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	(void)reply;
+	op->pinned = false;
+	if (err)
+		update_fail(op, err);
+	else
+		undo_next(op);
+}
+
+/* Backwards from the call in front of the one that failed. */
+static void undo_next(struct op *op)
+{
+	if (op->stage == 0 || !instance_is_running(op->inst) || !op->inst->link) {
+		update_fail(op, NULL);
+		return;
+	}
+	op->stage--;
+	send_call(op, json_get(call_at(op), "undo"), on_undone);
+}
+
 static void on_call_done(void *arg, const struct err *err, json_object *reply)
 {
 	struct op *op = arg;
@@ -175,34 +229,24 @@ static void on_call_done(void *arg, const struct err *err, json_object *reply)
 		update_next(op);
 		return;
 	}
-	json_object *calls = json_get(op->body, "calls");
 	struct err e = *err;
+	(void)err_prefix(&e, "cannot update VM %s: %s", op->inst->id, call_name(call_at(op)));
 	/* The keeper's ENOENT is a file's, not the VM's. */
-	if (e.code == ENOENT)
-		e.code = EIO;
-	(void)err_prefix(&e, "cannot update VM %s: %s", op->inst->id,
-			 call_name(json_object_array_get_idx(calls, (size_t)op->stage)));
-	op_finish(op, &e, NULL);
+	json_add_i64(op->body, "code", e.code == ENOENT ? EIO : e.code);
+	json_add_str(op->body, "error", e.text);
+	undo_next(op);
 }
 
-/* One after the other, so that a refusal names what was refused. What was done
- * before it stays done, and is not in the record: the next start undoes it. */
+/* One after the other, so that a refusal names what was refused; then those before it
+ * are undone. */
 static void update_next(struct op *op)
 {
 	struct instance *inst = op->inst;
 	json_object *calls = json_get(op->body, "calls");
-	if (!instance_is_running(inst) || !inst->link || (size_t)op->stage >= json_len(calls)) {
+	if (!instance_is_running(inst) || !inst->link || (size_t)op->stage >= json_len(calls))
 		update_take(op);
-		return;
-	}
-	json_object *call = json_object_array_get_idx(calls, (size_t)op->stage);
-	json_object *msg = json_object_new_object();
-	if (json_get(call, "args"))
-		json_add(msg, "args", json_object_get(json_get(call, "args")));
-	if (json_get(call, "resources"))
-		json_add(msg, "resources", json_object_get(json_get(call, "resources")));
-	op->pinned = true;
-	link_call(inst->link, json_str_or(call, "op", ""), msg, -1, on_call_done, op);
+	else
+		send_call(op, call_at(op), on_call_done);
 }
 
 /* A disk grows only under a running VM: else there is nobody to grow it, and the

@@ -342,6 +342,12 @@ def _():
     def update(vm, body):
         return ask("POST", "/vms/%s/update" % vm, body)
 
+    def pinned(pid):
+        """What its threads may run on, those that may run anywhere left out."""
+        found = [open("/proc/%d/task/%s/status" % (pid, t)).read().split("Cpus_allowed_list:")[1]
+                 .split()[0] for t in os.listdir("/proc/%d/task" % pid)]
+        return sorted({c for c in found if c.isdigit()})
+
     with Running(Disks=[{"Path": disk}], Memory={"Size": 64 * MIB}) as (vm, _):
         for body, text in (({"Balloon": {"Size": GIB}}, "Balloon.Size"), ({"Kernel": "/x"}, "Kernel"),
                            ({"Disks": [{"Rate": {}}]}, "Disks[0].Id"),
@@ -363,6 +369,14 @@ def _():
             "inspect shows it")
         is_(os.path.getsize(disk), 2 * MIB, "the disk has grown")
         expect("it does not shrink", update(vm, {"Disks": [{"Id": "vda", "Size": MIB}]}), 400, "grow")
+        before, pid = vms.inspect(vm)["Config"], vms.state(vm)["Pid"]
+        allowed = pinned(pid)
+        check("0" in allowed and "1" not in allowed, "the vCPU is pinned", allowed)
+        expect("one part of several fails", update(vm, {
+            "Balloon": {"Size": 8 * MIB}, "Cpus": {"Affinity": [[1]]},
+            "Disks": [{"Id": "vda", "Size": MIB}]}), 400, "vda")
+        is_(vms.inspect(vm)["Config"], before, "nothing of it is in the record")
+        is_(pinned(pid), allowed, "and what was done before it is undone")
         is_(update(vm, {"Disks": [{"Id": "vda", "Rate": {}}]})[0], 200, "a rate is taken away")
         is_("Rate" in vms.inspect(vm)["Config"]["Disks"][0], False, "and is gone")
         is_(update(vm, {"Cpus": {"Affinity": []}})[0], 200, "pinning is taken away")

@@ -123,6 +123,28 @@ static void resources__include_the_overhead(void **state)
 	}
 }
 
+/* Takes "undo" out, and looks at it: as the VM was. */
+static void assert_undone(json_object *calls)
+{
+	static const char *const want[] = {
+		"{'op':'balloon','args':{'size':0}}",
+		NULL, /* all CPUs of this host */
+		"{'op':'disk','args':{'id':'vda','rate':{}}}",
+		"{'op':'net','args':{'id':'net0','rate_tx':{}}}",
+	};
+	assert_int_equal(json_len(calls), sizeof(want) / sizeof(want[0]));
+	for (size_t i = 0; i < json_len(calls); i++) {
+		json_object *call = json_object_array_get_idx(calls, i);
+		json_object *undo = json_get(call, "undo");
+		assert_non_null(undo);
+		if (want[i])
+			assert_json(undo, want[i]);
+		else
+			assert_true(json_len(json_get(json_get(undo, "args"), "cpus")) > 0);
+		json_object_object_del(call, "undo");
+	}
+}
+
 static void update__asks_the_keeper_part_by_part(void **state)
 {
 	(void)state;
@@ -143,6 +165,7 @@ static void update__asks_the_keeper_part_by_part(void **state)
 	json_object *pin = json_object_array_get_idx(calls, 2);
 	assert_true(json_len(json_get(json_get(pin, "args"), "cpus")) > 0);
 	(void)json_object_array_del_idx(calls, 2, 1); /* vCPU 1: all CPUs of this host */
+	assert_undone(calls);
 	assert_json(calls, "[{'op':'balloon','args':{'size':4096}},{'op':'pin','args':{'vcpu':0,"
 			   "'cpus':[1]}},{'op':'disk','args':{'id':'vda','resize':true,"
 			   "'size':1024,'rate':{}}},{'op':'net','args':{'id':'net0','rate_tx':"
