@@ -156,28 +156,13 @@ int jail_enter(const struct machine *machine, bool keeper, struct err *err)
 
 /* clang-format off */
 
-/* What each thread does often comes first. Rows of one call stand together. */
+/* Rows of one call stand together. What is allowed whatever its arguments the kernel
+ * keeps in a bitmap, so only the place of the others counts: often done comes first. */
 static const struct filter_row vcpu_rows[] = {
 	IOCTL(KVM_RUN,			"the guest"),
 	IOCTL(KVM_GET_REGS,		"the place of an error, for its text"),
 	IOCTL(KVM_NMI,			"nmi, asked for by the keeper"),
 	IOCTL(KVM_KVMCLOCK_CTRL,	"tells the guest that it was paused"),
-	ANY(write,			"eventfds: kicks, interrupts, the loop; serial output"),
-	ANY(futex,			"locks, calls to the loop, the pause barrier"),
-	ANY(rt_sigreturn,		"the kick's handler"),
-	ANY(rt_sigprocmask,		"the end of the thread"),
-	ANY(getpid,			"for tgkill"),
-	ANY(gettid,			"for tgkill"),
-	ANY(tgkill,			"kicks of the other vCPUs when one ends the VM; abort()"),
-	ANY(restart_syscall,		"after SIGSTOP and SIGCONT"),
-	ANY(clock_gettime,		"where the vDSO cannot"),
-	IS(madvise, 2, MADV_DONTNEED,	"the stack at the end of the thread; free()"),
-	LACKS(mmap, 2, PROT_EXEC,	"malloc()"),
-	LACKS(mprotect, 2, PROT_EXEC,	"malloc()"),
-	ANY(munmap,			"free()"),
-	ANY(brk,			"malloc()"),
-	ANY(exit,			"the end of the thread"),
-	ANY(exit_group,			"abort()"),
 };
 
 static const struct filter_row loop_rows[] = {
@@ -185,7 +170,6 @@ static const struct filter_row loop_rows[] = {
 	ANY(epoll_pwait,		"libuv"),
 	ANY(epoll_ctl,			"libuv"),
 	ANY(read,			"eventfds, serial input, tap, sockets, ptys"),
-	ANY(write,			"eventfds, serial output, tap, sockets, ptys"),
 	ANY(readv,			"tap, sockets, consoles"),
 	ANY(writev,			"tap, sockets, consoles"),
 	ANY(io_uring_enter,		"disks"),
@@ -216,29 +200,36 @@ static const struct filter_row loop_rows[] = {
 	IS(fcntl, 1, F_SETFD,		"close-on-exec"),
 	ANY(timerfd_settime,		"rate limits"),
 	ANY(poll,			"the last message, when the keeper is slow"),
-	ANY(futex,			"locks, vCPUs that wait"),
-	IS(madvise, 2, MADV_DONTNEED,	"pages given back: balloon, free()"),
-	LACKS(mmap, 2, PROT_EXEC,	"malloc()"),
-	LACKS(mprotect, 2, PROT_EXEC,	"malloc()"),
 	LACKS(mremap, 3, MREMAP_FIXED,	"realloc()"),
-	ANY(munmap,			"free(), the end"),
-	ANY(brk,			"malloc()"),
 	ANY(sched_yield,		"libuv: a wake-up that another thread is about to write"),
 	ANY(getrandom,			"rng; malloc()"),
+	ANY(sched_setaffinity,		"pin, asked for by the keeper"),
+	ANY(rt_sigaction,		"libuv: signals by hand"),
+};
+
+/* Behind those of each thread; no call stands here and there. */
+static const struct filter_row common_rows[] = {
+	ANY(write,			"eventfds; serial output, tap, sockets, ptys"),
+	ANY(futex,			"locks, vCPUs that wait, the pause barrier"),
+	IS(madvise, 2, MADV_DONTNEED,	"balloon; free(); the stack at the end of a thread"),
+	LACKS(mmap, 2, PROT_EXEC,	"malloc()"),
+	LACKS(mprotect, 2, PROT_EXEC,	"malloc()"),
+	ANY(munmap,			"free(), the end"),
+	ANY(brk,			"malloc()"),
 	ANY(clock_gettime,		"where the vDSO cannot"),
 	ANY(getpid,			"for tgkill"),
 	ANY(gettid,			"for tgkill"),
 	ANY(tgkill,			"kicks of vCPUs; abort()"),
-	ANY(sched_setaffinity,		"pin, asked for by the keeper"),
-	ANY(rt_sigaction,		"libuv: signals by hand"),
-	ANY(rt_sigprocmask,		"libuv, abort()"),
-	ANY(rt_sigreturn,		"signals by hand"),
+	ANY(rt_sigprocmask,		"libuv, abort(), the end of a thread"),
+	ANY(rt_sigreturn,		"the kick's handler; signals by hand"),
 	ANY(restart_syscall,		"after SIGSTOP and SIGCONT"),
-	ANY(exit,			"the end"),
-	ANY(exit_group,			"the end"),
+	ANY(exit,			"the end of a thread"),
+	ANY(exit_group,			"the end, abort()"),
 };
 
 /* clang-format on */
+
+#define N(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 int jail_filter(enum jail_thread thread, const char *mode, struct err *err)
 {
@@ -246,12 +237,16 @@ int jail_filter(enum jail_thread thread, const char *mode, struct err *err)
 		const struct filter_row *rows;
 		size_t n;
 	} tables[] = {
-		[JAIL_LOOP] = { loop_rows, sizeof(loop_rows) / sizeof(loop_rows[0]) },
-		[JAIL_VCPU] = { vcpu_rows, sizeof(vcpu_rows) / sizeof(vcpu_rows[0]) },
+		[JAIL_LOOP] = { loop_rows, N(loop_rows) },
+		[JAIL_VCPU] = { vcpu_rows, N(vcpu_rows) },
 	};
+	struct filter_row rows[N(loop_rows) + N(vcpu_rows) + N(common_rows)];
+	size_t n = tables[thread].n;
 	if (!strcmp(mode, "off"))
 		return 0;
-	return filter_install(tables[thread].rows, tables[thread].n,
+	memcpy(rows, tables[thread].rows, n * sizeof(rows[0]));
+	memcpy(rows + n, common_rows, sizeof(common_rows));
+	return filter_install(rows, n + N(common_rows),
 			      strcmp(mode, "log") ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_LOG,
 			      err);
 }
