@@ -226,6 +226,7 @@ struct image_import {
 	const char *message;  /* may be NULL */
 	json_object *changes; /* array of strings or NULL */
 	const char *platform; /* or NULL */
+	bool pull;            /* from a registry: *@ret_fd takes the credentials then */
 };
 struct image_job;
 /* @import NULL = load. @done: result is the job's {"ID","Refs"}. */

@@ -42,6 +42,8 @@
  *   isola-image load   --state DIR                   archive on stdin
  *   isola-image import --state DIR [--ref REF] [--message M] [--change INSTR]...
  *                      [--platform os/arch[/variant]]   rootfs tar on stdin
+ *   isola-image pull   --state DIR --ref REF [--platform os/arch[/variant]]
+ *                      [--registries FILE]   X-Registry-Auth's text on stdin, or nothing
  *   isola-image tag    --state DIR ID REF            ID = all 64 digits
  *   isola-image untag  --state DIR REF
  *   isola-image delete --state DIR ID                all names, blobs, layers that

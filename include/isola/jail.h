@@ -48,6 +48,9 @@ struct jail_path {
  * no_new_privs. -EOPNOTSUPP when the kernel cannot. */
 int jail_landlock(const struct jail_path *rows, size_t n, struct err *err);
 
+/* The same, but TCP may be used. */
+int jail_landlock_files(const struct jail_path *rows, size_t n, struct err *err);
+
 /* A row of the allow-list. */
 struct jail_calls {
 	const char *names; /* system calls, separated by spaces; unknown ones are skipped */

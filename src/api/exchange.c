@@ -37,6 +37,7 @@ void exchange_unref(struct exchange *x)
 	query_fini(&x->query);
 	strbuf_fini(&x->url);
 	strbuf_fini(&x->body);
+	strbuf_fini(&x->registry_auth);
 	free(x->refuse_text);
 	free(x->long_fields);
 	free(x);

@@ -26,7 +26,13 @@ struct route;
 
 #define ROUTE_PARAMS_MAX 1 /* {variables} in a route's pattern */
 
-enum exchange_header { HEADER_NONE, HEADER_HOST, HEADER_CONTENT_TYPE, HEADER_EXPECT };
+enum exchange_header {
+	HEADER_NONE,
+	HEADER_HOST,
+	HEADER_CONTENT_TYPE,
+	HEADER_EXPECT,
+	HEADER_REGISTRY_AUTH
+};
 
 struct exchange {
 	unsigned int refs;
@@ -45,6 +51,7 @@ struct exchange {
 	struct query query;
 	struct strbuf url, body;
 	char content_type[64];
+	struct strbuf registry_auth; /* X-Registry-Auth as it came */
 	unsigned int n_hosts;
 	/* the header field being read */
 	enum exchange_header header;

@@ -88,6 +88,7 @@ static const struct {
 	{ "host", HEADER_HOST },
 	{ "content-type", HEADER_CONTENT_TYPE },
 	{ "expect", HEADER_EXPECT },
+	{ "x-registry-auth", HEADER_REGISTRY_AUTH },
 };
 
 static enum exchange_header header_of(const struct exchange *x)
@@ -131,6 +132,8 @@ static int on_header_value(http_parser *parser, const char *at, size_t size)
 		for (size_t i = 0; i < size && n + 1 < sizeof(x->content_type); i++)
 			x->content_type[n++] = at[i];
 		x->content_type[n] = '\0';
+	} else if (x->header == HEADER_REGISTRY_AUTH) {
+		strbuf_add(&x->registry_auth, at, size);
 	} else if (x->header == HEADER_EXPECT) {
 		/* The only expectation there is (RFC 9110, 10.1.1). */
 		x->expects_continue = true;

@@ -84,7 +84,7 @@ const struct route routes[] = {
 	  .query = "all,filters,digests", .refuses = "shared-size,manifests" },
 	{ HTTP_POST,   "/images/load", images_load, "Load images from an archive",
 	  .body = BODY_STREAM, .query = "quiet", .refuses = "platform" },
-	{ HTTP_POST,   "/images/create", images_create, "Import a root file system as an image",
+	{ HTTP_POST,   "/images/create", images_create, "Pull an image, or import a root file system",
 	  .body = BODY_STREAM, .query = "fromSrc,fromImage,repo,tag,message,changes,platform" },
 	{ HTTP_POST,   "/images/prune", images_prune, "Remove unused images",
 	  .query = "filters" },

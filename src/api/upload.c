@@ -237,6 +237,14 @@ static void start(struct exchange *x, const struct image_import *import)
 		reply_err(x, &err);
 		return;
 	}
+	/* At most a header field's size: a pipe takes it at once. */
+	if (import && import->pull) {
+		const struct strbuf *auth = &x->registry_auth;
+		if (auth->len && uv_try_write((uv_stream_t *)&up->pipe,
+					      &(uv_buf_t){ auth->text, auth->len }, 1) < 0)
+			image_job_cancel(up->job);
+		close_pipe(up);
+	}
 	x->on_body = on_body;
 	x->on_body_end = on_body_end;
 	x->on_gone = on_gone;
@@ -284,15 +292,32 @@ static void import(struct exchange *x)
 		reply_error(x, 500, "out of memory");
 }
 
+/* "busybox", "busybox:1.36" with a tag or a digest ("sha256:...") beside it. */
+static void pull(struct exchange *x, const char *image)
+{
+	const char *tag = query_get(&x->query, "tag");
+	const char *platform = query_get(&x->query, "platform");
+	cleanup_strbuf struct strbuf ref = STRBUF_INIT;
+	strbuf_puts(&ref, image);
+	if (tag && *tag)
+		strbuf_printf(&ref, "%c%s", strchr(tag, ':') ? '@' : ':', tag);
+	const struct image_import req = {
+		.ref = ref.text,
+		.platform = platform && *platform ? platform : NULL,
+		.pull = true,
+	};
+	if (strbuf_ok(&ref) && strbuf_ok(&x->registry_auth))
+		start(x, &req);
+	else
+		reply_error(x, 500, "out of memory");
+}
+
 void images_create(struct exchange *x)
 {
 	const char *image = query_get(&x->query, "fromImage"),
 		   *src = query_get(&x->query, "fromSrc");
 	if (image && *image)
-		reply_error(x, 501,
-			    "pulling images is not supported yet: bring %s here as a file, with "
-			    "load or import",
-			    image);
+		pull(x, image);
 	else if (!src || !*src)
 		reply_error(x, 400, "one of the parameters fromSrc and fromImage must be given");
 	else if (strcmp(src, "-") != 0)

@@ -348,3 +348,73 @@ int verb_rmi(struct cli *cli, struct args *args)
 {
 	return cli_each(cli, args, rmi_one, false);
 }
+
+/* ---- pull ---- */
+
+const struct flag flags_pull[] = {
+	{ "platform", 0, FLAG_STR, "os/arch", "of an image for several (default: this host's)" },
+	{ "quiet", 'q', FLAG_BOOL, NULL, "print the name alone" },
+	{ .name = NULL },
+};
+
+/* Bars go to a terminal; what is final, and lines without an amount, to all. */
+static void print_pull(json_object *line)
+{
+	const char *id = json_str_or(line, "id", ""), *status = json_str_or(line, "status", "");
+	bool bar = !strcmp(status, "Downloading") || !strcmp(status, "Extracting");
+	if (bar && !isatty(STDOUT_FILENO))
+		return;
+	if (!bar) {
+		printf("%s%s%s%s\n", isatty(STDOUT_FILENO) ? "\r\033[K" : "", id, *id ? ": " : "",
+		       status);
+		return;
+	}
+	json_object *detail = json_get(line, "progressDetail");
+	char a[32], b[32];
+	format_size(json_i64_or(detail, "current", 0), a, sizeof(a));
+	format_size(json_i64_or(detail, "total", 0), b, sizeof(b));
+	printf("\r\033[K%s: %s %s/%s", id, status, a, b);
+	(void)fflush(stdout);
+}
+
+static int read_pull(struct client *c, bool quiet, struct err *err)
+{
+	json_object *line = NULL;
+	int rc;
+	while ((rc = client_next_json(c, &line, err)) == 1) {
+		const char *text = json_str_or(line, "error", NULL);
+		if (text)
+			rc = err_set(err, EIO, "%s", text);
+		else if (!quiet)
+			print_pull(line);
+		json_object_put(line);
+		line = NULL;
+		if (rc < 0)
+			break;
+	}
+	return rc;
+}
+
+int verb_pull(struct cli *cli, struct args *args)
+{
+	struct err err = ERR_INIT;
+	cleanup_strbuf struct strbuf target = STRBUF_INIT;
+	const char *platform = args_str(args, "platform", NULL), *name = args->argv[0];
+	struct client *c = cli_client(cli);
+	strbuf_puts(&target, "/images/create");
+	client_target_query(&target, "fromImage", name);
+	if (platform)
+		client_target_query(&target, "platform", platform);
+	int rc = client_send(c, "POST", target.text, NULL, &err);
+	if (rc == 0)
+		rc = client_receive(c, &err);
+	if (rc >= 400)
+		rc = client_fail(c, &err);
+	if (rc >= 0)
+		rc = read_pull(c, args_bool(args, "quiet"), &err);
+	if (rc < 0)
+		return cli_fail(cli, 1, &err);
+	if (args_bool(args, "quiet"))
+		puts(name);
+	return 0;
+}

@@ -65,9 +65,10 @@ int verb_save(struct cli *cli, struct args *args);
 int verb_history(struct cli *cli, struct args *args);
 
 /* images.c */
-extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];
+extern const struct flag flags_images[], flags_pull[], flags_load[], flags_import[], flags_rmi[];
 int verb_images(struct cli *cli, struct args *args);
 int verb_image_inspect(struct cli *cli, struct args *args);
+int verb_pull(struct cli *cli, struct args *args);
 int verb_load(struct cli *cli, struct args *args);
 int verb_import(struct cli *cli, struct args *args);
 int verb_tag(struct cli *cli, struct args *args);

@@ -20,6 +20,7 @@ struct config {
 	char *cgroup;       /* parent of the instances' cgroups; "" = choose */
 	char *keeper;       /* path of isola-keeper; "" = look for it */
 	char *image_helper; /* path of isola-image; "" = look for it */
+	char *registries;   /* path of the registries file; "" = the default one */
 	char *vmm;          /* path of isola-vmm; "" = look for it */
 	enum log_level log_level;
 

@@ -228,16 +228,51 @@ static int conflict(const struct image *image, const struct instance *user, bool
 		       instance_is_running(user) ? "running" : "stopped", user->id);
 }
 
+static bool is_same_repository(const char *a, const char *b)
+{
+	size_t n = repo_length(a);
+	return n == repo_length(b) && !memcmp(a, b, n);
+}
+
+/* Is @ref the digest that a pull noted beside @full, the only tag of its repository? */
+static bool goes_along(const struct image *image, const char *full, const char *ref)
+{
+	if (strchr(full, '@') || !strchr(ref, '@') || !is_same_repository(full, ref))
+		return false;
+	for (size_t i = 0; i < json_len(image->refs); i++) {
+		const char *other = json_item_str(image->refs, i);
+		if (strcmp(other, full) != 0 && !strchr(other, '@') &&
+		    is_same_repository(full, other))
+			return false;
+	}
+	return true;
+}
+
+/* Plans to take @full away, if other names then remain. */
+static bool plan_untag_one(struct work *w, const struct image *image, const char *full)
+{
+	size_t n = json_len(image->refs), go = 0;
+	for (size_t i = 0; i < n; i++) {
+		const char *ref = json_item_str(image->refs, i);
+		go += !strcmp(ref, full) || goes_along(image, full, ref);
+	}
+	if (go >= n)
+		return false;
+	plan_untag(w, image, full);
+	for (size_t i = 0; i < n; i++)
+		if (goes_along(image, full, json_item_str(image->refs, i)))
+			plan_untag(w, image, json_item_str(image->refs, i));
+	return true;
+}
+
 /* @full: the name that was asked for, "" for an id. */
 static int plan_remove(struct work *w, struct image *image, const char *full, bool force,
 		       struct err *err)
 {
 	size_t names = json_len(image->refs);
 	struct instance *user = image_user(w->d, image);
-	if (*full && names > 1) {
-		plan_untag(w, image, full);
+	if (*full && names > 1 && plan_untag_one(w, image, full))
 		return 0;
-	}
 	if (!*full && names > 1 && !force && !is_one_repository(image))
 		return err_set(err, EBUSY,
 			       "conflict: unable to delete %s (must be forced) - image is "

@@ -246,19 +246,20 @@ int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int 
 
 /* ---- load and import ---- */
 
-static int import_words(const struct image_import *import, const char **words, size_t max,
-			struct err *err)
+static int import_words(const struct isolad *d, const struct image_import *import,
+			const char **words, size_t max, struct err *err)
 {
 	size_t n = 0;
-	words[n++] = "import";
+	words[n++] = import->pull ? "pull" : "import";
 	const struct {
 		const char *flag, *value;
 	} options[] = {
 		{ "--ref", import->ref },
 		{ "--message", import->message },
 		{ "--platform", import->platform },
+		{ "--registries", import->pull ? d->config.registries : NULL },
 	};
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 		if (!options[i].value || !*options[i].value)
 			continue;
 		words[n++] = options[i].flag;
@@ -280,7 +281,7 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 {
 	const char *words[WORDS_MAX - 4] = { "load", NULL };
 	char full[IMAGE_REF_MAX];
-	int rc = import ? import_words(import, words, WORDS_MAX - 4, err) : 0;
+	int rc = import ? import_words(d, import, words, WORDS_MAX - 4, err) : 0;
 	if (rc >= 0 && import && import->ref && *import->ref)
 		rc = image_ref_normalize(import->ref, full, sizeof(full), err);
 	if (rc < 0)
@@ -296,7 +297,8 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 	rc = job_start(d, words, in, &job, progress, done, arg, err);
 	if (rc < 0)
 		return rc;
-	job->event = import ? "import" : "load";
+	job->event = !import ? "load" : import->pull ? "pull" : "import";
+	job->tells_errno = import && import->pull;
 	*ret_job = job;
 	*ret_fd = take_fd(&feed);
 	return 0;

@@ -156,7 +156,7 @@ struct ruleset {
 	uint64_t fs, net, scoped;
 };
 
-static int make_ruleset(uint64_t *ret_fs)
+static int make_ruleset(bool network, uint64_t *ret_fs)
 {
 	/* What each ABI added; the kernel refuses bits it does not know. */
 	static const struct {
@@ -174,8 +174,8 @@ static int make_ruleset(uint64_t *ret_fs)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (abi < rows[i].abi)
 			continue;
-		struct ruleset r = { (FS_WRITE | FS_DENIED) & ~rows[i].fs_without, rows[i].net,
-				     rows[i].scoped };
+		struct ruleset r = { (FS_WRITE | FS_DENIED) & ~rows[i].fs_without,
+				     network ? 0 : rows[i].net, rows[i].scoped };
 		*ret_fs = r.fs;
 		int fd = (int)syscall(SYS_landlock_create_ruleset, &r, rows[i].size, 0);
 		return fd < 0 ? -errno : fd;
@@ -184,10 +184,10 @@ static int make_ruleset(uint64_t *ret_fs)
 	return -EOPNOTSUPP;
 }
 
-int jail_landlock(const struct jail_path *rows, size_t n, struct err *err)
+static int enter_landlock(const struct jail_path *rows, size_t n, bool network, struct err *err)
 {
 	uint64_t fs = 0;
-	cleanup_fd int set = make_ruleset(&fs);
+	cleanup_fd int set = make_ruleset(network, &fs);
 	if (set < 0)
 		return err_rc(err, set, "this kernel has no Landlock (ABI 2) switched on");
 	for (size_t i = 0; i < n; i++) {
@@ -202,4 +202,14 @@ int jail_landlock(const struct jail_path *rows, size_t n, struct err *err)
 	    syscall(SYS_landlock_restrict_self, set, 0) < 0)
 		return err_sys(err, "cannot enter the Landlock domain");
 	return 0;
+}
+
+int jail_landlock(const struct jail_path *rows, size_t n, struct err *err)
+{
+	return enter_landlock(rows, n, false, err);
+}
+
+int jail_landlock_files(const struct jail_path *rows, size_t n, struct err *err)
+{
+	return enter_landlock(rows, n, true, err);
 }

@@ -23,10 +23,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -124,7 +126,7 @@ static int warm_up(struct err *err)
 
 int confine_job(const struct confine_options *options, struct err *err)
 {
-	(void)syscall(SYS_close_range, 3, ~0U, 0);
+	(void)syscall(SYS_close_range, 3 + options->keep, ~0U, 0);
 	(void)umask(077);
 	if (options->ret_proc_fd)
 		*options->ret_proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -190,4 +192,42 @@ int confine_layer(int root_fd, const int *keep, size_t n, struct err *err)
 	if (rc == 0)
 		rc = jail_landlock(&path, 1, err);
 	return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+#define NOBODY           65534
+#define NET_FILES_MAX    256
+#define NET_MEMORY_BYTES (512ULL * 1024 * 1024)
+
+/* No list of system calls: the C library's name services are plug-ins of the host. */
+int confine_net(struct err *err)
+{
+	static const char *const readable[] = { "/etc", "/usr", "/lib", "/lib64", "/run" };
+	const struct jail_limit limits[] = {
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_FSIZE, 0 },
+		{ RLIMIT_NOFILE, NET_FILES_MAX },
+#ifndef __SANITIZE_ADDRESS__
+		{ RLIMIT_DATA, NET_MEMORY_BYTES },
+#endif
+	};
+	struct jail_path paths[sizeof(readable) / sizeof(readable[0])];
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++) {
+		int fd = open(readable[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0)
+			paths[n++] = (struct jail_path){ fd, false };
+	}
+	int rc = jail_limits(limits, sizeof(limits) / sizeof(limits[0]), err);
+	if (rc == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+			setresuid(NOBODY, NOBODY, NOBODY) < 0))
+		rc = err_sys(err, "cannot become user %d", NOBODY);
+	if (rc == 0)
+		rc = jail_caps(0, err);
+	if (rc == 0)
+		rc = jail_landlock_files(paths, n, err);
+	if (rc == -EOPNOTSUPP)
+		rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	for (size_t i = 0; i < n; i++)
+		(void)close(paths[i].fd);
+	return rc < 0 ? err_prefix(err, "cannot confine the network process") : 0;
 }

@@ -12,7 +12,8 @@
 struct confine_options {
 	const char *state; /* becomes "/" */
 	uint64_t bytes_max;
-	bool foreign; /* the job reads an archive */
+	bool foreign;      /* the job reads an archive */
+	unsigned int keep; /* descriptors from 3 on that stay open */
 	bool require_landlock;
 	int *ret_proc_fd; /* NULL, or gets an O_PATH fd of our own /proc/self/fd */
 };
@@ -32,3 +33,8 @@ int confine_view(uint64_t bytes_max, bool reads_marks, bool devices, bool requir
  * @keep and standard error are closed (input and output become @keep[0]), and
  * CAP_SYS_ADMIN and CAP_SYS_CHROOT are gone. */
 int confine_layer(int root_fd, const int *keep, size_t n, struct err *err);
+
+/* In a forked network process (net.h): user and group nobody, no capability, no new
+ * privileges; only reads, and only below /etc, /usr, /lib and /run (Landlock). The
+ * network is the host's. */
+int confine_net(struct err *err);

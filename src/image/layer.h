@@ -16,6 +16,7 @@
 #include "unpack.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct layer {
 	char chain[DIGEST_SIZE], diff_id[DIGEST_SIZE];
@@ -41,10 +42,14 @@ void layer_fini(const struct store *s, struct layer *l);
 int layer_claim(const struct store *s, struct layer *l, struct err *err);
 
 struct layer_input {
-	int fd;           /* the blob, at its start; borrowed */
-	const char *what; /* for errors and progress */
-	const char *id;   /* "sha256:..." shown in progress, or NULL = none */
-	uint64_t size;    /* of the blob */
+	int fd; /* the blob, at its start; borrowed */
+	/* Reads the blob in place of @fd, as struct stream_options has it; or NULL. */
+	ssize_t (*read)(void *arg, void *buf, size_t size, struct err *err);
+	void *arg;
+	const char *what;   /* for errors and progress */
+	const char *id;     /* "sha256:..." shown in progress, or NULL = none */
+	const char *status; /* beside it; NULL = "Loading layer" */
+	uint64_t size;      /* of the blob */
 	/* The blob's bytes are the diff id's: compared already, and no
 	 * decompression is to be done. */
 	bool verified;

@@ -120,7 +120,8 @@ static int start_child(struct work *w, struct err *err)
 static void show(const struct work *w, uint64_t at)
 {
 	if (w->input->id)
-		progress_status("Loading layer", w->input->id, at, w->input->size);
+		progress_status(w->input->status ? w->input->status : "Loading layer", w->input->id,
+				at, w->input->size);
 }
 
 /* Gives the child the tar; sets the layer's diff id or compares it. */
@@ -128,7 +129,9 @@ static int feed(struct work *w, struct err *err)
 {
 	const struct stream_options options = { .what = w->input->what,
 						.hash_plain = true,
-						.plain_max = w->input->bytes_max };
+						.plain_max = w->input->bytes_max,
+						.read = w->input->read,
+						.arg = w->input->arg };
 	cleanup_stream struct stream *s = NULL;
 	const unsigned char *data = NULL;
 	char digest[DIGEST_SIZE] = "";

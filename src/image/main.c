@@ -16,12 +16,14 @@
 #include "confine.h"
 #include "copy.h"
 #include "image.h"
+#include "pull.h"
 #include "progress.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BYTES_MAX_DEFAULT   (64ULL << 30)
 #define ENTRIES_MAX_DEFAULT 4000000
@@ -33,6 +35,9 @@ struct options {
 	struct import_options import;
 	char *changes[CHANGES_MAX];
 	bool require_landlock, repair;
+	const char *registries;
+	struct registry registry;
+	struct net *net;
 	struct copy_options copy;
 	struct view view; /* of verbs with a spec: only that */
 	char *const *args;
@@ -114,6 +119,13 @@ static int run_save(const struct store *s, const struct options *o, json_object 
 	return job_save(s, o->view.spec, ret_aux, err);
 }
 
+static int run_pull(const struct store *s, const struct options *o, json_object **ret_aux,
+		    struct err *err)
+{
+	const struct pull_options pull = { .ref = o->import.ref, .platform = o->import.platform };
+	return job_pull(s, &o->limits, &o->registry, o->net, &pull, ret_aux, err);
+}
+
 struct verb {
 	const char *name;
 	job_fn *run;
@@ -124,11 +136,15 @@ struct verb {
 	int (*copy)(struct view *v, const struct copy_options *o, json_object **ret_aux,
 		    struct err *err);
 	bool reads_marks;
-	bool spec; /* a JSON text on descriptor 3 says what is to be done */
+	const char *actions; /* of a registry, for the verbs that go there */
+	bool spec;           /* a JSON text on descriptor 3 says what is to be done */
 };
 
 static const struct verb verbs[] = {
 	{ "load", run_load, 0, true, "load --state DIR < ARCHIVE" },
+	{ "pull", run_pull, 0, true,
+	  "pull --state DIR --ref REF [--platform OS/ARCH] [--registries FILE] < AUTH",
+	  .actions = "pull" },
 	{ "import", run_import, 0, true,
 	  "import --state DIR [--ref REF] [--message TEXT] [--change INSTR]... [--platform "
 	  "OS/ARCH] < ROOTFS.tar" },
@@ -157,6 +173,7 @@ static const struct option flags[] = {
 	{ "max-bytes", required_argument, NULL, 'b' },
 	{ "max-entries", required_argument, NULL, 'e' },
 	{ "require-landlock", no_argument, NULL, 'l' },
+	{ "registries", required_argument, NULL, 'g' },
 	{ "repair", no_argument, NULL, 'R' },
 	{ "keep-kinds", no_argument, NULL, 'k' },
 	{ "owner", required_argument, NULL, 'o' },
@@ -191,6 +208,9 @@ static int on_flag(struct options *o, int flag, char *value, struct err *err)
 		return 0;
 	case 'p':
 		o->import.platform = value;
+		return 0;
+	case 'g':
+		o->registries = value;
 		return 0;
 	case 'l':
 		o->require_landlock = true;
@@ -266,6 +286,24 @@ static int run_copy(const struct verb *verb, const struct options *o, json_objec
 	return rc < 0 ? rc : verb->copy(&view, &copy, ret_aux, err);
 }
 
+/* The process that may use the network, and what it must be told. */
+static int start_net(const struct verb *verb, struct options *o, struct err *err)
+{
+	static struct net net;
+	char full[IMAGE_REF_MAX];
+	if (!o->import.ref)
+		return err_set(err, EINVAL, "usage: isola-image %s", verb->usage);
+	int rc = image_ref_normalize(o->import.ref, full, sizeof(full), err);
+	if (rc == 0)
+		rc = registry_init(&o->registry, full, o->registries, err);
+	if (rc == 0)
+		rc = registry_read_auth(&o->registry, STDIN_FILENO, err);
+	if (rc == 0)
+		rc = net_start(&net, &o->registry, verb->actions, err);
+	o->net = &net;
+	return rc;
+}
+
 static int run(const struct verb *verb, struct options *o, json_object **ret_aux, struct err *err)
 {
 	const struct confine_options confine = {
@@ -273,6 +311,7 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 		.bytes_max = o->limits.bytes,
 		.foreign = verb->foreign,
 		.require_landlock = o->require_landlock,
+		.keep = verb->actions ? 2 : 0,
 		.ret_proc_fd = verb->spec ? &o->view.proc_fd : NULL,
 	};
 	struct store store = STORE_INIT;
@@ -284,6 +323,8 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 	int rc = verb->spec ? view_read(&o->view, err) : 0;
 	if (rc == 0)
 		rc = path_mkdir_all(o->state, 0700, err);
+	if (rc == 0 && verb->actions)
+		rc = start_net(verb, o, err);
 	if (rc == 0)
 		rc = confine_job(&confine, err);
 	if (rc == 0)
@@ -292,6 +333,9 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 		rc = verb->run(&store, o, ret_aux, err);
 	store_fini(&store);
 	view_fini(&o->view);
+	if (o->net)
+		net_stop(o->net);
+	registry_fini(&o->registry);
 	return rc;
 }
 

@@ -654,8 +654,9 @@ def _():
         is_(w.answer()[0], 200, "import in chunks")
     for ref in ("imp:t", "imp:u"):
         ask("DELETE", "/images/" + ref)
-    expect("pull", ask("POST", "/images/create?fromImage=busybox&tag=x"), 501,
-           "pulling images is not supported yet")
+    expect("pull", ask("POST", "/images/create?fromImage=busybox&tag=x"), 500,
+           "docker.io: no such host")
+    expect("pull of no name", ask("POST", "/images/create?fromImage=UP"), 400)
     expect("import from the net", ask("POST", "/images/create?fromSrc=http://x/"), 501)
     expect("create from nothing", ask("POST", "/images/create"), 400)
     got = ask("POST", "/images/create" + q(fromSrc="-", repo="UPPER"), tar)

@@ -718,7 +718,8 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 	asked(d, import ? "import" : "load");
 	if (import)
 		(void)snprintf(d->text, sizeof(d->text), "%s|%s|%s|%zu",
-			       import->ref ? import->ref : "", import->message,
+			       import->ref ? import->ref : "",
+			       import->message ? import->message : "",
 			       import->platform ? import->platform : "", json_len(import->changes));
 	job->isolad = d;
 	job->progress = progress;

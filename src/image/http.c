@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http - see http.h and net.h: the loop of the network process and what becomes of each
+ * answer.
+ *
+ *   try -> 2xx: body to the job -> end
+ *    ^  -> 401: log in once, again     -> 3xx: follow; credentials stay with the registry
+ *    +---- cut, stalled, 429, 5xx: later, from the byte reached (Range)
+ *       -> nothing left to try at this base: the next one (mirrors come first) */
+#include "http.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/num.h"
+#include "confine.h"
+#include "net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define TRIES_MAX      5 /* without progress */
+#define TRIES_ALL_MAX  100
+#define REDIRECTS_MAX  8
+#define CONNECT_MS     15000
+#define RETRY_FIRST_MS 250
+#define ERROR_TEXT_MAX 8192
+
+struct transfer {
+	struct transfer *next;
+	struct http *h;
+	uint32_t id;
+	char *method, *path, *accept;
+	char *url; /* of a redirect, or NULL; owned */
+	size_t base;
+	CURL *easy;
+	struct curl_slist *headers;
+	bool running, head_sent;
+	unsigned int auth_stamp, auths, redirects, tries, tries_all;
+	int64_t again_ns;
+	uint64_t got, skip; /* bytes passed on; of this answer to be left out */
+	long status;
+	char location[4096], challenge[4096], digest[72], type[128];
+	int64_t range_from;
+	struct strbuf text; /* of an answer that is no success */
+};
+
+void http_clean(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text > '~')
+			*text = '?';
+}
+
+void http_setup(const struct http *h, CURL *easy)
+{
+	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "isola-image");
+	(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+	(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)h->r->stall_s);
+	if (h->r->skip_verify) {
+		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (h->r->ca) {
+		struct curl_blob blob = { h->r->ca, h->r->ca_size, CURL_BLOB_NOCOPY };
+		(void)curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+	}
+}
+
+/* ---- to the job ---- */
+
+static void say(const struct transfer *t, uint32_t type, const void *data, size_t size)
+{
+	struct net_header head = { t->id, type, (uint32_t)size };
+	if (fd_write_all(t->h->data_fd, &head, sizeof(head)) < 0 ||
+	    (size && fd_write_all(t->h->data_fd, data, size) < 0))
+		_exit(0); /* the job has ended */
+}
+
+static void say_head(struct transfer *t)
+{
+	cleanup_json json_object *o = json_object_new_object();
+	if (t->head_sent)
+		return;
+	t->head_sent = true;
+	http_clean(t->digest);
+	http_clean(t->type);
+	json_add_str(o, "digest", t->digest);
+	json_add_str(o, "type", t->type);
+	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	say(t, NET_HEAD, text, strlen(text));
+}
+
+static void drop(struct transfer *t)
+{
+	struct http *h = t->h;
+	for (struct transfer **p = &h->first; *p; p = &(*p)->next)
+		if (*p == t) {
+			*p = t->next;
+			break;
+		}
+	curl_slist_free_all(t->headers);
+	curl_easy_cleanup(t->easy);
+	free(t->method);
+	free(t->path);
+	free(t->accept);
+	free(t->url);
+	strbuf_fini(&t->text);
+	free(t);
+}
+
+static void fail(struct transfer *t, int code, const char *text)
+{
+	struct {
+		int32_t code;
+		char text[560];
+	} e = { .code = code };
+	(void)snprintf(e.text, sizeof(e.text), "%s", text);
+	http_clean(e.text);
+	say(t, NET_ERROR, &e, sizeof(e.code) + strlen(e.text));
+	drop(t);
+}
+
+/* ---- one try ---- */
+
+static size_t on_header(char *data, size_t one, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	const struct {
+		const char *name;
+		char *value;
+		size_t size;
+	} rows[] = {
+		{ "location", t->location, sizeof(t->location) },
+		{ "www-authenticate", t->challenge, sizeof(t->challenge) },
+		{ "docker-content-digest", t->digest, sizeof(t->digest) },
+		{ "content-type", t->type, sizeof(t->type) },
+	};
+	const char *colon = memchr(data, ':', n);
+	(void)one;
+	if (n > 5 && !memcmp(data, "HTTP/", 5)) /* of a 100, or the answer's own */
+		*t->location = *t->challenge = *t->digest = *t->type = '\0', t->range_from = -1;
+	if (!colon)
+		return n;
+	size_t len = (size_t)(colon - data);
+	const char *value = colon + 1, *end = data + n;
+	while (value < end && (*value == ' ' || *value == '\t'))
+		value++;
+	while (end > value && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
+		end--;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strlen(rows[i].name) != len || strncasecmp(rows[i].name, data, len) != 0)
+			continue;
+		/* Several challenges are one list. */
+		size_t have = rows[i].value == t->challenge ? strlen(t->challenge) : 0;
+		(void)snprintf(rows[i].value + have, rows[i].size - have, "%s%.*s",
+			       have ? ", " : "", (int)(end - value), value);
+	}
+	if (len == 13 && !strncasecmp(data, "content-range", 13) && end - value > 6 &&
+	    !strncasecmp(value, "bytes ", 6))
+		t->range_from = strtoll(value + 6, NULL, 10);
+	return n;
+}
+
+static size_t on_body(char *data, size_t one, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	size_t left = n;
+	(void)one;
+	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
+	if (t->status != 200 && t->status != 206) {
+		if (t->text.len < ERROR_TEXT_MAX)
+			strbuf_add(&t->text, data, n);
+		return n;
+	}
+	if (t->status == 206 && t->range_from != (int64_t)t->got && !t->head_sent)
+		return 0;
+	say_head(t);
+	if (t->skip) {
+		size_t k = left < t->skip ? left : (size_t)t->skip;
+		t->skip -= k;
+		data += k;
+		left -= k;
+	}
+	while (left) {
+		size_t k = left < NET_PAYLOAD_MAX ? left : NET_PAYLOAD_MAX;
+		say(t, NET_DATA, data, k);
+		t->got += k;
+		t->tries = 0;
+		data += k;
+		left -= k;
+	}
+	return n;
+}
+
+/* After the head of a second answer: it goes on where asked, or from the start. */
+static size_t on_first_body(char *data, size_t one, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
+	if (t->status == 206 && t->range_from != (int64_t)t->got)
+		return 0;
+	t->skip = t->status == 200 ? t->got : 0;
+	(void)curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
+	return on_body(data, one, n, arg);
+}
+
+static void add_header(struct transfer *t, const char *text)
+{
+	struct curl_slist *more = text ? curl_slist_append(t->headers, text) : NULL;
+	if (more)
+		t->headers = more;
+}
+
+static void base_of(const struct transfer *t, char *ret, size_t size)
+{
+	const char *base = t->h->r->bases[t->base];
+	if (t->h->plain[t->base] && !strncmp(base, "https://", 8))
+		(void)snprintf(ret, size, "http://%s", base + 8);
+	else
+		(void)snprintf(ret, size, "%s", base);
+}
+
+static bool is_own_base(const struct transfer *t)
+{
+	return t->base == t->h->r->n_bases - 1;
+}
+
+static void begin(struct transfer *t)
+{
+	char url[8192], base[600];
+	base_of(t, base, sizeof(base));
+	(void)snprintf(url, sizeof(url), "%s%s", t->url ? t->url : base, t->url ? "" : t->path);
+	curl_slist_free_all(t->headers);
+	t->headers = NULL;
+	strbuf_reset(&t->text);
+	t->status = 0;
+	*t->location = *t->challenge = *t->digest = *t->type = '\0';
+	curl_easy_reset(t->easy);
+	http_setup(t->h, t->easy);
+	if (t->accept)
+		add_header(t, t->accept);
+	/* To the registry alone: not to where it redirects, nor to mirrors. */
+	if (!t->url && is_own_base(t))
+		add_header(t, t->h->authorization);
+	t->auth_stamp = t->h->auth_stamp;
+	(void)curl_easy_setopt(t->easy, CURLOPT_URL, url);
+	(void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+	(void)curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
+	(void)curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+	(void)curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_first_body);
+	(void)curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+	(void)curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+	if (!strcmp(t->method, "HEAD"))
+		(void)curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+	if (t->got)
+		(void)curl_easy_setopt(t->easy, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)t->got);
+	t->running = curl_multi_add_handle(t->h->multi, t->easy) == CURLM_OK;
+	if (!t->running)
+		fail(t, ENOMEM, "out of memory");
+}
+
+/* ---- what follows ---- */
+
+static void next_base_or_fail(struct transfer *t, int code, const char *text)
+{
+	if (is_own_base(t) || t->got) {
+		fail(t, code, text);
+		return;
+	}
+	t->base++;
+	t->tries = t->redirects = t->auths = 0;
+	free(t->url);
+	t->url = NULL;
+	begin(t);
+}
+
+static void again(struct transfer *t, const char *why)
+{
+	char text[512];
+	bool mirror = !is_own_base(t) && !t->got;
+	if (t->tries >= (mirror ? 1 : TRIES_MAX) || t->tries_all >= TRIES_ALL_MAX) {
+		(void)snprintf(text, sizeof(text), "%s: %s (tried %u times)", t->h->r->host, why,
+			       t->tries_all + 1);
+		next_base_or_fail(t, EIO, text);
+		return;
+	}
+	t->again_ns = num_now_ns() + ((int64_t)RETRY_FIRST_MS << t->tries) * 1000000;
+	t->tries++;
+	t->tries_all++;
+	free(t->url); /* it may be out of date */
+	t->url = NULL;
+	t->redirects = 0;
+}
+
+static void log_in(struct transfer *t)
+{
+	struct auth_challenge c = { 0 };
+	struct err err = ERR_INIT;
+	char base[600];
+	base_of(t, base, sizeof(base));
+	/* Another transfer has logged in meanwhile. */
+	if (t->auth_stamp != t->h->auth_stamp) {
+		begin(t);
+		return;
+	}
+	int rc = t->auths++ > 1 ? err_set(&err, EACCES, "unauthorized: %s refuses access to %s",
+					  t->h->r->host, t->h->r->repo)
+				: 0;
+	if (rc == 0 && !is_own_base(t))
+		rc = err_set(&err, EACCES, "a mirror wants a log-in");
+	if (rc == 0)
+		rc = auth_parse(t->challenge, &c, &err);
+	if (rc == 0)
+		rc = http_authorize(t->h, base, &c, &err);
+	if (rc < 0)
+		next_base_or_fail(t, err.code, err.text);
+	else
+		begin(t);
+}
+
+static void follow(struct transfer *t)
+{
+	char text[512], *to = NULL, *scheme = NULL, *now = NULL;
+	CURLU *u = curl_url();
+	(void)curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &now);
+	bool plain = now && !strncasecmp(now, "http:", 5);
+	bool good = u && *t->location && curl_url_set(u, CURLUPART_URL, now, 0) == CURLUE_OK &&
+		    curl_url_set(u, CURLUPART_URL, t->location, 0) == CURLUE_OK &&
+		    curl_url_get(u, CURLUPART_URL, &to, 0) == CURLUE_OK &&
+		    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK;
+	int code = EPROTO;
+	(void)snprintf(text, sizeof(text), "%s redirects to nowhere", t->h->r->host);
+	if (good && strcmp(scheme, "https") != 0 && !(plain && !strcmp(scheme, "http"))) {
+		good = false;
+		(void)snprintf(text, sizeof(text), "%s redirects to %.200s, which is not https",
+			       t->h->r->host, to);
+	} else if (good && ++t->redirects > REDIRECTS_MAX) {
+		good = false;
+		(void)snprintf(text, sizeof(text), "%s redirects more than %d times", t->h->r->host,
+			       REDIRECTS_MAX);
+	}
+	if (good) {
+		free(t->url);
+		t->url = strdup(to);
+		good = t->url;
+		code = ENOMEM;
+	}
+	curl_free(to);
+	curl_free(scheme);
+	curl_url_cleanup(u);
+	if (good)
+		begin(t);
+	else
+		next_base_or_fail(t, code, text);
+}
+
+/* The message of distribution-spec's {"errors":[{"code","message"}]}, or none. */
+static void refused(struct transfer *t)
+{
+	cleanup_json json_object *o = NULL;
+	char text[512];
+	if (t->text.text)
+		(void)json_parse(t->text.text, t->text.len, "error", &o, NULL);
+	json_object *list = json_get(o, "errors");
+	const char *message = json_str_or(
+		json_len(list) ? json_object_array_get_idx(list, 0) : NULL, "message", "");
+	int code = t->status == 404 ? ENOENT : t->status == 403 || t->status == 401 ? EACCES : EIO;
+	(void)snprintf(text, sizeof(text), "%s answers %ld%s%.200s", t->h->r->host, t->status,
+		       *message ? ": " : "", message);
+	next_base_or_fail(t, code, text);
+}
+
+static void finished(struct transfer *t, CURLcode code)
+{
+	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
+	/* The body ended where it was asked to go on. */
+	if (code == CURLE_OK && t->status == 416 && t->got) {
+		say(t, NET_END, NULL, 0);
+		drop(t);
+	} else if (code == CURLE_SSL_CONNECT_ERROR && t->h->r->try_http && is_own_base(t) &&
+		   !t->h->plain[t->base] && !t->url) {
+		t->h->plain[t->base] = true;
+		begin(t);
+	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
+		next_base_or_fail(t, EACCES,
+				  "the certificate of the registry is not trusted (ca_file or "
+				  "skip_verify of the registries file)");
+	} else if (code == CURLE_COULDNT_RESOLVE_HOST) {
+		char text[400];
+		(void)snprintf(text, sizeof(text), "%s: no such host", t->h->r->host);
+		next_base_or_fail(t, EIO, text);
+	} else if (code != CURLE_OK) {
+		again(t, curl_easy_strerror(code));
+	} else if (t->status == 401) {
+		log_in(t);
+	} else if (t->status >= 300 && t->status < 400) {
+		follow(t);
+	} else if (t->status == 429 || t->status == 408 || t->status >= 500) {
+		char text[64];
+		(void)snprintf(text, sizeof(text), "it answers %ld", t->status);
+		again(t, text);
+	} else if (t->status >= 400) {
+		refused(t);
+	} else {
+		say_head(t);
+		say(t, NET_END, NULL, 0);
+		drop(t);
+	}
+}
+
+/* ---- the loop ---- */
+
+static void take_request(struct http *h, const char *text, size_t size)
+{
+	cleanup_json json_object *o = NULL;
+	struct transfer *t = calloc(1, sizeof(*t));
+	if (!t || json_parse(text, size, "request", &o, NULL) < 0)
+		_exit(1);
+	const char *accept = json_str_or(o, "accept", NULL);
+	t->h = h;
+	t->id = (uint32_t)json_i64_or(o, "id", 0);
+	t->method = strdup(json_str_or(o, "method", "GET"));
+	t->path = strdup(json_str_or(o, "path", "/v2/"));
+	t->easy = curl_easy_init();
+	if (!t->method || !t->path || !t->easy ||
+	    (accept && asprintf(&t->accept, "Accept: %s", accept) < 0))
+		_exit(1);
+	t->next = h->first;
+	h->first = t;
+	begin(t);
+}
+
+static int start_due(struct http *h)
+{
+	int64_t now = num_now_ns(), wait_ns = 1000000000;
+	for (struct transfer *t = h->first, *next; t; t = next) {
+		next = t->next;
+		if (!t->again_ns)
+			continue;
+		if (t->again_ns <= now) {
+			t->again_ns = 0;
+			begin(t);
+			return 0; /* the list may have changed */
+		}
+		if (t->again_ns - now < wait_ns)
+			wait_ns = t->again_ns - now;
+	}
+	return (int)(wait_ns / 1000000) + 1;
+}
+
+static void take_finished(struct http *h)
+{
+	CURLMsg *m;
+	int left;
+	while ((m = curl_multi_info_read(h->multi, &left))) {
+		struct transfer *t = NULL;
+		CURLcode code = m->data.result;
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		(void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+		(void)curl_multi_remove_handle(h->multi, m->easy_handle);
+		t->running = false;
+		finished(t, code);
+	}
+}
+
+static void loop(struct http *h, int ctl_fd)
+{
+	static char text[64 * 1024];
+	for (;;) {
+		struct curl_waitfd w = { .fd = ctl_fd, .events = CURL_WAIT_POLLIN };
+		int running = 0, n = 0, wait_ms = start_due(h);
+		(void)curl_multi_perform(h->multi, &running);
+		take_finished(h);
+		(void)curl_multi_poll(h->multi, &w, 1, running && wait_ms > 100 ? 100 : wait_ms,
+				      &n);
+		struct pollfd p = { .fd = ctl_fd, .events = POLLIN };
+		while (poll(&p, 1, 0) > 0) {
+			ssize_t got = read(ctl_fd, text, sizeof(text));
+			if (got <= 0)
+				return;
+			take_request(h, text, (size_t)got);
+		}
+	}
+}
+
+void net_main(const struct registry *r, const char *actions, int data_fd, int ctl_fd)
+{
+	struct http h = { .r = r, .actions = actions, .data_fd = data_fd };
+	struct err err = ERR_INIT;
+	pid_t parent = getppid();
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		_exit(1);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(h.multi = curl_multi_init()))
+		_exit(1);
+	if (confine_net(&err) < 0) {
+		(void)fprintf(stderr, "isola-image: %s\n", err.text);
+		_exit(1);
+	}
+	/* Behind the change of user, which clears it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	loop(&h, ctl_fd);
+	_exit(0);
+}

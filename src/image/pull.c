@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pull - see pull.h.
+ *
+ *   name -> digest (HEAD) -> known: done
+ *     -> manifest -> config -> leases of all layers' blobs, in order of their digests
+ *     -> blobs, some at once, into the job's folder as they come (net_pump())
+ *     -> bottom up: unpacked while it still comes, then compared, then kept
+ *     -> image_commit()
+ *
+ * A layer process is given bytes that were not compared yet; its folder gets a name
+ * only when they were. */
+#include "pull.h"
+
+#include "isola/fd.h"
+#include "isola/image.h"
+#include "isola/json.h"
+#include "blob.h"
+#include "collect.h"
+#include "layer.h"
+#include "names.h"
+#include "platform.h"
+#include "progress.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AT_ONCE   4
+#define PUMP_SOME 16 /* frames taken while the unpacking waits for none */
+
+struct part {
+	struct pull *p;
+	struct net_get get;
+	struct blob_write w;
+	int read_fd;
+	uint64_t read_at, size;
+	bool wanted; /* to be downloaded by this job */
+	char digest[DIGEST_SIZE], path[1024];
+};
+
+struct pull {
+	const struct store *s;
+	const struct limits *limits;
+	const struct registry *r;
+	struct net *net;
+	struct job job;
+	struct manifest m;
+	struct source src;
+	struct part *parts;
+	struct layer *layers;
+	size_t next, running;
+};
+
+/* ---- downloads ---- */
+
+static int on_data(struct net_get *g, const void *data, size_t size, struct err *err)
+{
+	struct part *part = g->arg;
+	if (part->w.size + size > part->size)
+		return err_set(err, EINVAL,
+			       "wrong size: blob %s is larger than the %llu bytes of "
+			       "its descriptor",
+			       part->digest, (unsigned long long)part->size);
+	int rc = blob_add(&part->w, data, size, err);
+	if (rc == 0)
+		progress_status("Downloading", part->digest, part->w.size, part->size);
+	return rc;
+}
+
+static void on_end(struct net_get *g)
+{
+	struct part *part = g->arg;
+	part->p->running--;
+	if (!g->code)
+		progress_status("Download complete", part->digest, part->size, part->size);
+}
+
+static int start_more(struct pull *p, struct err *err)
+{
+	int rc = 0;
+	for (; rc == 0 && p->running < AT_ONCE && p->next < p->m.n; p->next++) {
+		struct part *part = &p->parts[p->next];
+		if (!part->wanted)
+			continue;
+		(void)snprintf(part->path, sizeof(part->path), "/v2/%s/blobs/%s", p->r->repo,
+			       part->digest);
+		part->get = (struct net_get){ .method = "GET",
+					      .path = part->path,
+					      .data = on_data,
+					      .end = on_end,
+					      .arg = part };
+		rc = blob_begin(&p->job, &part->w, err);
+		if (rc == 0)
+			rc = net_send(p->net, &part->get, err);
+		p->running++;
+	}
+	return rc;
+}
+
+static int pump(struct pull *p, struct err *err)
+{
+	int rc = start_more(p, err);
+	return rc < 0 ? rc : net_pump(p->net, err);
+}
+
+/* What has come for others meanwhile, so that they do not stand still. */
+static int pump_ready(struct pull *p, struct err *err)
+{
+	struct pollfd f = { .fd = p->net->data_fd, .events = POLLIN };
+	int rc = 0;
+	for (int i = 0; rc == 0 && i < PUMP_SOME && poll(&f, 1, 0) > 0; i++)
+		rc = pump(p, err);
+	return rc;
+}
+
+static int part_failed(const struct part *part, struct err *err)
+{
+	return part->get.code ? err_set(err, part->get.code, "%s", part->get.text) : 0;
+}
+
+/* For struct layer_input: the blob while it grows. */
+static ssize_t read_part(void *arg, void *buf, size_t size, struct err *err)
+{
+	struct part *part = arg;
+	int rc = pump_ready(part->p, err);
+	while (rc == 0 && part->read_at == part->w.size && !part->get.ended)
+		rc = pump(part->p, err);
+	if (rc == 0)
+		rc = part_failed(part, err);
+	if (rc < 0)
+		return rc;
+	uint64_t left = part->w.size - part->read_at;
+	ssize_t n =
+		pread(part->read_fd, buf, left < size ? (size_t)left : size, (off_t)part->read_at);
+	if (n < 0)
+		return err_sys(err, "cannot read a temporary file");
+	part->read_at += (uint64_t)n;
+	return n;
+}
+
+static int finish_part(struct pull *p, struct part *part, struct err *err)
+{
+	char digest[DIGEST_SIZE];
+	int rc = 0;
+	while (rc == 0 && !part->get.ended)
+		rc = pump(p, err);
+	if (rc == 0)
+		rc = part_failed(part, err);
+	return rc < 0 ? rc : blob_commit(&part->w, part->digest, (int64_t)part->size, digest, err);
+}
+
+/* ---- layers ---- */
+
+static int unpack(struct pull *p, size_t i, struct err *err)
+{
+	struct part *part = &p->parts[i];
+	struct layer *l = &p->layers[i];
+	int lower[STORE_LAYERS_MAX], rc = 0;
+	char what[64];
+	uint64_t size = part->size;
+	struct layer_input input = { .fd = -1,
+				     .what = what,
+				     .id = part->digest,
+				     .status = "Extracting",
+				     .lower_fds = lower,
+				     .bytes_max = p->limits->bytes,
+				     .entries_max = p->limits->entries };
+	(void)snprintf(what, sizeof(what), "layer %zu (%.12s)", i + 1, digest_hex(part->digest));
+	for (size_t k = i; k-- > 0;) {
+		lower[input.n_lower++] = p->layers[k].fs_fd;
+		if (p->layers[k].opaque)
+			break;
+	}
+	cleanup_fd int fd = -1;
+	if (part->wanted) {
+		while (rc == 0 && part->w.fd < 0)
+			rc = pump(p, err);
+		if (rc == 0)
+			rc = fd = blob_reopen(&part->w, err);
+		part->read_fd = fd;
+		input.read = read_part;
+		input.arg = part;
+	} else {
+		rc = fd = blob_open(p->s, part->digest, &size, err);
+	}
+	input.fd = fd;
+	input.size = size;
+	l->number = (unsigned int)i;
+	if (rc >= 0)
+		rc = layer_unpack(&p->job, &input, l, err);
+	return rc < 0 ? rc : layer_write_facts(l, err);
+}
+
+static int one_layer(struct pull *p, size_t i, struct err *err)
+{
+	struct layer *l = &p->layers[i];
+	struct part *part = &p->parts[i];
+	strcpy(l->diff_id, p->src.layers[i].diff_id);
+	int rc = digest_chain(i ? p->layers[i - 1].chain : NULL, l->diff_id, l->chain, err);
+	if (rc == 0)
+		rc = layer_claim(p->s, l, err);
+	bool present = l->present;
+	if (rc == 0 && !present)
+		rc = unpack(p, i, err);
+	if (rc == 0 && part->wanted)
+		rc = finish_part(p, part, err);
+	if (rc == 0)
+		progress_status(present && !part->wanted ? "Already exists" : "Pull complete",
+				part->digest, 0, 0);
+	return rc;
+}
+
+/* ---- leases ---- */
+
+static int by_digest(const void *a, const void *b)
+{
+	return strcmp((*(struct part *const *)a)->digest, (*(struct part *const *)b)->digest);
+}
+
+/* In order of the digests, so that two pulls cannot wait for each other; the second
+ * one finds the first one's work done. */
+static int lease_all(struct pull *p, struct err *err)
+{
+	struct part **sorted = calloc(p->m.n + 1, sizeof(struct part *));
+	int rc = sorted ? 0 : err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; rc == 0 && i < p->m.n; i++)
+		sorted[i] = &p->parts[i];
+	if (rc == 0)
+		qsort(sorted, p->m.n, sizeof(struct part *), by_digest);
+	for (size_t i = 0; rc >= 0 && i < p->m.n; i++) {
+		bool twice = i && !strcmp(sorted[i]->digest, sorted[i - 1]->digest);
+		rc = blob_lease(&p->job, sorted[i]->digest, false, err);
+		if (rc == -EAGAIN) {
+			progress_status("Waiting for another pull", sorted[i]->digest, 0, 0);
+			rc = blob_lease(&p->job, sorted[i]->digest, true, err);
+		}
+		sorted[i]->wanted = rc == 0 && !twice;
+	}
+	free(sorted);
+	/* The lowest of two equal ones is unpacked first. */
+	for (size_t i = 0; rc >= 0 && i < p->m.n; i++)
+		for (size_t k = 0; k < i && p->parts[i].wanted; k++)
+			if (!strcmp(p->parts[i].digest, p->parts[k].digest)) {
+				p->parts[k].wanted = true;
+				p->parts[i].wanted = false;
+			}
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- the image ---- */
+
+static int prepare(struct pull *p, struct err *err)
+{
+	p->parts = calloc(p->m.n + 1, sizeof(*p->parts));
+	p->layers = calloc(p->m.n + 1, sizeof(*p->layers));
+	if (!p->parts || !p->layers)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < p->m.n; i++) {
+		struct part *part = &p->parts[i];
+		*part = (struct part){ .p = p, .w = BLOB_WRITE_INIT, .read_fd = -1 };
+		p->layers[i] = (struct layer)LAYER_INIT;
+		part->size = p->m.layers[i].size;
+		strcpy(part->digest, p->m.layers[i].digest);
+		strcpy(p->src.layers[i].digest, part->digest);
+		if (part->size > p->limits->bytes)
+			return err_set(err, EFBIG,
+				       "layer %zu has %llu bytes: more than "
+				       "--max-bytes",
+				       i + 1, (unsigned long long)part->size);
+		progress_status("Pulling fs layer", part->digest, 0, 0);
+	}
+	return lease_all(p, err);
+}
+
+static int check_platform(const struct pull *p, const char *platform, struct err *err)
+{
+	char arch[64], variant[64];
+	const char *has = json_str_or(p->src.record, "architecture", "");
+	if (!platform || platform_parse(platform, arch, variant, err) < 0)
+		return platform ? -EINVAL : 0;
+	return !strcmp(arch, has)
+		       ? 0
+		       : err_set(err, ENOENT, "the image is for linux/%s, not for the wanted %s",
+				 has, platform);
+}
+
+static int get_config(struct pull *p, const char *platform, struct err *err)
+{
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	int rc = manifest_blob(p->net, p->r, p->m.config, &text, &size, err);
+	if (rc == 0)
+		rc = source_set_config(&p->src, text, size, err);
+	if (rc == 0 && p->src.n_layers != p->m.n)
+		rc = err_set(err, EINVAL,
+			     "the manifest has %zu layers, but the config %zu diff_ids", p->m.n,
+			     p->src.n_layers);
+	if (rc == 0)
+		rc = check_platform(p, platform, err);
+	if (rc < 0)
+		return rc;
+	p->src.config_text = take_ptr(text);
+	p->src.manifest_text = take_ptr(p->m.text);
+	p->src.manifest_size = p->m.size;
+	p->src.manifest_type = p->m.type;
+	strcpy(p->src.manifest, p->m.digest);
+	return 0;
+}
+
+static void add_ref(json_object *refs, const struct registry *r, char mark, const char *end)
+{
+	char text[IMAGE_REF_MAX];
+	if (*end && snprintf(text, sizeof(text), "%s/%s%c%s", r->host, r->repo, mark, end) <
+			    (int)sizeof(text))
+		(void)json_object_array_add(refs, json_object_new_string(text));
+}
+
+/* The names an image of digest @top gets: the tag, and one that remembers the digest. */
+static json_object *names_for(const struct registry *r, const char *top)
+{
+	json_object *refs = json_object_new_array();
+	add_ref(refs, r, ':', *r->digest ? "" : r->tag);
+	add_ref(refs, r, '@', top);
+	return refs;
+}
+
+static int pull_image(struct pull *p, const char *platform, struct err *err)
+{
+	int rc = get_config(p, platform, err);
+	if (rc == 0)
+		rc = prepare(p, err);
+	if (rc == 0)
+		rc = start_more(p, err);
+	for (size_t i = 0; rc == 0 && i < p->m.n; i++)
+		rc = one_layer(p, i, err);
+	if (rc == 0) {
+		json_object_put(p->src.refs);
+		p->src.refs = names_for(p->r, p->m.top);
+		rc = image_commit(&p->job, NULL, &p->src, p->layers, err);
+	}
+	return rc;
+}
+
+static void pull_fini(struct pull *p)
+{
+	for (size_t i = 0; p->parts && i < p->m.n; i++)
+		blob_write_fini(&p->parts[i].w);
+	for (size_t i = p->layers ? p->m.n : 0; i-- > 0;)
+		layer_fini(p->s, &p->layers[i]);
+	free(p->parts);
+	free(p->layers);
+	source_fini(&p->src);
+	manifest_fini(&p->m);
+}
+
+static void set_aux(json_object **ret, const char *id, const struct registry *r, const char *top)
+{
+	*ret = json_object_new_object();
+	json_add_str(*ret, "ID", id);
+	json_add(*ret, "Refs", names_for(r, top));
+}
+
+static void tell(const char *top, const char *status, const char *ref)
+{
+	char text[IMAGE_REF_MAX + 100], shown[IMAGE_REF_MAX];
+	image_ref_familiar(ref, shown, sizeof(shown));
+	(void)snprintf(text, sizeof(text), "Digest: %s", top);
+	progress_status(text, NULL, 0, 0);
+	(void)snprintf(text, sizeof(text), "Status: %s for %s", status, shown);
+	progress_status(text, NULL, 0, 0);
+}
+
+/* ---- what is here already ---- */
+
+struct search {
+	const char *manifest;
+	char id[DIGEST_SIZE];
+	char arch[64];
+};
+
+static int on_record(json_object *record, void *arg, struct err *err)
+{
+	struct search *f = arg;
+	(void)err;
+	if (!strcmp(json_str_or(record, "manifest", ""), f->manifest)) {
+		(void)snprintf(f->id, sizeof(f->id), "%s", json_str_or(record, "id", ""));
+		(void)snprintf(f->arch, sizeof(f->arch), "%s",
+			       json_str_or(record, "architecture", ""));
+	}
+	return 0;
+}
+
+static const char *manifest_named(json_object *index, const char *ref)
+{
+	json_object *list = json_get(index, "manifests");
+	for (size_t i = 0; i < json_len(list); i++) {
+		json_object *d = json_object_array_get_idx(list, i);
+		const char *name = json_str_or(json_get(d, "annotations"),
+					       "org.opencontainers.image.ref.name", "");
+		if (!strcmp(name, ref))
+			return json_str_or(d, "digest", "");
+	}
+	return "";
+}
+
+/* 1 = the image of digest @top is here, for the wanted platform and with its names. */
+static int is_here(const struct pull *p, const struct pull_options *o, const char *top,
+		   char ret_id[DIGEST_SIZE], struct err *err)
+{
+	cleanup_json json_object *index = NULL, *refs = names_for(p->r, top);
+	char arch[64], variant[64];
+	const char *manifest = "";
+	int rc = names_read(p->s, &index, err);
+	for (size_t i = 0; rc == 0 && i < json_len(refs); i++) {
+		const char *m = manifest_named(index, json_item_str(refs, i));
+		if (!*m || (*manifest && strcmp(m, manifest) != 0))
+			return 0;
+		manifest = m;
+	}
+	struct search f = { .manifest = manifest };
+	if (rc == 0)
+		rc = record_each(p->s, on_record, &f, err);
+	if (rc == 0 && o->platform)
+		rc = platform_parse(o->platform, arch, variant, err);
+	if (rc < 0)
+		return rc;
+	if (!*f.id || strcmp(f.arch, o->platform ? arch : platform_of_host().architecture) != 0)
+		return 0;
+	strcpy(ret_id, f.id);
+	return 1;
+}
+
+int job_pull(const struct store *s, const struct limits *limits, const struct registry *r,
+	     struct net *net, const struct pull_options *options, json_object **ret_aux,
+	     struct err *err)
+{
+	struct pull p = { .s = s, .limits = limits, .r = r, .net = net, .job = JOB_INIT };
+	char top[DIGEST_SIZE] = "", id[DIGEST_SIZE] = "", what[300];
+	int rc = 0;
+	if (*r->digest)
+		strcpy(top, r->digest);
+	else
+		rc = manifest_head(net, r, top, err);
+	(void)snprintf(what, sizeof(what), "Pulling from %.250s",
+		       !strcmp(r->host, "docker.io") ? r->repo : options->ref);
+	if (rc == 0)
+		progress_status(what, NULL, 0, 0);
+	if (rc == 0 && *top)
+		rc = is_here(&p, options, top, id, err);
+	if (rc == 1) {
+		tell(top, "Image is up to date", options->ref);
+		set_aux(ret_aux, id, r, top);
+		return 0;
+	}
+	if (rc == 0)
+		rc = job_open(s, &p.job, err);
+	if (rc == 0)
+		rc = manifest_get(net, r, top, options->platform, &p.m, err);
+	if (rc == 0)
+		rc = pull_image(&p, options->platform, err);
+	if (rc == 0) {
+		tell(p.m.top, "Downloaded newer image", options->ref);
+		set_aux(ret_aux, p.src.id, r, p.m.top);
+	}
+	pull_fini(&p);
+	if (rc < 0 && p.job.fd >= 0)
+		(void)collect_sweep(&p.job, NULL, NULL);
+	job_fini(&p.job);
+	return rc;
+}

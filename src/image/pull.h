@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pull - an image comes from a registry (OCI distribution-spec, "Pull"). */
+#pragma once
+
+#include "image.h"
+#include "net.h"
+
+struct pull_options {
+	const char *ref;      /* full name */
+	const char *platform; /* or NULL = this host's */
+};
+
+int job_pull(const struct store *s, const struct limits *limits, const struct registry *r,
+	     struct net *net, const struct pull_options *options, json_object **ret_aux,
+	     struct err *err);
+
+/* ---- pull_manifest.c ---- */
+
+struct pull_layer {
+	char digest[DIGEST_SIZE];
+	uint64_t size;
+};
+
+/* What the registry has under a name. */
+struct manifest {
+	char digest[DIGEST_SIZE], top[DIGEST_SIZE]; /* of the manifest; of what the name says */
+	const char *type;                           /* static */
+	char *text;
+	size_t size;
+	char config[DIGEST_SIZE];
+	struct pull_layer *layers;
+	size_t n;
+};
+
+void manifest_fini(struct manifest *m);
+#define cleanup_manifest __attribute__((cleanup(manifest_fini)))
+
+/* Asks for the digest of the name (HEAD); "" when the registry does not tell. */
+int manifest_head(struct net *net, const struct registry *r, char ret[DIGEST_SIZE],
+		  struct err *err);
+/* Gets it, goes through indexes, judges all of it. @digest "" = by the tag. */
+int manifest_get(struct net *net, const struct registry *r, const char *digest,
+		 const char *platform, struct manifest *ret, struct err *err);
+/* The whole of a blob of JSON, compared with its digest; owned. */
+int manifest_blob(struct net *net, const struct registry *r, const char *digest, char **ret,
+		  size_t *ret_size, struct err *err);
+/* The judging alone, of a manifest's @text: layers and config. For the fuzzer, too. */
+int manifest_parse(const char *text, size_t size, const char *type, struct manifest *ret,
+		   struct err *err);

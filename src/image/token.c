@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* token - logs in: Basic, or a token of the realm that the registry names
+ * (distribution, "Token Authentication"). Runs in the network process. */
+#include "http.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKEN_BYTES_MAX (1024 * 1024)
+#define TOKEN_TIMEOUT_S 30
+
+static size_t on_body(char *data, size_t one, size_t n, void *arg)
+{
+	struct strbuf *b = arg;
+	(void)one;
+	if (b->len + n > TOKEN_BYTES_MAX)
+		return 0;
+	strbuf_add(b, data, n);
+	return strbuf_ok(b) ? n : 0;
+}
+
+static int set(struct http *h, const char *scheme, const char *value, struct err *err)
+{
+	char *field = NULL;
+	if (asprintf(&field, "Authorization: %s %s", scheme, value) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	for (const char *p = field; *p; p++)
+		if ((unsigned char)*p < ' ') {
+			free(field);
+			return err_set(err, EINVAL, "a token of the registry has odd characters");
+		}
+	free(h->authorization);
+	h->authorization = field;
+	h->auth_stamp++;
+	return 0;
+}
+
+static void add_field(CURL *easy, struct strbuf *b, const char *key, const char *value)
+{
+	char *text = value && *value ? curl_easy_escape(easy, value, 0) : NULL;
+	if (text)
+		strbuf_printf(b, "%s%s=%s", b->len ? "&" : "", key, text);
+	curl_free(text);
+}
+
+static int take_token(struct http *h, const struct strbuf *body, struct err *err)
+{
+	cleanup_json json_object *o = NULL;
+	int rc = json_parse(body->text ? body->text : "", body->len, "the answer of the log-in", &o,
+			    err);
+	if (rc < 0)
+		return rc;
+	const char *token = json_str_or(o, "token", "");
+	if (!*token)
+		token = json_str_or(o, "access_token", "");
+	return *token ? set(h, "Bearer", token, err)
+		      : err_set(err, EPROTO, "the log-in of %s gave no token", h->r->host);
+}
+
+static int fetch(struct http *h, CURL *easy, const char *url, const char *form, struct err *err)
+{
+	cleanup_strbuf struct strbuf body = STRBUF_INIT;
+	long status = 0;
+	http_setup(h, easy);
+	(void)curl_easy_setopt(easy, CURLOPT_URL, url);
+	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)TOKEN_TIMEOUT_S);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
+	if (form) {
+		(void)curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, form);
+	} else if (h->r->user) {
+		(void)curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		(void)curl_easy_setopt(easy, CURLOPT_USERNAME, h->r->user);
+		(void)curl_easy_setopt(easy, CURLOPT_PASSWORD, h->r->password);
+	}
+	CURLcode code = curl_easy_perform(easy);
+	(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	if (code != CURLE_OK)
+		return err_set(err, EIO, "cannot log in to %s: %s", h->r->host,
+			       curl_easy_strerror(code));
+	if (status == 401 || status == 403)
+		return err_set(err, EACCES, "unauthorized: %s refuses %s", h->r->host,
+			       h->r->user || h->r->identity ? "these credentials"
+							    : "access without a log-in");
+	if (status != 200)
+		return err_set(err, EIO, "cannot log in to %s: its token server answers %ld",
+			       h->r->host, status);
+	return take_token(h, &body, err);
+}
+
+static int bearer(struct http *h, const char *base, const struct auth_challenge *c, struct err *err)
+{
+	cleanup_strbuf struct strbuf url = STRBUF_INIT, query = STRBUF_INIT;
+	char scope[sizeof(h->r->repo) + 64];
+	CURL *easy = curl_easy_init();
+	if (!easy)
+		return err_set(err, ENOMEM, "out of memory");
+	(void)snprintf(scope, sizeof(scope), "repository:%s:%s", h->r->repo, h->actions);
+	bool refresh = h->r->identity;
+	if (refresh) {
+		add_field(easy, &query, "grant_type", "refresh_token");
+		add_field(easy, &query, "client_id", "isola");
+		add_field(easy, &query, "refresh_token", h->r->identity);
+	}
+	add_field(easy, &query, "service", c->service);
+	add_field(easy, &query, "scope", *c->scope ? c->scope : scope);
+	strbuf_printf(&url, "%s%s%s", c->realm,
+		      refresh                 ? ""
+		      : strchr(c->realm, '?') ? "&"
+					      : "?",
+		      refresh ? "" : query.text);
+	int rc = strbuf_ok(&url) && strbuf_ok(&query) ? 0 : err_set(err, ENOMEM, "out of memory");
+	/* Credentials go in the clear only where the registry itself is spoken to so. */
+	if (rc == 0 && strncasecmp(c->realm, "https://", 8) != 0 &&
+	    (strncasecmp(c->realm, "http://", 7) != 0 || strncmp(base, "http://", 7) != 0))
+		rc = err_set(err, EACCES, "the token server of %s is no https address: %.200s",
+			     h->r->host, c->realm);
+	if (rc == 0)
+		rc = fetch(h, easy, url.text, refresh ? query.text : NULL, err);
+	curl_easy_cleanup(easy);
+	return rc;
+}
+
+int http_authorize(struct http *h, const char *base, const struct auth_challenge *challenge,
+		   struct err *err)
+{
+	char *encoded = NULL, *both = NULL;
+	if (challenge->scheme == AUTH_BEARER)
+		return bearer(h, base, challenge, err);
+	if (!h->r->user)
+		return err_set(err, EACCES, "unauthorized: %s wants a log-in", h->r->host);
+	int rc = 0;
+	if (asprintf(&both, "%s:%s", h->r->user, h->r->password) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	rc = auth_encode(both, &encoded, err);
+	if (rc == 0)
+		rc = set(h, "Basic", encoded, err);
+	free(both);
+	free(encoded);
+	return rc;
+}

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# pull: from Debian's registry, in the clear, with TLS and with log-ins; indexes, digests
+# and platforms; and what a registry that cuts, stalls, lies and redirects gets.
+# time limit: 240 s
+import atexit
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
+from lib import *
+
+need_root()
+need_program("isolad", "isola-keeper", "isola-image", "ctrctl")
+for tool in ("docker-registry", "htpasswd", "openssl"):
+    if run("sh", "-c", "command -v " + tool).rc:
+        skip_all(tool + " is not installed")
+CONF = T + "/registries.json"
+MODE, LOG = T + "/mode", T + "/proxy.log"
+HERE = os.path.dirname(os.path.realpath(__file__))
+open(CONF, "w").write('{"registries": {}}')
+d = start_isolad("--registries", CONF) or skip_all("isolad does not start")
+children = []
+
+
+@atexit.register
+def end_children():
+    for p in children:
+        p.kill()
+        p.wait()
+
+
+def spawn(*argv, **env):
+    p = subprocess.Popen(["nsenter", "--net=/proc/%d/ns/net" % d.netns.pid, "--", *argv],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL, env={**os.environ, **env})
+    children.append(p)
+
+
+def registry(port, name, tls=False, htpasswd=None):
+    conf = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/%s\nhttp:\n" \
+           "  addr: 127.0.0.1:%d\n" % (T, "data", port)
+    if tls:
+        conf += "  tls:\n    certificate: %s/cert.pem\n    key: %s/key.pem\n" % (T, T)
+    if htpasswd:
+        conf += "auth:\n  htpasswd:\n    realm: test\n    path: %s\n" % htpasswd
+    with open(T + "/" + name + ".yml", "w") as f:
+        f.write(conf)
+    spawn("docker-registry", "serve", T + "/" + name + ".yml")
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+# ------------------------------------------------------- an image, put in place by hand
+
+def put(kind, data, repo="t/app", name=None, media=None):
+    """Uploads a blob or a manifest; its digest."""
+    f = T + "/body"
+    open(f, "wb").write(data)
+    base = "http://127.0.0.1:5000/v2/%s" % repo
+    if kind == "manifest":
+        out = d.in_net("curl", "-sf", "-X", "PUT", "-H", "Content-Type: " + media,
+                       "--data-binary", "@" + f, base + "/manifests/" + (name or digest(data)))
+    else:
+        out = d.in_net("sh", "-ec", 'u=$(curl -sf -X POST -D - -o /dev/null $1/blobs/uploads/ |'
+                       ' sed -n "s/^Location: //p" | tr -d "\\r");'
+                       'curl -sf -X PUT -H Content-Type:application/octet-stream --data-binary @$2'
+                       ' "$u&digest=$3"',
+                       "sh", base, f, digest(data))
+    if out.rc:
+        skip_all("cannot fill the registry: %r" % out)
+    return digest(data)
+
+
+def layer(files, link=None):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in files.items():
+            t = tarfile.TarInfo(name)
+            t.size, t.mode = len(data), 0o755
+            tar.addfile(t, io.BytesIO(data))
+        for name, to in (link or {}).items():
+            t = tarfile.TarInfo(name)
+            t.type, t.linkname = tarfile.SYMTYPE, to
+            tar.addfile(t)
+    return out.getvalue()
+
+
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+OCI = "application/vnd.oci.image.manifest.v1+json"
+
+
+def image(layers, arch="amd64", media=OCI, kind="application/vnd.oci.image.config.v1+json",
+          squeeze=gzip.compress, suffix="+gzip"):
+    config = json.dumps({"architecture": arch, "os": "linux",
+                         "config": {"Cmd": ["/bin/sh", "-c", "cat /who"]},
+                         "rootfs": {"type": "layers", "diff_ids": [digest(x) for x in layers]}}
+                        ).encode()
+    blobs = [squeeze(x) for x in layers]
+    m = {"schemaVersion": 2, "mediaType": media,
+         "config": {"mediaType": kind, "size": len(config), "digest": put("blob", config)},
+         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar" + suffix,
+                     "size": len(b), "digest": put("blob", b)} for b in blobs]}
+    if media == DOCKER:
+        for x in m["layers"]:
+            x["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        m["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json"
+    return json.dumps(m).encode()
+
+
+registry(5000, "plain")
+spawn(sys.executable, HERE + "/proxy.py", "5001", "5000", MODE, LOG)
+run("sh", "-ec", "cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem"
+    " -days 2 -subj /CN=reg.test -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+    " && htpasswd -Bbc users jo secret" % T)
+registry(5002, "tls", tls=True)
+registry(5003, "users", htpasswd=T + "/users")
+open(MODE, "w").write("pass")
+
+
+def answers(port):
+    return d.in_net("curl", "-sko", "/dev/null", "--max-time", "1",
+                    "http://127.0.0.1:%d/v2/" % port).rc == 0
+
+
+for port in (5000, 5001, 5002, 5003):
+    if not wait_for(20, answers, port):
+        skip_all("nothing answers on port %d" % port)
+
+busybox = open(run("sh", "-c", "command -v busybox").out.strip(), "rb").read()
+noise = os.urandom(300000)
+LAYERS = [layer({"bin/busybox": busybox}, {"bin/sh": "busybox", "bin/cat": "busybox"}),
+          layer({"noise": noise}), layer({"who": b"amd64\n"})]
+app = image(LAYERS)
+app_digest = put("manifest", app, name="1", media=OCI)
+
+
+def pull(ref, *flags, **kw):
+    return d.ctr("pull", *flags, ref, **kw)
+
+
+def forget():
+    ids = d.ctr("images", "-q").out.split()
+    if ids:
+        d.ctr("rmi", "-f", *sorted(set(ids)))
+
+
+def mode(text):
+    open(MODE, "w").write(text)
+    open(LOG, "w").close()
+    forget()
+
+
+def log():
+    return [json.loads(x) for x in open(LOG)]
+
+
+def clean():
+    """The store is whole, and holds nothing of a job."""
+    state = T + "/state"
+    left = [x for part in ("/tmp", "/layers", "/images/blobs/sha256")
+            if os.path.isdir(state + part) for x in os.listdir(state + part)]
+    return left == [] or repr(left)
+
+
+def fails(name, ref, text, *flags):
+    got = pull(ref, *flags, limit_s=60)
+    check(got.rc == 1 and text in got.err, name, "wanted %r\n%s" % (text, got))
+    is_(clean(), True, name + ": nothing is left")
+
+
+# ------------------------------------------------------------------------ plain http
+
+got = pull("127.0.0.1:5000/t/app:1")
+check(got.rc == 0 and "Downloaded newer image for 127.0.0.1:5000/t/app:1" in got.out,
+      "an image comes, in the clear from this machine", got)
+got = d.ctr("run", "--rm", "127.0.0.1:5000/t/app:1")
+check(got.rc == 0 and got.out == "amd64\n", "and runs", got)
+got = d.ctr("inspect", "-f", "{{.RepoDigests}}", "127.0.0.1:5000/t/app:1")
+check(app_digest in got.out, "its digest is one of its names", got)
+got = d.ctr("rmi", "127.0.0.1:5000/t/app:1")
+is_(d.ctr("images", "-q").out, "", "rmi of its only tag removes it")
+is_(clean(), True, "all of it")
+
+got = pull("127.0.0.1:5000/t/app@" + app_digest)
+check(got.rc == 0, "by digest", got)
+mode("pass")
+pull("127.0.0.1:5001/t/app:1")
+open(LOG, "w").close()
+got = pull("127.0.0.1:5001/t/app:1")
+check(got.rc == 0 and "Image is up to date" in got.out, "an unchanged tag is up to date", got)
+is_([x[:2] for x in log()], [["HEAD", "/v2/t/app/manifests/1"]], "in one round trip")
+got = pull("127.0.0.1:5001/t/app:1", "-q")
+is_(got.out, "127.0.0.1:5001/t/app:1\n", "-q says the name alone")
+forget()
+
+# --------------------------------------------------------- kinds of images
+
+docker2 = put("manifest", image(LAYERS, media=DOCKER), name="docker", media=DOCKER)
+check(pull("127.0.0.1:5000/t/app:docker").rc == 0, "Docker's schema 2")
+forget()
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-qc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+if run("sh", "-c", "command -v zstd").rc == 0:
+    put("manifest", image(LAYERS, squeeze=zstd, suffix="+zstd"), name="zstd", media=OCI)
+    check(pull("127.0.0.1:5000/t/app:zstd").rc == 0, "layers of zstd")
+    forget()
+else:
+    skip("layers of zstd", "zstd is not installed")
+
+other = image([LAYERS[0], layer({"who": b"arm64\n"})], arch="arm64")
+put("manifest", other, media=OCI)
+index = json.dumps({
+    "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+    "manifests": [{"mediaType": OCI, "size": len(m), "digest": digest(m),
+                   "platform": {"os": "linux", "architecture": a}}
+                  for m, a in ((other, "arm64"), (app, "amd64"))]}).encode()
+put("manifest", index, name="many", media="application/vnd.oci.image.index.v1+json")
+got = pull("127.0.0.1:5000/t/app:many")
+got = d.ctr("run", "--rm", "127.0.0.1:5000/t/app:many")
+is_(got.out, "amd64\n", "an index gives this host's image")
+got = pull("127.0.0.1:5000/t/app:many", "--platform", "linux/arm64")
+got = d.ctr("inspect", "-f", "{{.Architecture}}", "127.0.0.1:5000/t/app:many")
+is_(got.out, "arm64\n", "--platform gives another")
+forget()
+fails("a platform that is not there", "127.0.0.1:5000/t/app:many", "but for linux/arm64",
+      "--platform", "linux/s390x")
+
+artifact = json.dumps({"schemaVersion": 2, "mediaType": OCI, "config": {
+    "mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": put("blob", b"{}")},
+    "layers": []}).encode()
+put("manifest", artifact, name="artifact", media=OCI)
+fails("an artifact", "127.0.0.1:5000/t/app:artifact", "this is no container image")
+fails("a tag that is not there", "127.0.0.1:5000/t/app:none", "not found")
+bad = json.loads(image(LAYERS))
+bad["layers"].reverse()
+put("manifest", json.dumps(bad).encode(), name="mixed", media=OCI)
+fails("layers whose content is not the config's", "127.0.0.1:5000/t/app:mixed", "wrong digest")
+
+# ----------------------------------------------------------------- a registry's bad day
+
+mode("cut")
+got = pull("127.0.0.1:5001/t/app:1")
+check(got.rc == 0, "cut-off downloads", got)
+check([x for x in log() if "Range" in x[2]], "go on where they were cut", log())
+mode("busy")
+got = pull("127.0.0.1:5001/t/app:1")
+check(got.rc == 0, "a busy registry is asked again", got)
+mode("redirect")
+got = pull("127.0.0.1:5001/t/app:1")
+check(got.rc == 0 and [x for x in log() if x[2]["Host"].startswith("localhost")],
+      "redirects to another host are followed", got)
+mode("stall")
+json.dump({"registries": {"127.0.0.1:5001": {"stall_seconds": 1}}}, open(CONF, "w"))
+got = pull("127.0.0.1:5001/t/app:1")
+check(got.rc == 0, "a download that stalls is begun anew", got)
+mode("corrupt")
+fails("a changed byte", "127.0.0.1:5001/t/app:1", "layer 1 (")
+mode("long")
+fails("more bytes than said", "127.0.0.1:5001/t/app:1", "wrong size")
+mode("html")
+fails("a page of HTML", "127.0.0.1:5001/t/app:1", "text/html")
+mode("round")
+fails("redirects in a circle", "127.0.0.1:5001/t/app:1", "redirects more than")
+
+# --------------------------------------------------------------------------- log-ins
+
+
+def create(port, auth=None):
+    h = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()} \
+        if auth else {}
+    return repr(d.request("POST", "/images/create?fromImage=127.0.0.1:%d/t/app&tag=1" % port,
+                          headers=h))
+
+
+JO = {"username": "jo", "password": "secret"}
+mode("token")
+check("up to date" not in create(5001, {**JO, "password": "no"}) and
+      d.ctr("images", "-q").out == "", "a wrong password gets no token")
+check("Downloaded newer" in create(5001, JO), "a token by X-Registry-Auth")
+is_([x for x in log() if x[1].startswith("/v2/") and
+     x[2].get("Authorization", "").startswith("Basic")], [], "the password goes to the realm alone")
+mode("token-away")
+check("Downloaded newer" in create(5001, JO), "a redirect to another host, logged in")
+is_([x[2].get("Authorization") for x in log() if x[2]["Host"].startswith("localhost")],
+    [None] * (len(LAYERS) + 1), "which is not told the token")
+mode("pass")
+fails("Basic without a log-in", "127.0.0.1:5003/t/app:1", "wants a log-in")
+check("Downloaded newer" in create(5003, JO), "Basic by X-Registry-Auth")
+forget()
+
+# ------------------------------------------------------------------------------- TLS
+
+fails("a certificate nobody vouches for", "localhost:5002/t/app:1", "is not trusted")
+json.dump({"registries": {"localhost:5002": {"ca_file": T + "/cert.pem"}}}, open(CONF, "w"))
+check(pull("localhost:5002/t/app:1").rc == 0, "TLS with a CA of the registries file")
+forget()
+json.dump({"registries": {"reg.test": {"mirrors": ["http://127.0.0.1:5009",
+                                                   "http://127.0.0.1:5000"]}}}, open(CONF, "w"))
+got = pull("reg.test/t/app:1")
+check(got.rc == 0, "a dead mirror is passed over, the next one serves", got)
+forget()
+json.dump({"registries": {"reg.test": {"mirror": []}}}, open(CONF, "w"))
+fails("an unknown key of the registries file", "reg.test/t/app:1", '"mirror" is no key')
+json.dump({"registries": {}}, open(CONF, "w"))
+
+# -------------------------------------------------------------------- two at one time
+
+mode("pass")
+out = []
+ts = [threading.Thread(target=lambda: out.append(pull("127.0.0.1:5001/t/app:1")))
+      for _ in range(2)]
+[t.start() for t in ts]
+[t.join() for t in ts]
+blobs = [x[1] for x in log() if x[0] == "GET" and "/blobs/" in x[1]]
+layers = {"/v2/t/app/blobs/" + x["digest"] for x in json.loads(app)["layers"]}
+check(all(x.rc == 0 for x in out) and sorted(x for x in blobs if x in layers) == sorted(layers),
+      "two pulls at once load each layer once", blobs)
+forget()
+is_(clean(), True, "nothing is left in the store")
+end_children()
+finish()
