@@ -570,7 +570,10 @@ static int stand_in(int argc, char **argv)
 	for (int i = 1; i + 1 < argc; i++)
 		ref = strcmp(argv[i], "--ref") ? ref : argv[i + 1];
 	if (strcmp(argv[1], "import") != 0) {
-		(void)printf("{\"aux\":{\"ID\":\"%s\"}}\n", argv[argc - 1]);
+		/* only the second image has bytes of its own */
+		bool frees = !strcmp(argv[1], "delete") && !strcmp(argv[argc - 1], ID_B);
+		(void)printf("{\"aux\":{\"ID\":\"%s\",\"Freed\":%d}}\n", argv[argc - 1],
+			     frees ? 500 : 0);
 		return 0;
 	}
 	ssize_t n = read(0, bytes, sizeof(bytes));

@@ -59,6 +59,8 @@ static void change_apply__does_what_docker_does(void **state)
 		{ "{}", "HEALTHCHECK --interval=5s --retries=2 CMD test -f /x",
 		  "{\"Healthcheck\":{\"Interval\":5000000000,\"Retries\":2,\"Test\":[\"CMD-SHELL\","
 		  "\"test -f /x\"]}}" },
+		{ "{\"OnBuild\":[\"USER a\"]}", "ONBUILD RUN x y",
+		  "{\"OnBuild\":[\"USER a\",\"RUN x y\"]}" },
 		{ "{}", "HEALTHCHECK CMD [\"/x\"]",
 		  "{\"Healthcheck\":{\"Test\":[\"CMD\",\"/x\"]}}" },
 	};
@@ -74,7 +76,9 @@ static void change_apply__names_what_is_wrong(void **state)
 	} rows[] = {
 		{ "", "not a supported" },
 		{ "RUN x", "RUN" },
-		{ "ONBUILD RUN x", "ONBUILD" },
+		{ "ONBUILD", "needs an argument" },
+		{ "ONBUILD FROM x", "ONBUILD FROM is not allowed" },
+		{ "ONBUILD onbuild RUN x", "not allowed" },
 		{ "CMD", "needs an argument" },
 		{ "ENV", "needs an argument" },
 		{ "ENV A", "NAME=VALUE" },
