@@ -17,6 +17,16 @@ ADMIN, CHROOT = 1 << 21, 1 << 18
 store = Store()
 
 
+def descriptors(pid):
+    found = {}
+    for f in os.listdir("/proc/%s/fd" % pid):
+        try:
+            found[f] = os.readlink("/proc/%s/fd/%s" % (pid, f))
+        except OSError:
+            pass      # closed meanwhile
+    return found
+
+
 def read(path):
     try:
         with open(path) as f:
@@ -46,7 +56,9 @@ def judge(who, pid, caps):
     else:
         like(os.readlink("/proc/%s/root" % pid), "/tmp/job-[0-9a-f]+/layer-0$",
              who + ": its root is the layer's folder")
-        fds = {f: os.readlink("/proc/%s/fd/%s" % (pid, f)) for f in os.listdir("/proc/%s/fd" % pid)}
+        # Seen while it still locks itself in: that is not yet the layer's time.
+        wait_for(5 * SCALE, lambda: not any("landlock" in v for v in descriptors(pid).values()))
+        fds = descriptors(pid)
         known = [v for v in fds.values() if re.search(
             r"^pipe:|/layer-0(/.*)?$|/tmp/job-[0-9a-f]+/temp \(deleted\)$", v)]
         check(len(known) == len(fds) and fds["0"] == fds["1"] != fds["2"],
