@@ -78,7 +78,9 @@ for n in (10000, 100000):
     diag("tar -xf: %.2f s" % (time.monotonic() - t0))
     shutil.rmtree(store.path + "/x")
     store("delete", job.id)
-check(all(b - a < 1024 for a, b in zip(*peaks.values())),
+# A sanitizer keeps what was freed for a while.
+check(all(b - a < (4096 if "asan" in os.environ.get("ISOLA_BUILD_NAME", BUILD) else 1024)
+          for a, b in zip(*peaks.values())),
       "ten times the files take no more memory (KiB: %s)" % peaks)
 check(SANITIZED or all(max(p) < 32768 for p in peaks.values()), "less than 32 MiB")
 
