@@ -414,10 +414,7 @@ static int make_keeper(const struct instance *inst, json_object **ret, struct er
 int vm_bundle_write(struct instance *inst, int run_dir_fd, struct err *err)
 {
 	cleanup_json json_object *machine = NULL, *keeper = NULL;
-	json_object *broken = cpuprobe_broken(inst->isolad);
 	int rc = vm_machine(inst, &machine, err);
-	if (rc >= 0 && broken)
-		json_add(json_get(machine, "cpus"), "broken", json_object_get(broken));
 	if (rc >= 0)
 		rc = make_keeper(inst, &keeper, err);
 	if (rc >= 0)

@@ -70,7 +70,6 @@ static void let_go(struct isolad *d)
 	struct err e = ERR_INIT;
 	(void)err_set(&e, ECANCELED, "isolad is shutting down");
 	nursery_fini(&d->nursery);
-	cpuprobe_fini(&d->cpuprobe);
 	list_for_each (node, &d->registry.instances) {
 		struct instance *inst = container_of(node, struct instance, node);
 		struct life *life = life_of(inst);
@@ -239,7 +238,6 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->wrecks);
 	programs_init(&d->programs);
 	nursery_init(&d->nursery);
-	cpuprobe_init(&d->cpuprobe);
 	roots_init(&d->roots);
 	int rc = init_process(d, err);
 	if (rc >= 0)

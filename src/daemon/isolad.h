@@ -6,7 +6,6 @@
 
 #include "child.h"
 #include "config.h"
-#include "cpuprobe.h"
 #include "events.h"
 #include "isola/daemon.h"
 #include "later.h"
@@ -31,7 +30,6 @@ struct isolad {
 	struct place place;
 	struct programs programs;
 	struct nursery nursery;
-	struct cpuprobe cpuprobe;
 	struct uidrange uidrange;
 	struct registry registry;
 	struct events events;

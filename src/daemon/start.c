@@ -82,8 +82,6 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	set_text(&inst->reason_text, NULL);
 	(void)state_apply(inst, EVENT_STARTED, NULL);
 	events_emit_instance(inst, "start", NULL);
-	if (inst->kind == INSTANCE_VM)
-		cpuprobe_start(inst->isolad);
 	/* The run folder tells of a --rm instance that it runs. */
 	if (!inst->auto_remove)
 		persist_save(inst, NULL, NULL);

@@ -36,7 +36,7 @@ static int setup(void **state)
 	struct isolad *d = *state;
 	struct config config = { .keeper = (char *)"/bin/sh",
 				 .image_helper = (char *)"/bin/sh",
-				 .vmm = (char *)"/bin/sh" };
+				 .vmm = (char *)"" };
 	d->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	(void)getrlimit(RLIMIT_NOFILE, &d->nofile);
 	return programs_open(&d->programs, &config, NULL);
@@ -221,27 +221,6 @@ static void child_spawn__says_which_program_is_missing(void **state)
 	assert_non_null(strstr(e.text, "isola-image is missing"));
 }
 
-static void cpuprobe__that_fails_is_not_tried_again(void **state)
-{
-	struct isolad *d = *state;
-	cpuprobe_init(&d->cpuprobe);
-	cpuprobe_start(d); /* /bin/sh knows no --probe */
-	assert_non_null(d->cpuprobe.child);
-	assert_null(cpuprobe_broken(d));
-	while (d->cpuprobe.child)
-		(void)uv_run(&d->loop, UV_RUN_ONCE);
-	assert_null(cpuprobe_broken(d));
-	assert_int_equal(d->cpuprobe.out_fd, -1);
-	cpuprobe_start(d);
-	assert_null(d->cpuprobe.child);
-	/* KVM was loaded anew: another device. Ended while it runs, nothing is left. */
-	d->cpuprobe.tried[0] = '?';
-	cpuprobe_start(d);
-	assert_non_null(d->cpuprobe.child);
-	cpuprobe_fini(&d->cpuprobe);
-	assert_null(d->cpuprobe.child);
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -257,7 +236,6 @@ int main(void)
 		CASE(programs_open__leaves_nothing_to_write_to),
 		CASE(programs_open__names_what_is_not_there),
 		CASE(child_spawn__says_which_program_is_missing),
-		CASE(cpuprobe__that_fails_is_not_tried_again),
 	};
 	return cmocka_run_group_tests_name("child", tests, NULL, NULL);
 }
