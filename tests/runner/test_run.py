@@ -163,6 +163,30 @@ echo "ok 1 - $part"
     like(r.out, "(?m)" + text, "and says so")
     os.unlink(TREE + "/crashes")
 
+# two builds run side by side, and are shown one after the other
+meet = """#!/bin/bash
+touch %s/met.$ISOLA_BUILD_NAME
+for i in $(seq 100); do [ -e %s/met.x ] && [ -e %s/met.y ] && break; sleep 0.1; done
+[ $i -lt 100 ] && echo "ok 1 - met"
+echo "%%s 2 - $ISOLA_BUILD_NAME"
+""" % (T, T, T)
+script("test_a.sh", meet % "ok")
+script("test_b.sh", meet % "ok")
+r = runner("--build", "y=" + OUT, "priv")
+check(r.rc == 0 and r.last == "8 passed, 0 failed, 0 skipped", "two builds run at the same time", r)
+like(r.out, r"(?s)^[^y]*priv/x test_b.sh: x\n[^y]*?(ok \d+ - |# )[^x]*priv/y test_b.sh: y\n",
+     "and are shown one after the other")
+like(r.out, r"(?m)^#  +[0-9.]+ s  priv/y test_a.sh$", "the slowest of all are named")
+script("test_b.sh", meet % "not ok")
+r = runner("--build", "y=" + OUT, "priv")
+check(r.rc == 1 and r.last == "6 passed, 2 failed, 0 skipped", "failures of each count", r)
+r = runner("--build", "y=" + OUT, "--match", "*a.sh", "priv")
+check(r.rc == 0 and r.last == "4 passed, 0 failed, 0 skipped", "--match reaches them", r)
+script("test_b.sh", "kill -9 $PPID; sleep 1")
+r = runner("--build", "y=" + OUT, "priv")
+check(r.rc == 1 and "not ok" in r.out and "the run on y: " in r.out,
+      "a run that dies is a failure", r)
+
 r = runner("nonsense")
 check(r.rc == 2 and "no suite 'nonsense'" in r.err, "an unknown suite is an error", r)
 finish()
