@@ -52,6 +52,12 @@ int virtio_init(struct virtio *v, struct vm *vm, const struct device_type *devic
 	return 0;
 }
 
+/* vCPUs read it at any time. */
+static void status_add(struct virtio *v, uint8_t bits)
+{
+	__atomic_fetch_or(&v->status, bits, __ATOMIC_SEQ_CST);
+}
+
 static void stop(struct virtio *v)
 {
 	if (v->active && v->type->reset)
@@ -60,7 +66,7 @@ static void stop(struct virtio *v)
 	for (unsigned int i = 0; i < v->n_queues; i++)
 		virtq_stop(&v->queues[i]);
 	v->features = 0;
-	v->status = 0;
+	__atomic_store_n(&v->status, 0, __ATOMIC_SEQ_CST);
 }
 
 void virtio_fini(struct virtio *v)
@@ -101,23 +107,15 @@ void virtio_fail(struct virtio *v, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	vm_warn(v->device.vm, "%s needs a reset by its driver: %s", v->device.id, text);
-	v->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	status_add(v, VIRTIO_CONFIG_S_NEEDS_RESET);
 	/* Before DRIVER_OK there is nobody to tell (2.1.2). */
 	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		v->transport->config_interrupt(v->transport, false);
 }
 
-void virtio_set_features(struct virtio *v, uint32_t select, uint32_t value)
+static bool features_good(const struct virtio *v, uint64_t features)
 {
-	if (select > 1 || v->status & VIRTIO_CONFIG_S_FEATURES_OK)
-		return;
-	unsigned int shift = 32 * select;
-	v->features = (v->features & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
-}
-
-static bool features_good(const struct virtio *v)
-{
-	return !(v->features & ~v->offered) && virtio_has(v, VIRTIO_F_VERSION_1);
+	return !(features & ~v->offered) && features >> VIRTIO_F_VERSION_1 & 1;
 }
 
 static void activate(struct virtio *v, const struct virtq_config *configs)
@@ -142,7 +140,8 @@ static void activate(struct virtio *v, const struct virtq_config *configs)
 		virtio_kicked(v, i);
 }
 
-void virtio_set_status(struct virtio *v, uint8_t status, const struct virtq_config *configs)
+void virtio_set_status(struct virtio *v, uint8_t status, uint64_t features,
+		       const struct virtq_config *configs)
 {
 	if (status == 0) {
 		stop(v);
@@ -151,25 +150,27 @@ void virtio_set_status(struct virtio *v, uint8_t status, const struct virtq_conf
 	}
 	/* Bits are added, in order; taking one back is no transition (2.1.1). */
 	uint8_t added = (uint8_t)(status & STATUS_DRIVERS & ~v->status);
-	v->status |= added & (STATUS_READY | VIRTIO_CONFIG_S_FAILED);
+	status_add(v, added & (STATUS_READY | VIRTIO_CONFIG_S_FAILED));
 	if (v->status & STATUS_OVER)
 		return;
 	if (added & VIRTIO_CONFIG_S_FEATURES_OK && (v->status & STATUS_READY) == STATUS_READY &&
-	    features_good(v))
-		v->status |= VIRTIO_CONFIG_S_FEATURES_OK;
+	    features_good(v, features)) {
+		v->features = features;
+		status_add(v, VIRTIO_CONFIG_S_FEATURES_OK);
+	}
 	if (!(added & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK)) {
 		virtio_fail(v, "DRIVER_OK without FEATURES_OK (status %#x)", v->status);
 		return;
 	}
-	v->status |= VIRTIO_CONFIG_S_DRIVER_OK;
+	status_add(v, VIRTIO_CONFIG_S_DRIVER_OK);
 	activate(v, configs);
 }
 
 bool virtio_queues_open(const struct virtio *v)
 {
-	return !(v->status & (VIRTIO_CONFIG_S_DRIVER_OK | STATUS_OVER));
+	return !(virtio_status(v) & (VIRTIO_CONFIG_S_DRIVER_OK | STATUS_OVER));
 }
 
 void virtio_kicked(struct virtio *v, unsigned int index)

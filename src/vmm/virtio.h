@@ -63,7 +63,7 @@ struct virtio {
 	const struct virtio_type *type;
 	uint64_t offered;  /* features; VERSION_1, EVENT_IDX and INDIRECT are added */
 	uint64_t features; /* negotiated */
-	uint8_t status;
+	uint8_t status; /* atomic: the loop writes it; see virtio_status() */
 	uint32_t config_size;
 	unsigned int n_queues;
 	struct virtq *queues; /* size_max is settled when virtio_init() is over */
@@ -84,6 +84,12 @@ void virtio_fini(struct virtio *v);
 static inline bool virtio_has(const struct virtio *v, unsigned int feature_bit)
 {
 	return v->features >> feature_bit & 1;
+}
+
+/* The status register. Any thread. */
+static inline uint8_t virtio_status(const struct virtio *v)
+{
+	return __atomic_load_n(&v->status, __ATOMIC_SEQ_CST);
 }
 
 /* Queues may be served: activated, not paused, not waiting for a reset. */
@@ -109,12 +115,11 @@ void virtio_quiesce(struct virtio *v);
 void virtio_resume(struct virtio *v); /* kicks every queue once */
 
 /* Transport side (virtio_mmio.c): on the loop's thread. */
-/* Word @select (0 or 1) of the driver's features; ignored from FEATURES_OK on. */
-void virtio_set_features(struct virtio *v, uint32_t select, uint32_t value);
-/* What the driver wrote to the status register. @configs: one per queue, read only
- * when it sets DRIVER_OK. */
-void virtio_set_status(struct virtio *v, uint8_t status, const struct virtq_config *configs);
-/* The driver may still change queue registers. */
+/* What the driver wrote to the status register. @features: those it chose, used when it
+ * sets FEATURES_OK; @configs: one per queue, used when it sets DRIVER_OK. */
+void virtio_set_status(struct virtio *v, uint8_t status, uint64_t features,
+		       const struct virtq_config *configs);
+/* The driver may still change queue registers. Any thread. */
 bool virtio_queues_open(const struct virtio *v);
 /* A kick of queue @index arrived; passes it on unless it is to be kept or dropped. */
 void virtio_kicked(struct virtio *v, unsigned int index);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/virtio_mmio.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +32,12 @@ struct virtio_mmio {
 	uint64_t start;
 	int irq_fd;
 	uint32_t interrupt_status; /* atomic: any thread */
-	/* the loop's */
-	uint32_t features_select, driver_select, queue_select, generation;
+	uint32_t generation;       /* atomic: the loop writes it */
+	pthread_mutex_t lock;      /* of what the driver sets, by any vCPU: */
+	uint32_t features_select, driver_select, queue_select;
+	uint64_t driver_features;
 	struct virtq_config *configs;
+	/* the loop's */
 	unsigned int n_kicks, n_closing;
 	struct kick kicks[];
 };
@@ -41,6 +45,16 @@ struct virtio_mmio {
 static struct virtio_mmio *mmio_of(struct virtio_transport *t)
 {
 	return (struct virtio_mmio *)t;
+}
+
+static void lock(struct virtio_mmio *m)
+{
+	(void)pthread_mutex_lock(&m->lock);
+}
+
+static void unlock(struct virtio_mmio *m)
+{
+	(void)pthread_mutex_unlock(&m->lock);
 }
 
 static void eventfd_raise(int fd)
@@ -65,7 +79,7 @@ static void on_config_interrupt(struct virtio_transport *t, bool changed)
 {
 	struct virtio_mmio *m = mmio_of(t);
 	if (changed)
-		m->generation++;
+		__atomic_fetch_add(&m->generation, 1, __ATOMIC_SEQ_CST);
 	raise_irq(m, VIRTIO_MMIO_INT_CONFIG);
 }
 
@@ -73,8 +87,11 @@ static void on_reset(struct virtio_transport *t)
 {
 	struct virtio_mmio *m = mmio_of(t);
 	__atomic_store_n(&m->interrupt_status, 0, __ATOMIC_SEQ_CST);
+	lock(m);
 	m->features_select = m->driver_select = m->queue_select = 0;
+	m->driver_features = 0;
 	memset(m->configs, 0, sizeof(*m->configs) * m->v->n_queues);
+	unlock(m);
 }
 
 static void on_kick_again(struct virtio_transport *t, unsigned int index)
@@ -93,28 +110,53 @@ static struct virtq_config *selected(const struct virtio_mmio *m)
 	return m->queue_select < m->v->n_queues ? &m->configs[m->queue_select] : NULL;
 }
 
-static uint32_t register_read(const struct virtio_mmio *m, uint32_t offset)
+/* --- what the vCPU's thread does itself: a way to the loop and back costs more than
+ * the exit, and a driver sets up its device by some thirty accesses --- */
+
+/* Under the lock. False: the loop answers. */
+static bool read_here(const struct virtio_mmio *m, uint32_t offset, uint32_t *ret)
 {
 	const struct virtq_config *q = selected(m);
 	switch (offset) {
+	case VIRTIO_MMIO_MAGIC_VALUE:
+		*ret = MAGIC;
+		return true;
+	case VIRTIO_MMIO_VERSION:
+		*ret = VERSION;
+		return true;
+	case VIRTIO_MMIO_DEVICE_ID:
+		*ret = m->v->type->id;
+		return true;
+	case VIRTIO_MMIO_VENDOR_ID:
+		*ret = VENDOR;
+		return true;
+	case VIRTIO_MMIO_INTERRUPT_STATUS:
+		*ret = __atomic_load_n(&m->interrupt_status, __ATOMIC_SEQ_CST);
+		return true;
 	case VIRTIO_MMIO_DEVICE_FEATURES:
-		return feature_word(m->v->offered, m->features_select);
-	case VIRTIO_MMIO_QUEUE_NUM_MAX:
-		return q ? m->v->queues[m->queue_select].size_max : 0;
+		*ret = feature_word(m->v->offered, m->features_select);
+		return true;
 	case VIRTIO_MMIO_QUEUE_READY:
-		return q ? q->ready : 0;
+		*ret = q ? q->ready : 0;
+		return true;
 	case VIRTIO_MMIO_STATUS:
-		return m->v->status;
+		*ret = virtio_status(m->v);
+		return true;
 	case VIRTIO_MMIO_CONFIG_GENERATION:
-		return m->generation;
+		*ret = __atomic_load_n(&m->generation, __ATOMIC_SEQ_CST);
+		return true;
 	/* no shared memory regions: length and base are all ones (4.2.2) */
 	case VIRTIO_MMIO_SHM_LEN_LOW:
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
 	case VIRTIO_MMIO_SHM_BASE_LOW:
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
-		return UINT32_MAX;
+		*ret = UINT32_MAX;
+		return true;
+	case VIRTIO_MMIO_QUEUE_NUM_MAX:
+		return false;
 	default:
-		return 0;
+		*ret = 0;
+		return true;
 	}
 }
 
@@ -154,25 +196,38 @@ static void queue_write(struct virtio_mmio *m, uint32_t offset, uint32_t value)
 	}
 }
 
-static void register_write(struct virtio_mmio *m, uint32_t offset, uint32_t value)
+static void feature_write(struct virtio_mmio *m, uint32_t value)
+{
+	if (m->driver_select > 1)
+		return;
+	unsigned int shift = 32 * m->driver_select;
+	m->driver_features =
+		(m->driver_features & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+}
+
+/* Under the lock. False: the loop's. */
+static bool write_here(struct virtio_mmio *m, uint32_t offset, uint32_t value)
 {
 	switch (offset) {
+	case VIRTIO_MMIO_INTERRUPT_ACK:
+		__atomic_fetch_and(&m->interrupt_status, ~value, __ATOMIC_SEQ_CST);
+		return true;
+	case VIRTIO_MMIO_QUEUE_NOTIFY:
+		if (value < m->n_kicks)
+			eventfd_raise(m->kicks[value].fd);
+		return true;
 	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
 		m->features_select = value;
-		return;
+		return true;
 	case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
 		m->driver_select = value;
-		return;
+		return true;
 	case VIRTIO_MMIO_DRIVER_FEATURES:
-		virtio_set_features(m->v, m->driver_select, value);
-		return;
+		feature_write(m, value);
+		return true;
 	case VIRTIO_MMIO_QUEUE_SEL:
 		m->queue_select = value;
-		return;
-	case VIRTIO_MMIO_STATUS:
-		if (value <= UINT8_MAX)
-			virtio_set_status(m->v, (uint8_t)value, m->configs);
-		return;
+		return true;
 	case VIRTIO_MMIO_QUEUE_NUM:
 	case VIRTIO_MMIO_QUEUE_READY:
 	case VIRTIO_MMIO_QUEUE_DESC_LOW:
@@ -182,10 +237,36 @@ static void register_write(struct virtio_mmio *m, uint32_t offset, uint32_t valu
 	case VIRTIO_MMIO_QUEUE_USED_LOW:
 	case VIRTIO_MMIO_QUEUE_USED_HIGH:
 		queue_write(m, offset, value);
-		return;
+		return true;
+	case VIRTIO_MMIO_STATUS:
+		return false;
 	default:
-		return;
+		return true;
 	}
+}
+
+/* --- and what is the loop's: the status, and the configuration space --- */
+
+/* The driver's settings as they are now: another vCPU may go on writing while they
+ * are judged and used. */
+static void status_write(struct virtio_mmio *m, uint32_t value)
+{
+	struct virtq_config configs[VIRTIO_QUEUES_MAX];
+	if (value > UINT8_MAX)
+		return;
+	lock(m);
+	uint64_t features = m->driver_features;
+	memcpy(configs, m->configs, sizeof(*configs) * m->v->n_queues);
+	unlock(m);
+	virtio_set_status(m->v, (uint8_t)value, features, configs);
+}
+
+static uint32_t queue_max(struct virtio_mmio *m)
+{
+	lock(m);
+	uint32_t select = m->queue_select;
+	unlock(m);
+	return select < m->v->n_queues ? m->v->queues[select].size_max : 0;
 }
 
 /* One access as it travels to the loop's thread. */
@@ -208,7 +289,7 @@ static void read_on_loop(void *arg)
 		virtio_config_read(a->mmio->v, a->offset - VIRTIO_MMIO_CONFIG, a->in, a->size);
 		return;
 	}
-	uint32_t value = register_read(a->mmio, (uint32_t)a->offset);
+	uint32_t value = queue_max(a->mmio);
 	memcpy(a->in, &value, sizeof(value));
 }
 
@@ -223,7 +304,7 @@ static void write_on_loop(void *arg)
 	}
 	uint32_t value;
 	memcpy(&value, a->out, sizeof(value));
-	register_write(a->mmio, (uint32_t)a->offset, value);
+	status_write(a->mmio, value);
 }
 
 static bool is_register(uint64_t offset, unsigned int size)
@@ -231,58 +312,38 @@ static bool is_register(uint64_t offset, unsigned int size)
 	return offset < VIRTIO_MMIO_CONFIG && size == 4 && offset % 4 == 0;
 }
 
-/* What the vCPU's thread answers itself: constants and the interrupt's state. */
-static bool read_at_once(struct virtio_mmio *m, uint64_t offset, uint32_t *ret)
-{
-	switch (offset) {
-	case VIRTIO_MMIO_INTERRUPT_STATUS:
-		*ret = __atomic_load_n(&m->interrupt_status, __ATOMIC_SEQ_CST);
-		return true;
-	case VIRTIO_MMIO_MAGIC_VALUE:
-		*ret = MAGIC;
-		return true;
-	case VIRTIO_MMIO_VERSION:
-		*ret = VERSION;
-		return true;
-	case VIRTIO_MMIO_DEVICE_ID:
-		*ret = m->v->type->id;
-		return true;
-	case VIRTIO_MMIO_VENDOR_ID:
-		*ret = VENDOR;
-		return true;
-	default:
-		return false;
-	}
-}
-
 static void on_read(void *arg, uint64_t offset, void *data, unsigned int size)
 {
 	struct virtio_mmio *m = arg;
 	uint32_t value = 0;
-	if (offset < VIRTIO_MMIO_CONFIG && !is_register(offset, size)) {
-		memset(data, 0, size);
-	} else if (is_register(offset, size) && read_at_once(m, offset, &value)) {
-		memcpy(data, &value, sizeof(value));
-	} else {
+	bool done = offset < VIRTIO_MMIO_CONFIG;
+	if (is_register(offset, size)) {
+		lock(m);
+		done = read_here(m, (uint32_t)offset, &value);
+		unlock(m);
+	}
+	if (!done) {
 		struct access a = { m, offset, data, NULL, size };
 		vm_call(m->v->device.vm, read_on_loop, &a);
+		return;
 	}
+	memset(data, 0, size);
+	if (is_register(offset, size))
+		memcpy(data, &value, sizeof(value));
 }
 
 static void on_write(void *arg, uint64_t offset, const void *data, unsigned int size)
 {
 	struct virtio_mmio *m = arg;
-	uint32_t value = 0;
-	if (offset < VIRTIO_MMIO_CONFIG && !is_register(offset, size))
-		return;
-	if (is_register(offset, size))
+	uint32_t value;
+	bool done = offset < VIRTIO_MMIO_CONFIG;
+	if (is_register(offset, size)) {
 		memcpy(&value, data, sizeof(value));
-	if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {
-		__atomic_fetch_and(&m->interrupt_status, ~value, __ATOMIC_SEQ_CST);
-	} else if (offset == VIRTIO_MMIO_QUEUE_NOTIFY) {
-		if (value < m->n_kicks)
-			eventfd_raise(m->kicks[value].fd);
-	} else {
+		lock(m);
+		done = write_here(m, (uint32_t)offset, value);
+		unlock(m);
+	}
+	if (!done) {
 		struct access a = { m, offset, NULL, data, size };
 		vm_call(m->v->device.vm, write_on_loop, &a);
 	}
@@ -305,6 +366,7 @@ static void mmio_free(struct virtio_mmio *m)
 	for (unsigned int i = 0; i < m->n_kicks; i++)
 		fd_close(&m->kicks[i].fd);
 	fd_close(&m->irq_fd);
+	(void)pthread_mutex_destroy(&m->lock);
 	free(m->configs);
 	free(m);
 }
@@ -360,6 +422,7 @@ int virtio_mmio_new(struct virtio *v, struct virtio_transport **ret, struct err 
 						  .kick = on_kick_again,
 						  .free = on_free };
 	m->v = v;
+	(void)pthread_mutex_init(&m->lock, NULL);
 	m->irq_fd = -1;
 	m->configs = calloc(v->n_queues ? v->n_queues : 1, sizeof(*m->configs));
 	uint32_t gsi;

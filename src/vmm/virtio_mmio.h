@@ -2,9 +2,10 @@
 /* virtio_mmio - the MMIO transport, version 2 (virtio 1.2, 4.2): one window of
  * registers and one interrupt a device, one ioeventfd a queue.
  *
- * Threads: InterruptStatus and InterruptACK are atomics, and constants are answered
- * at once, both on the vCPU's thread. QueueNotify never exits; a write that does all
- * the same goes to the same eventfd. All else is the loop's, by vm_call(). */
+ * Threads: the vCPU's does by itself what only reads, or only sets what DRIVER_OK will
+ * use, under the transport's lock. QueueNotify never exits; a write that does all the
+ * same goes to the same eventfd. The status and the configuration space are the
+ * loop's, by vm_call(); a status is judged with a copy of what was set until then. */
 #pragma once
 
 #include "isola/err.h"
