@@ -12,7 +12,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int acpi_write(struct vm *vm, gpa_t *ret_rsdp, struct err *err)
+_Static_assert(ACPI_RSDP == ACPI_START, "the root is the first table");
+
+int acpi_write(struct vm *vm, struct err *err)
 {
 	uint32_t apic_ids[MACHINE_CPUS_MAX];
 	size_t size = 0;
@@ -33,6 +35,5 @@ int acpi_write(struct vm *vm, gpa_t *ret_rsdp, struct err *err)
 		return rc;
 	if (memory_write(vm->memory, ACPI_START, buf, size) < 0)
 		return err_set(err, E2BIG, "the VM's memory has no room for the ACPI tables");
-	*ret_rsdp = ACPI_START;
 	return 0;
 }

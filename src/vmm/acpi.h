@@ -10,8 +10,11 @@
 
 struct vm;
 
-/* Writes all tables below 1 MiB for the devices that vm has; @ret_rsdp is the root. */
-int acpi_write(struct vm *vm, gpa_t *ret_rsdp, struct err *err);
+/* Where acpi_write() puts the root. */
+#define ACPI_RSDP 0xe0000ULL
+
+/* Writes all tables below 1 MiB, the root first, for the devices that vm has. */
+int acpi_write(struct vm *vm, struct err *err);
 
 /* For devices that want a node of their own in the DSDT (vmgenid, watchdog): appended
  * by the platform, see acpi_aml.h. */

@@ -32,7 +32,8 @@
 
 #include <asm/ioctls.h>
 
-#define NOBODY 65534
+#define NOBODY      65534
+#define ALONE_TRIES 100 /* milliseconds */
 
 /* ---- namespaces and root ---- */
 
@@ -73,11 +74,21 @@ static int enter_user_namespace(struct err *err)
 	char map[64];
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	if (unshare(CLONE_NEWUSER) < 0)
+	/* Only for a process of one thread, and the loader's is joined a moment before the
+	 * kernel forgets it. */
+	int rc = -1;
+	for (int i = 0; rc < 0 && i < ALONE_TRIES; i++) {
+		rc = unshare(CLONE_NEWUSER);
+		if (rc < 0 && errno != EINVAL)
+			break;
+		if (rc < 0)
+			(void)usleep(1000);
+	}
+	if (rc < 0)
 		return err_sys(err, "cannot make a user namespace");
 	(void)fd_write_file(AT_FDCWD, "/proc/self/setgroups", "deny");
 	(void)snprintf(map, sizeof(map), "%u %u 1", uid, uid);
-	int rc = fd_write_file(AT_FDCWD, "/proc/self/uid_map", map);
+	rc = fd_write_file(AT_FDCWD, "/proc/self/uid_map", map);
 	(void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
 	if (rc == 0)
 		rc = fd_write_file(AT_FDCWD, "/proc/self/gid_map", map);

@@ -177,7 +177,9 @@ static int advise_ram(struct memory *mem, struct err *err)
 
 static void add_region(struct memory *mem, const struct memory_region *region)
 {
-	mem->regions[mem->n_regions++] = *region;
+	mem->regions[mem->n_regions] = *region;
+	/* The loader's thread may look for RAM meanwhile (find()). */
+	__atomic_store_n(&mem->n_regions, mem->n_regions + 1, __ATOMIC_RELEASE);
 }
 
 static void add_ram(struct memory *mem)
@@ -306,7 +308,8 @@ gpa_t memory_high_end(const struct memory *mem)
 /* Few regions, and nearly every access is in the first or second. */
 static const struct memory_region *find(const struct memory *mem, gpa_t gpa)
 {
-	for (size_t i = 0; i < mem->n_regions; i++)
+	size_t n = __atomic_load_n(&mem->n_regions, __ATOMIC_ACQUIRE);
+	for (size_t i = 0; i < n; i++)
 		if (gpa >= mem->regions[i].start &&
 		    gpa - mem->regions[i].start < mem->regions[i].size_bytes)
 			return &mem->regions[i];

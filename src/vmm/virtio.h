@@ -63,7 +63,7 @@ struct virtio {
 	const struct virtio_type *type;
 	uint64_t offered;  /* features; VERSION_1, EVENT_IDX and INDIRECT are added */
 	uint64_t features; /* negotiated */
-	uint8_t status; /* atomic: the loop writes it; see virtio_status() */
+	uint8_t status;    /* atomic: the loop writes it; see virtio_status() */
 	uint32_t config_size;
 	unsigned int n_queues;
 	struct virtq *queues; /* size_max is settled when virtio_init() is over */

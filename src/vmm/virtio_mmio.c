@@ -201,8 +201,8 @@ static void feature_write(struct virtio_mmio *m, uint32_t value)
 	if (m->driver_select > 1)
 		return;
 	unsigned int shift = 32 * m->driver_select;
-	m->driver_features =
-		(m->driver_features & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+	m->driver_features = (m->driver_features & ~(0xffffffffULL << shift)) | (uint64_t)value
+											<< shift;
 }
 
 /* Under the lock. False: the loop's. */

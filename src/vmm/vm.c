@@ -11,6 +11,7 @@
 #include "control.h"
 #include "cpu.h"
 #include "device.h"
+#include "loader.h"
 #include "platform.h"
 #include "run.h"
 #include "vcpu.h"
@@ -163,28 +164,15 @@ static int give_memory(struct vm *vm, struct err *err)
 	return memory_give_to_kvm(vm->memory, vm->vm_fd, err);
 }
 
-static int load_kernel(struct vm *vm, gpa_t rsdp, struct boot_entry *ret, struct err *err)
+static int start_loader(struct vm *vm, struct err *err)
 {
-	const struct machine *m = vm->machine;
-	cleanup_fd int kernel = source_open(&m->kernel, O_RDONLY, err);
-	if (kernel < 0)
-		return err_prefix(err, "boot.kernel");
-	cleanup_fd int initrd = -1;
-	if (m->initrd.path || m->initrd.fd >= 0) {
-		initrd = source_open(&m->initrd, O_RDONLY, err);
-		if (initrd < 0)
-			return err_prefix(err, "boot.initrd");
-	}
-	return boot_load(vm, kernel, initrd, m->cmdline, rsdp, ret, err) < 0
-		       ? err_prefix(err, "boot")
-		       : 0;
+	return loader_start(vm, ACPI_RSDP, &vm->loader, err);
 }
 
-static int build_boot(struct vm *vm, struct err *err)
+static int end_loader(struct vm *vm, struct err *err)
 {
-	gpa_t rsdp = 0;
-	int rc = acpi_write(vm, &rsdp, err);
-	return rc < 0 ? rc : load_kernel(vm, rsdp, &vm->entry, err);
+	int rc = loader_end(take_ptr(vm->loader), &vm->entry, err);
+	return rc < 0 ? rc : boot_set_registers(&vm->entry, vcpu_fd(vm->vcpus[0]), err);
 }
 
 static int build_vcpu(struct vm *vm, unsigned int index, struct err *err)
@@ -196,8 +184,6 @@ static int build_vcpu(struct vm *vm, unsigned int index, struct err *err)
 	vm->vcpus[index] = v;
 	vm->n_vcpus = index + 1;
 	rc = cpu_setup(vm->cpu_plan, index, vcpu_fd(v), err);
-	if (rc == 0 && index == 0)
-		rc = boot_set_registers(&vm->entry, vcpu_fd(v), err);
 	if (rc == 0 && index < json_len(vm->machine->affinity))
 		rc = vcpu_pin(v, json_object_array_get_idx(vm->machine->affinity, index), err);
 	return rc;
@@ -223,10 +209,12 @@ static int start_platform(struct vm *vm, struct err *err)
 
 int vm_build(struct vm *vm, struct err *err)
 {
+	/* What ends with start_loader() comes before KVM's slow part, what needs the
+	 * kernel behind it. */
 	static int (*const steps[])(struct vm * vm, struct err * err) = {
-		build_kvm,  build_vm,       build_memory,   build_irqchip,
-		build_bus,  build_platform, build_devices,  give_memory,
-		build_boot, build_vcpus,    start_platform,
+		build_kvm,   build_memory,   start_loader,   build_vm,    build_irqchip,
+		build_bus,   build_platform, build_devices,  give_memory, acpi_write,
+		build_vcpus, end_loader,     start_platform,
 	};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		int rc = steps[i](vm, err);
@@ -257,6 +245,9 @@ static void close_loop(struct vm *vm)
 
 void vm_fini(struct vm *vm)
 {
+	struct boot_entry entry;
+	struct err err = ERR_INIT;
+	(void)loader_end(take_ptr(vm->loader), &entry, &err); /* what failed came before */
 	if (vm->run)
 		vm_end(vm, VM_QUIT, -1, "the end of the worker");
 	/* Threads first, then nobody is left to touch the rest. */

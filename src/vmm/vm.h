@@ -28,6 +28,7 @@ struct run;
 struct control;
 struct cpu_plan;
 struct platform;
+struct loader;
 
 /* Places on the bus. */
 #define VM_MMIO_START  0xd0000000ULL /* virtio-mmio windows, 4 KiB each */
@@ -66,6 +67,7 @@ struct vm {
 	unsigned int n_windows;
 	struct platform *platform; /* platform.h: serial, i8042, ACPI devices */
 	struct cpu_plan *cpu_plan; /* cpu.h */
+	struct loader *loader;     /* loader.h; NULL but while vm_build() is at work */
 	struct boot_entry entry;   /* where vCPU 0 begins */
 	struct control *control;   /* control.h; NULL by hand */
 	struct run *run;           /* run.h: pause barrier, calls, the end */
