@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
+# not in the lab: hundreds of jobs at once, and nothing the kernel decides
 # time limit: 240 s
 """Loads, removals, prunes, checks and runs of the same images at once, then the same
 while jobs are killed: a run works or says that there is no image, and what is left is

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# not in the lab: what programs decide, not the kernel
 #
 # commit, save, load, history, rmi: images out of containers, out of the store and
 # back, with stable ids; skopeo and umoci as witnesses.

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
+# not in the lab: kills at any moment, again and again, and nothing the kernel decides
 # time limit: 300 s
 """Jobs that do not get to their end: cut-off streams, SIGKILL and SIGTERM at any
 moment, full disks, readers that go away; and jobs that meet each other."""

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
+# not in the lab: what the unpacker decides, not the kernel
 # time limit: 240 s
 """Layers made to get out of their folder, to steer overlayfs, or to be read in
 two ways. Each goes in by import and by load; whatever becomes of it, a tree on

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
+# not in the lab: hundreds of restarts, and nothing the kernel decides
 # time limit: 300 s
 """The power goes at any moment: a store lies on a file system of its own, jobs load
 and remove images, and now and then what has reached its disk is copied. Each copy is
