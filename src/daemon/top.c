@@ -10,6 +10,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
+#include "isola/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,26 +50,6 @@ int top_parse_stat(const char *text, struct top_process *p, int64_t *ret_start_t
 	return 0;
 }
 
-/* Length of the UTF-8 sequence at @s, 0 when it is none (RFC 3629). */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-	size_t n = s[0] < 0x80                   ? 1
-		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-						 : 0;
-	if (!n || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-	bool surrogate = s[0] == 0xed && s[1] > 0x9f, beyond = s[0] == 0xf4 && s[1] > 0x8f;
-	bool c1_control = s[0] == 0xc2 && s[1] < 0xa0;
-	return overlong || surrogate || beyond || c1_control ? 0 : n;
-}
-
 /* Arguments are separated by NUL; what a terminal could obey becomes '?'. */
 static void make_harmless(char *text, size_t size)
 {
@@ -76,7 +57,10 @@ static void make_harmless(char *text, size_t size)
 		size--;
 	for (size_t i = 0; i < size;) {
 		unsigned char c = (unsigned char)text[i];
-		size_t n = utf8_length((unsigned char *)text + i, size - i);
+		size_t n = utf8_len(text + i, size - i);
+		/* C1 controls; their second byte is none by itself. */
+		if (n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0)
+			n = 0;
 		if (c == '\0')
 			text[i] = ' ';
 		else if (!n || c < 0x20 || c == 0x7f)

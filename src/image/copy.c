@@ -142,11 +142,11 @@ static json_object *stat_json(const struct view *v, const struct spot *s)
 		link_target(v, s, target);
 	num_format_time((int64_t)s->st.st_mtim.tv_sec * 1000000000 + s->st.st_mtim.tv_nsec, when,
 			sizeof(when));
-	json_add_str(o, "name", s->base);
+	json_add_text(o, "name", s->base);
 	json_add_i64(o, "size", s->st.st_size);
 	json_add_i64(o, "mode", go_mode(s->st.st_mode));
 	json_add_str(o, "mtime", when);
-	json_add_str(o, "linkTarget", target);
+	json_add_text(o, "linkTarget", target);
 	return o;
 }
 

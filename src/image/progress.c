@@ -24,47 +24,6 @@ static void print(json_object *line)
 	json_object_put(line);
 }
 
-/* Length of the UTF-8 sequence at @p (RFC 3629), 0 when it is none. */
-static size_t utf8_len(const unsigned char *p)
-{
-	static const struct {
-		unsigned char mask, lead, min2, max2;
-		size_t len;
-	} rows[] = {
-		{ 0x80, 0x00, 0, 0, 1 },       { 0xff, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xff, 0xed, 0x80, 0x9f, 3 }, { 0xf0, 0xe0, 0x80, 0xbf, 3 },
-		{ 0xff, 0xf0, 0x90, 0xbf, 4 }, { 0xff, 0xf4, 0x80, 0x8f, 4 },
-		{ 0xfc, 0xf0, 0x80, 0xbf, 4 }, { 0xe0, 0xc0, 0x80, 0xbf, 2 },
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if ((p[0] & rows[i].mask) != rows[i].lead)
-			continue;
-		if (rows[i].len == 2 && p[0] < 0xc2)
-			return 0;
-		for (size_t k = 1; k < rows[i].len; k++)
-			if ((p[k] & 0xc0) != 0x80 ||
-			    (k == 1 && (p[k] < rows[i].min2 || p[k] > rows[i].max2)))
-				return 0;
-		return rows[i].len;
-	}
-	return 0;
-}
-
-/* A copy of @text in which each byte that is no UTF-8 is a '?'. */
-static json_object *new_text(const char *text)
-{
-	cleanup_strbuf struct strbuf b = STRBUF_INIT;
-	for (const unsigned char *p = (const unsigned char *)text; *p;) {
-		size_t n = utf8_len(p);
-		if (n > 0)
-			strbuf_add(&b, p, n);
-		else
-			strbuf_putc(&b, '?');
-		p += n ? n : 1;
-	}
-	return json_object_new_string(strbuf_ok(&b) && b.text ? b.text : "");
-}
-
 static int64_t monotonic_ns(void)
 {
 	struct timespec ts;
@@ -108,16 +67,16 @@ void progress_stream(const char *fmt, ...)
 	strbuf_vprintf(&b, fmt, ap);
 	va_end(ap);
 	json_object *line = json_object_new_object();
-	json_add(line, "stream", new_text(strbuf_ok(&b) && b.text ? b.text : ""));
+	json_add_text(line, "stream", strbuf_ok(&b) && b.text ? b.text : "");
 	print(line);
 }
 
 void progress_error(const struct err *err)
 {
 	json_object *line = json_object_new_object(), *detail = json_object_new_object();
-	json_add(detail, "message", new_text(err->text));
+	json_add_text(detail, "message", err->text);
 	json_add(line, "errorDetail", detail);
-	json_add(line, "error", new_text(err->text));
+	json_add_text(line, "error", err->text);
 	json_add_i64(line, "errno", err->code);
 	print(line);
 }

@@ -43,8 +43,8 @@ json_object *verify_note(struct verify *v, enum finding_kind kind, const char *o
 		return NULL;
 	json_object *o = json_object_new_object();
 	json_add_str(o, "Kind", kinds[kind]);
-	json_add_str(o, "Object", object);
-	json_add_str(o, "Text", text);
+	json_add_text(o, "Object", object);
+	json_add_text(o, "Text", text);
 	json_add_bool(o, "Repaired", repaired);
 	(void)json_object_array_add(v->problems, o);
 	return o;

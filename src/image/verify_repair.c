@@ -118,7 +118,7 @@ static int rebuild_one(struct verify *v, const char *manifest, json_object *prob
 		(void)snprintf(text, sizeof(text), "%s It cannot be made again: %.300s.%s",
 			       json_str_or(p, "Text", ""), why.text,
 			       gone ? " Its name was removed." : "");
-		json_add_str(p, "Text", text);
+		json_add_text(p, "Text", text);
 	}
 	return 0;
 }

@@ -3,6 +3,8 @@
 #include "isola/json.h"
 
 #include "isola/fd.h"
+#include "isola/strbuf.h"
+#include "isola/utf8.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -179,6 +181,28 @@ void json_add(json_object *o, const char *key, json_object *taken)
 void json_add_str(json_object *o, const char *key, const char *value)
 {
 	json_add(o, key, value ? json_object_new_string(value) : NULL);
+}
+
+void json_add_text(json_object *o, const char *key, const char *value)
+{
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	size_t left = strlen(value), clean = 0, n;
+	while (clean < left && (n = utf8_len(value + clean, left - clean)) > 0)
+		clean += n;
+	if (clean == left) {
+		json_add_str(o, key, value);
+		return;
+	}
+	strbuf_add(&b, value, clean);
+	for (value += clean, left -= clean; left > 0; value += n, left -= n) {
+		n = utf8_len(value, left);
+		if (n > 0)
+			strbuf_add(&b, value, n);
+		else
+			strbuf_puts(&b, "\xef\xbf\xbd");
+		n = n ? n : 1;
+	}
+	json_add_str(o, key, strbuf_ok(&b) ? b.text : "");
 }
 
 void json_add_i64(json_object *o, const char *key, int64_t value)
