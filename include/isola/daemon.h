@@ -46,6 +46,8 @@ void instance_restart(struct instance *inst, int signal, int timeout_s, op_done_
 		      void *arg);
 void instance_kill(struct instance *inst, int signal, op_done_fn *done, void *arg);
 void instance_pause(struct instance *inst, op_done_fn *done, void *arg);
+/* A pause (of a container) that does not outlive isolad. */
+void instance_hold(struct instance *inst, op_done_fn *done, void *arg);
 void instance_unpause(struct instance *inst, op_done_fn *done, void *arg);
 void instance_remove(struct instance *inst, bool force, bool volumes, op_done_fn *done, void *arg);
 void instance_rename(struct instance *inst, const char *name, op_done_fn *done, void *arg);

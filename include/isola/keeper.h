@@ -102,7 +102,9 @@
  *   resize   { "exec": id | absent, "h", "w" }
  *   kill     { "signal": n, "all": bool }         (all: every process; VMs: 9 only)
  *   exec_kill{ "exec": id, "signal": n }
- *   freeze   { "frozen": bool }                   EALREADY when it is
+ *   freeze   { "frozen": bool, "held": bool }     EALREADY when it is
+ *            "held" (only of a container, and to freeze it): until thawed, or this
+ *            connection ends. hello says "running" meanwhile.
  *   update   { "resources": OCI linux.resources | absent,
  *              "log": { "max_size", "max_files" } | absent }
  *   detach   { "stream": id }                     close that stream

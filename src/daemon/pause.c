@@ -25,7 +25,9 @@ static void on_frozen(void *arg, const struct err *err, json_object *reply)
 	op_finish(op, e.code ? &e : NULL, NULL);
 }
 
-static void freeze(struct op *op, enum instance_event question, enum instance_event answer)
+/* @held: thawed by the keeper should isolad die. */
+static void freeze(struct op *op, enum instance_event question, enum instance_event answer,
+		   bool held)
 {
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
@@ -40,17 +42,24 @@ static void freeze(struct op *op, enum instance_event question, enum instance_ev
 	op->pinned = true;
 	json_object *msg = json_object_new_object();
 	json_add_bool(msg, "frozen", answer == EVENT_PAUSED);
+	if (held)
+		json_add_bool(msg, "held", true);
 	link_call(inst->link, "freeze", msg, -1, on_frozen, op);
 }
 
 static void pause_run(struct op *op)
 {
-	freeze(op, EVENT_PAUSE, EVENT_PAUSED);
+	freeze(op, EVENT_PAUSE, EVENT_PAUSED, false);
+}
+
+static void hold_run(struct op *op)
+{
+	freeze(op, EVENT_PAUSE, EVENT_PAUSED, true);
 }
 
 static void unpause_run(struct op *op)
 {
-	freeze(op, EVENT_UNPAUSE, EVENT_UNPAUSED);
+	freeze(op, EVENT_UNPAUSE, EVENT_UNPAUSED, false);
 }
 
 /* A VM is resumed: there is no word "unpause" among its verbs. */
@@ -58,6 +67,7 @@ static const struct op_type resume_type = { .name = "resume",
 					    .event = "resume",
 					    .run = unpause_run };
 static const struct op_type pause_type = { .name = "pause", .event = "pause", .run = pause_run };
+static const struct op_type hold_type = { .name = "pause", .event = "pause", .run = hold_run };
 static const struct op_type unpause_type = { .name = "unpause",
 					     .event = "unpause",
 					     .run = unpause_run };
@@ -65,6 +75,13 @@ static const struct op_type unpause_type = { .name = "unpause",
 void instance_pause(struct instance *inst, op_done_fn *done, void *arg)
 {
 	struct op *op = op_new(inst, &pause_type, done, arg);
+	if (op)
+		op_queue(op);
+}
+
+void instance_hold(struct instance *inst, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, &hold_type, done, arg);
 	if (op)
 		op_queue(op);
 }

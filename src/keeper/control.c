@@ -117,10 +117,12 @@ void control_warn(struct keeper *k, const char *text)
 static json_object *hello(const struct keeper *k)
 {
 	json_object *o = control_event_new("hello");
+	bool held = k->holder && k->state == STATE_PAUSED;
 	if (!o)
 		return NULL;
 	json_add_i64(o, "version", KEEPER_VERSION);
-	json_add_str(o, "state", state_name(k->state));
+	/* Whose hold it is has gone, or will: for a newcomer it runs. */
+	json_add_str(o, "state", state_name(held ? STATE_RUNNING : k->state));
 	json_add_i64(o, "pid", k->rec.pid);
 	json_add_i64(o, "started_ns", k->rec.started_ns);
 	if (k->vm)
@@ -217,7 +219,9 @@ static void on_event(struct source *src, uint32_t events)
 		rc = receive(c);
 	if (rc >= 0)
 		return;
+	uint64_t number = c->number;
 	conn_free(c);
+	ops_conn_gone(k, number);
 	keeper_conns_changed(k);
 }
 

@@ -73,6 +73,7 @@ struct keeper {
 	struct list conns;
 	uint64_t next_conn;
 	struct asker asker; /* of the request at hand */
+	uint64_t holder;    /* the connection that has it frozen; 0 = none */
 };
 
 /* Runs one container to its end; @run_dir as in isola/keeper.h, @control_fd

@@ -5,6 +5,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 
+#include "control.h"
 #include "exec.h"
 #include "stream.h"
 
@@ -120,14 +121,32 @@ static int op_freeze(struct keeper *k, const struct request *r, int *fd, json_ob
 	(void)fd;
 	(void)answer;
 	int rc = need_running(k, err);
+	if (rc == 0 && r->held && (!r->frozen || k->payload != &payload_container))
+		rc = err_set(err, EINVAL, "only what freezes a container can be held");
 	if (rc == 0 && r->frozen == (k->state == STATE_PAUSED))
 		rc = err_set(err, EALREADY, "the %s is %s", k->payload->noun,
 			     r->frozen ? "paused already" : "not paused");
 	if (rc == 0)
 		rc = k->payload->freeze(k, r->frozen, err);
-	if (rc == 0)
-		k->state = r->frozen ? STATE_PAUSED : STATE_RUNNING;
-	return rc;
+	if (rc < 0)
+		return rc;
+	k->state = r->frozen ? STATE_PAUSED : STATE_RUNNING;
+	k->holder = r->held ? k->asker.conn : 0;
+	return 0;
+}
+
+void ops_conn_gone(struct keeper *k, uint64_t conn)
+{
+	struct err err = ERR_INIT;
+	if (k->holder != conn)
+		return;
+	k->holder = 0;
+	if (k->state != STATE_PAUSED)
+		return;
+	if (k->payload->freeze(k, false, &err) < 0)
+		control_warn(k, err.text);
+	else
+		k->state = STATE_RUNNING;
 }
 
 static int op_update(struct keeper *k, const struct request *r, int *fd, json_object *answer,

@@ -12,3 +12,6 @@
  * gets members of its own on success, "exit_code" on some failures. */
 int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,
 	    struct err *err);
+
+/* Connection @conn has ended: what it held frozen is thawed. */
+void ops_conn_gone(struct keeper *k, uint64_t conn);

@@ -29,6 +29,7 @@ enum field {
 	F_LOG = 1 << 16,
 	F_ARGS = 1 << 17,
 	F_STOP = 1 << 18,
+	F_HELD = 1 << 19,
 };
 
 #define F_STREAM_ARGS (F_STDIN | F_STDOUT | F_STDERR | F_MUX | F_DETACH_KEYS | F_HEAD)
@@ -46,7 +47,7 @@ static const struct {
 	[OP_RESIZE] = { "resize", F_SIZE, F_EXEC },
 	[OP_KILL] = { "kill", F_SIGNAL, F_ALL },
 	[OP_EXEC_KILL] = { "exec_kill", F_EXEC | F_SIGNAL },
-	[OP_FREEZE] = { "freeze", F_FROZEN },
+	[OP_FREEZE] = { "freeze", F_FROZEN, F_HELD },
 	[OP_UPDATE] = { "update", 0, F_RESOURCES | F_LOG },
 	[OP_DETACH] = { "detach", F_STREAM },
 	[OP_RESET] = { "reset" },
@@ -193,6 +194,11 @@ static int get_frozen(json_object *o, const char *key, struct request *r, struct
 	return json_get_bool(o, key, &r->frozen, err);
 }
 
+static int get_held(json_object *o, const char *key, struct request *r, struct err *err)
+{
+	return json_get_bool(o, key, &r->held, err);
+}
+
 static int get_resources(json_object *o, const char *key, struct request *r, struct err *err)
 {
 	return json_get_obj(o, key, &r->resources, err);
@@ -234,6 +240,7 @@ static const struct field_row {
 	{ F_SIGNAL, "signal", get_signal },
 	{ F_ALL, "all", get_all },
 	{ F_FROZEN, "frozen", get_frozen },
+	{ F_HELD, "held", get_held },
 	{ F_RESOURCES, "resources", get_resources },
 	{ F_LOG, "log", get_log },
 	{ F_ARGS, "args", get_args },

@@ -49,7 +49,7 @@ struct request {
 	struct stream_args stream; /* .id NULL: no stream is asked for */
 	unsigned char *head;       /* owned; .stream.head is the same */
 	json_object *process, *resources, *log, *args;
-	bool privileged, all, frozen, stop;
+	bool privileged, all, frozen, held, stop;
 	bool has_size;
 	unsigned int rows, columns;
 	int signal;

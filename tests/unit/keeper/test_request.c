@@ -36,6 +36,7 @@ static void request_parse__takes_each_op(void **state)
 		{ "{\"op\":\"kill\",\"seq\":1,\"signal\":64,\"all\":true}", 0, OP_KILL },
 		{ "{\"op\":\"exec_kill\",\"seq\":1,\"exec\":\"e\",\"signal\":1}", 0, OP_EXEC_KILL },
 		{ "{\"op\":\"freeze\",\"seq\":1,\"frozen\":false}", 0, OP_FREEZE },
+		{ "{\"op\":\"freeze\",\"seq\":1,\"frozen\":true,\"held\":true}", 0, OP_FREEZE },
 		{ "{\"op\":\"update\",\"seq\":1,\"resources\":{},\"log\":{}}", 0, OP_UPDATE },
 		{ "{\"op\":\"detach\",\"seq\":1,\"stream\":\"s\"}", 0, OP_DETACH },
 	};
