@@ -56,6 +56,24 @@ static void copy_free(struct copy *c)
 	free(c);
 }
 
+void copy_of_instance(struct copy *c, const char *id)
+{
+	(void)snprintf(c->of, sizeof(c->of), "%s", id);
+}
+
+/* A tree that vanishes while it is read would pass for one with fewer files. The
+ * signal is pending before the first file goes. */
+void copies_cancel(const struct instance *inst)
+{
+	list_for_each (node, &inst->isolad->copies) {
+		struct copy *c = container_of(node, struct copy, node);
+		if (c->op || !c->job || strcmp(c->of, inst->id) != 0)
+			continue;
+		c->orphaned = true;
+		copy_cancel(c);
+	}
+}
+
 /* ---- what the files are ---- */
 
 static void add_path(json_object *o, const char *key, const char *dir, const char *name)
@@ -144,10 +162,13 @@ static void on_job_done(void *arg, const struct err *err, json_object *result)
 {
 	struct copy *c = arg;
 	c->job = NULL;
+	struct err gone = ERR_INIT;
 	if (c->op)
 		let_go(c);
+	if (err && c->orphaned)
+		(void)err_set(&gone, EBUSY, "container %.12s is being removed", c->of);
 	if (c->done)
-		c->done(c->arg, err, result);
+		c->done(c->arg, gone.code ? &gone : err, result);
 	copy_free(c);
 }
 
@@ -199,7 +220,10 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 	struct err e = ERR_INIT;
 	cleanup_json json_object *spec = make_spec(inst, false, false, &e);
 	struct copy *c = copy_new(inst->isolad, done, arg);
-	if (c && (!spec || copy_run(c, words, -1, spec, &e) < 0))
+	if (!c)
+		return;
+	copy_of_instance(c, inst->id);
+	if (!spec || copy_run(c, words, -1, spec, &e) < 0)
 		copy_fail(c, &e);
 }
 
@@ -221,6 +245,7 @@ void instance_read_files(struct instance *inst, enum copy_what what, const char 
 	if (!c)
 		return;
 	c->ready = ready;
+	copy_of_instance(c, inst->id);
 	if (!spec || copy_run_reader(c, words, spec, &e) < 0)
 		copy_fail(c, &e);
 	else if (reads[what].event)

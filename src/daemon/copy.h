@@ -9,6 +9,8 @@ struct copy {
 	struct list node; /* in isolad's copies */
 	struct isolad *d;
 	struct image_job *job; /* NULL before it runs */
+	char of[ID_SIZE];      /* the instance whose files these are, or "" */
+	bool orphaned;         /* which is being removed */
 	int pair;              /* our end of the job's standard input */
 	copy_ready_fn *ready;
 	op_done_fn *done;
@@ -26,6 +28,10 @@ struct copy {
 
 /* NULL with memory out, after @done was set off with ENOMEM. */
 struct copy *copy_new(struct isolad *d, op_done_fn *done, void *arg);
+/* It works on the files of this instance: copies_cancel() finds it. */
+void copy_of_instance(struct copy *c, const char *id);
+/* The instance's files go away: ends all that read them. */
+void copies_cancel(const struct instance *inst);
 /* Starts the job; c->done comes at its end. */
 int copy_run(struct copy *c, const char *const *words, int stdin_fd, json_object *spec,
 	     struct err *err);

@@ -113,10 +113,12 @@ void image_save(struct isolad *d, json_object *names, bool oci, copy_ready_fn *r
 /* ---- commit ---- */
 
 struct committing {
+	struct list node; /* in isolad's commits */
 	struct isolad *d;
 	char id[ID_SIZE]; /* of the container */
 	json_object *spec;
-	bool paused; /* by us */
+	bool holds; /* it is paused for us, and we are to let it go */
+	bool quiet; /* it was asked for */
 	json_object *result;
 	struct err err;
 	op_done_fn *done;
@@ -139,6 +141,7 @@ static void end(struct committing *c)
 		events_emit_instance(inst, "commit", attrs);
 	}
 	c->done(c->arg, c->err.code ? &c->err : NULL, c->result);
+	list_del(&c->node);
 	json_object_put(c->spec);
 	json_object_put(c->result);
 	free(c);
@@ -152,19 +155,38 @@ static void on_unpaused(void *arg, const struct err *err, json_object *result)
 	end(arg);
 }
 
+/* Another commit of the container that wants it quiet, too: it goes on holding. */
+static struct committing *heir_of(const struct committing *c)
+{
+	list_for_each (node, &c->d->commits) {
+		struct committing *other = container_of(node, struct committing, node);
+		if (other != c && other->quiet && !strcmp(other->id, c->id))
+			return other;
+	}
+	return NULL;
+}
+
+static void let_go(struct committing *c)
+{
+	struct instance *inst = instance_of(c);
+	struct committing *heir = c->holds ? heir_of(c) : NULL;
+	if (heir)
+		heir->holds = true;
+	if (c->holds && !heir && inst && inst->state == INSTANCE_PAUSED)
+		instance_unpause(inst, on_unpaused, c);
+	else
+		end(c);
+}
+
 static void on_committed(void *arg, const struct err *err, json_object *result)
 {
 	struct committing *c = arg;
-	struct instance *inst = instance_of(c);
 	(void)err_copy(&c->err, err);
 	if (!err) {
 		c->result = json_object_new_object();
 		json_add_str(c->result, "Id", json_str_or(result, "ID", ""));
 	}
-	if (c->paused && inst && inst->state == INSTANCE_PAUSED)
-		instance_unpause(inst, on_unpaused, c);
-	else
-		end(c);
+	let_go(c);
 }
 
 static void start(struct committing *c)
@@ -172,7 +194,10 @@ static void start(struct committing *c)
 	static const char *const words[] = { "commit", NULL };
 	struct copy *copy = copy_new(c->d, on_committed, c);
 	struct err e = ERR_INIT;
-	if (copy && copy_run(copy, words, -1, c->spec, &e) < 0)
+	if (!copy)
+		return;
+	copy_of_instance(copy, c->id);
+	if (copy_run(copy, words, -1, c->spec, &e) < 0)
 		copy_fail(copy, &e);
 }
 
@@ -182,7 +207,7 @@ static void on_paused(void *arg, const struct err *err, json_object *result)
 	struct committing *c = arg;
 	struct instance *inst = instance_of(c);
 	(void)result;
-	c->paused = !err;
+	c->holds |= !err;
 	if (err && inst && inst->state == INSTANCE_RUNNING) {
 		(void)err_copy(&c->err, err);
 		end(c);
@@ -285,10 +310,13 @@ void instance_commit(struct instance *inst, const struct image_commit *req, op_d
 		later_done(inst->isolad, done, arg, &e, NULL);
 		return;
 	}
-	*c = (struct committing){ .d = inst->isolad, .spec = spec, .done = done, .arg = arg };
+	*c = (struct committing){
+		.d = inst->isolad, .spec = spec, .quiet = req->pause, .done = done, .arg = arg
+	};
 	memcpy(c->id, inst->id, sizeof(c->id));
+	list_add_tail(&c->d->commits, &c->node);
 	if (req->pause && inst->state == INSTANCE_RUNNING)
-		instance_pause(inst, on_paused, c);
+		instance_hold(inst, on_paused, c);
 	else
 		start(c);
 }

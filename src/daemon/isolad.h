@@ -41,6 +41,7 @@ struct isolad {
 	struct list children;    /* struct child, child.c */
 	struct list execs;       /* struct exec of all instances, exec.c */
 	struct list copies;      /* struct copy, copy.c */
+	struct list commits;     /* struct committing, images_save.c */
 	struct images *images;   /* images.c */
 	struct api_server *api;
 	int listen_fd; /* systemd's, until it is served; else -1 */

@@ -10,6 +10,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 
+#include "copy.h"
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
@@ -112,6 +113,7 @@ static void clear_when_over(struct op *op)
 
 static void clear(struct op *op)
 {
+	copies_cancel(op->inst);
 	/* A sweep holds the instance. */
 	if (!op->inst->auto_remove || life_of(op->inst)->sweeping)
 		clear_when_over(op);
