@@ -61,7 +61,8 @@
  *   isola-image cp-... PATH                          files of a container (src/image/copy.h)
  * For all: --max-bytes SIZE (of an archive, or a layer unpacked; default 64g),
  * --max-entries N (of a layer; 4000000), also ISOLA_IMAGE_MAX_BYTES and
- * ISOLA_IMAGE_MAX_ENTRIES in the environment; --require-landlock.
+ * ISOLA_IMAGE_MAX_ENTRIES in the environment; --require-landlock; --parent PID: the end
+ * of this parent cancels the job.
  * SIGTERM cancels a job, which then cleans up behind itself; what a SIGKILL leaves
  * is for check.
  *

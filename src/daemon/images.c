@@ -300,7 +300,7 @@ static void on_checked(void *arg, const struct err *err, json_object *result)
 
 /* Only what a killed job left behind is in tmp; isola-image knows what still
  * belongs to one that lives, and what else goes with the rest. */
-static void clean_leftovers(struct isolad *d)
+void images_clean(struct isolad *d)
 {
 	int fd = openat(d->roots.state_fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -315,8 +315,12 @@ static void clean_leftovers(struct isolad *d)
 	static const char *const words[] = { "check", NULL };
 	struct image_job *job;
 	struct err err = ERR_INIT;
-	if (any && job_start(d, words, -1, &job, NULL, on_checked, NULL, &err) < 0)
+	if (!any)
+		return;
+	if (job_start(d, words, -1, &job, NULL, on_checked, NULL, &err) < 0)
 		log_warn(NULL, "cannot clean the image store: %s", err.text);
+	else
+		job->cleans = true;
 }
 
 int images_open(struct isolad *d, struct images **ret, struct err *err)
@@ -326,13 +330,15 @@ int images_open(struct isolad *d, struct images **ret, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	t->d = d;
 	list_init(&t->jobs);
-	int rc = images_reload(t, err);
-	if (rc < 0) {
-		images_close(t);
-		return err_prefix(err, "cannot read the image store in %s", d->roots.state);
-	}
+	struct err why = ERR_INIT;
+	/* Containers matter more than the images' names, and a repair needs isolad. */
+	if (images_reload(t, &why) < 0)
+		log_error(NULL,
+			  "cannot read the image store in %s: %s: images are missing until "
+			  "`ctrctl system check --repair`",
+			  d->roots.state, why.text);
 	d->images = t;
-	clean_leftovers(d);
+	images_clean(d);
 	*ret = t;
 	return 0;
 }

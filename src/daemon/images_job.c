@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -69,6 +70,9 @@ static void finish(struct image_job *job)
 		log_error(NULL, "cannot read the image store: %s", reload.text);
 	if (rc == 0 && job->event)
 		emit_all(job);
+	/* What a killed one could not clean up must not fill the disk until a restart. */
+	if (WIFSIGNALED(job->status) && !job->cleans && !job->d->stopping)
+		images_clean(job->d);
 	if (job->done)
 		job->done(job->arg, rc < 0 ? &err : NULL, job->aux);
 	list_del(&job->node);
@@ -172,9 +176,13 @@ static int spawn(struct image_job *job, const char *const *words, int stdin_fd, 
 		 int fd3, struct err *err)
 {
 	const char *argv[WORDS_MAX];
+	char parent[16];
 	size_t n = 0;
+	(void)snprintf(parent, sizeof(parent), "%d", (int)getpid());
 	argv[n++] = "isola-image";
 	argv[n++] = words[0];
+	argv[n++] = "--parent";
+	argv[n++] = parent;
 	argv[n++] = "--state";
 	argv[n++] = job->d->roots.state;
 	for (size_t i = 1; words[i]; i++) {

@@ -35,6 +35,9 @@ struct images {
 /* Reads what changed on disk; bad records are logged and left out. */
 int images_reload(struct images *images, struct err *err);
 
+/* Has isola-image remove what killed jobs left behind, if there may be any. */
+void images_clean(struct isolad *d);
+
 const char *image_id(const struct image *image);
 
 /* By reference, id or id prefix. @ret_ref (of IMAGE_REF_MAX bytes, may be NULL)
@@ -58,6 +61,7 @@ struct image_job {
 	struct child *child; /* NULL once it has ended */
 	uv_pipe_t out;       /* its standard output */
 	bool out_open, cancelled;
+	bool cleans; /* of images_clean() */
 	int handles; /* of ours that are not closed yet */
 	int status;
 	struct strbuf line;

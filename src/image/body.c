@@ -2,6 +2,8 @@
 /* body - see body.h. Foreign bytes: runs in isola-image's jail. */
 #include "body.h"
 
+#include "cancel.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -20,7 +22,7 @@ static ssize_t receive(struct body *b, void *buf, size_t size, struct err *err)
 		b->head_size -= n;
 		return (ssize_t)n;
 	}
-	for (;;) {
+	while (!cancel_requested()) {
 		ssize_t n = read(b->fd, buf, size);
 		if (n > 0)
 			return n;
@@ -28,10 +30,11 @@ static ssize_t receive(struct body *b, void *buf, size_t size, struct err *err)
 			return err_set(err, ECONNRESET, "the client went away");
 		struct pollfd p = { .fd = b->fd, .events = POLLIN };
 		if (errno == EAGAIN)
-			(void)poll(&p, 1, -1);
+			(void)poll(&p, 1, CANCEL_LOOK_MS);
 		else if (errno != EINTR)
 			return err_sys(err, "cannot read from the client");
 	}
+	return err_set(err, EINTR, "cancelled");
 }
 
 /* A line without its end; -EPROTO for one that is too long. */

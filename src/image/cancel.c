@@ -2,9 +2,12 @@
 /* cancel - see cancel.h. */
 #include "cancel.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 /* Shared with the layer processes, which get no signal. */
 static volatile sig_atomic_t *requested;
@@ -35,4 +38,11 @@ void cancel_catch_signals(void)
 bool cancel_requested(void)
 {
 	return requested && *requested;
+}
+
+int cancel_with_parent(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ESRCH;
 }

@@ -4,7 +4,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
+
+/* Who waits for a client looks this often whether they came. */
+#define CANCEL_LOOK_MS 1000
 
 /* System calls are interrupted by them (no SA_RESTART). SIGPIPE is ignored. */
 void cancel_catch_signals(void);
 bool cancel_requested(void);
+
+/* The end of process @parent, which must be our parent, is such a request, too. Again
+ * after a change of user or user namespace, which undoes it. -ESRCH: it has ended. */
+int cancel_with_parent(pid_t parent);

@@ -16,6 +16,7 @@
 #include "isola/pack.h"
 #include "isola/path.h"
 #include "blob.h"
+#include "cancel.h"
 #include "change.h"
 #include "collect.h"
 #include "stub.h"
@@ -47,6 +48,8 @@ static int write_layer(void *arg, const void *data, size_t size, struct err *err
 {
 	struct layer_out *out = arg;
 	out->bytes += size;
+	if (cancel_requested())
+		return err_set(err, EINTR, "cancelled");
 	return blob_add(out->blob, data, size, err);
 }
 

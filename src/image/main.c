@@ -35,6 +35,7 @@ struct options {
 	struct import_options import;
 	char *changes[CHANGES_MAX];
 	bool require_landlock, repair;
+	uint64_t parent; /* 0 = nobody's end is ours */
 	const char *registries;
 	struct registry registry;
 	struct net *net;
@@ -173,6 +174,7 @@ static const struct option flags[] = {
 	{ "max-bytes", required_argument, NULL, 'b' },
 	{ "max-entries", required_argument, NULL, 'e' },
 	{ "require-landlock", no_argument, NULL, 'l' },
+	{ "parent", required_argument, NULL, 'P' },
 	{ "registries", required_argument, NULL, 'g' },
 	{ "repair", no_argument, NULL, 'R' },
 	{ "keep-kinds", no_argument, NULL, 'k' },
@@ -228,6 +230,8 @@ static int on_flag(struct options *o, int flag, char *value, struct err *err)
 		return read_limit("--max-bytes", value, true, &o->limits.bytes, err);
 	case 'e':
 		return read_limit("--max-entries", value, false, &o->limits.entries, err);
+	case 'P':
+		return read_limit("--parent", value, false, &o->parent, err);
 	case 'c':
 		if (o->import.n_changes == CHANGES_MAX)
 			return err_set(err, EINVAL, "more than %d --change", CHANGES_MAX);
@@ -266,6 +270,13 @@ static int parse(int argc, char **argv, struct options *o, const struct verb **r
 	return 0;
 }
 
+static int follow_parent(const struct options *o, struct err *err)
+{
+	int rc = o->parent ? cancel_with_parent((pid_t)o->parent) : 0;
+	return rc < 0 ? err_rc(err, rc, "cannot watch process %llu", (unsigned long long)o->parent)
+		      : 0;
+}
+
 /* The container's files become "/", then all but them is given up. */
 static int run_copy(const struct verb *verb, const struct options *o, json_object **ret_aux,
 		    struct err *err)
@@ -280,6 +291,8 @@ static int run_copy(const struct verb *verb, const struct options *o, json_objec
 	bool devices = !json_bool_or(view.spec, "mapped", false);
 	if (rc == 0)
 		rc = view_enter(&view, err);
+	if (rc == 0)
+		rc = follow_parent(o, err);
 	if (rc == 0)
 		rc = confine_view(o->limits.bytes, verb->reads_marks, devices, o->require_landlock,
 				  err);
@@ -361,6 +374,8 @@ int main(int argc, char **argv)
 	cancel_catch_signals();
 	o.import.changes = o.changes;
 	int rc = parse(argc, argv, &o, &verb, &err);
+	if (rc == 0)
+		rc = follow_parent(&o, &err);
 	if (rc == 0)
 		rc = run(verb, &o, &aux, &err);
 	if (rc < 0)

@@ -3,6 +3,7 @@
 #include "out.h"
 
 #include "isola/fd.h"
+#include "cancel.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,7 +28,7 @@ int out_receive(struct out *ret, struct err *err)
 	ssize_t n;
 	do
 		n = recvmsg(STDIN_FILENO, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && errno == EINTR && !cancel_requested());
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return err_set(err, ECONNRESET, "the client went away");
@@ -44,10 +45,13 @@ static int gone(struct err *err)
 static int write_parts(int fd, struct iovec *part, int n, struct err *err)
 {
 	while (n > 0) {
+		if (cancel_requested())
+			return err_set(err, EINTR, "cancelled");
 		ssize_t sent = writev(fd, part, n);
 		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		/* A signal just before the poll() must not be missed for ever. */
 		if (sent < 0 && errno == EAGAIN)
-			(void)poll(&p, 1, -1);
+			(void)poll(&p, 1, CANCEL_LOOK_MS);
 		else if (sent < 0 && errno != EINTR)
 			return gone(err);
 		for (; sent > 0 && n > 0 && (size_t)sent >= part->iov_len; part++, n--)
