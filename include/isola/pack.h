@@ -6,8 +6,8 @@
  * and regular files is opened: what a name means is looked at through O_PATH, and
  * that same file is opened again through /proc/self/fd, so no swap in between
  * makes us open a FIFO or a device. Files with several names become hard links;
- * sockets are left out, tar has none. Memory grows with open depth and with files
- * of several names alone. */
+ * sockets are left out, tar has none. Memory and one descriptor a level grow with the
+ * depth, memory also with files of several names. */
 #pragma once
 
 #include "isola/err.h"
@@ -27,7 +27,8 @@ struct pack_options {
 	bool layer;
 	bool root_owned; /* all belongs to 0:0 */
 	/* Leaves out what it says true for (of a folder: only when it is empty). */
-	bool (*skip)(const char *as, const struct stat *st);
+	bool (*skip)(const char *as, const struct stat *st, void *arg);
+	void *skip_arg; /* borrowed */
 };
 
 /* Packs what @name in @dir_fd is, as @as ("a" -> "a", "a/b"...). @name "" is the

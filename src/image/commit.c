@@ -31,6 +31,7 @@
 struct commit {
 	const struct job *job;
 	json_object *spec;
+	json_object *record; /* of the base image, owned */
 	int proc_fd;
 	struct source base;
 	json_object *config;     /* the new image's document, owned */
@@ -53,14 +54,31 @@ static int write_layer(void *arg, const void *data, size_t size, struct err *err
 	return blob_add(out->blob, data, size, err);
 }
 
-static bool skip_stub(const char *as, const struct stat *st)
+/* Has the base image something at @path? */
+static bool image_has(const struct commit *c, const char *path)
+{
+	json_object *layers = json_get(c->record, "layers");
+	for (size_t i = json_len(layers); i-- > 0;) {
+		char full[PATH_MAX + 128];
+		struct stat st;
+		(void)snprintf(full, sizeof(full), "%s/fs/%s", json_item_str(layers, i), path);
+		cleanup_fd int fd =
+			path_open_beneath(c->job->store->layers_fd, full, O_PATH | O_NOFOLLOW, 0);
+		if (fd == -ENOENT)
+			continue;
+		return fd < 0 || fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != 0;
+	}
+	return false;
+}
+
+static bool skip_stub(const char *as, const struct stat *st, void *arg)
 {
 	char path[PATH_MAX + 1];
 	(void)snprintf(path, sizeof(path), "/%s", as);
-	return stub_is(path, st);
+	return stub_is(path, st) && !image_has(arg, as);
 }
 
-static int pack_upper(const struct commit *c, struct layer_out *out, struct err *err)
+static int pack_upper(struct commit *c, struct layer_out *out, struct err *err)
 {
 	cleanup_tarw struct tarw *t = NULL;
 	const char *path = json_str_or(c->spec, "upper", "");
@@ -70,7 +88,7 @@ static int pack_upper(const struct commit *c, struct layer_out *out, struct err 
 		return err_rc(err, upper, "cannot open the container's layer %s", path);
 	int rc = tarw_new(write_layer, out, &t, err);
 	const struct pack_options pack = {
-		.out = t, .proc_fd = c->proc_fd, .layer = true, .skip = skip_stub
+		.out = t, .proc_fd = c->proc_fd, .layer = true, .skip = skip_stub, .skip_arg = c
 	};
 	if (rc == 0)
 		rc = pack_below(&pack, upper, err);
@@ -172,14 +190,13 @@ static int make_source(struct commit *c, struct source *src, struct err *err)
 
 static int read_base(struct commit *c, struct err *err)
 {
-	cleanup_json json_object *record = NULL;
 	cleanup_free char *text = NULL;
 	size_t size = 0;
 	const char *id = json_str_or(c->spec, "image", "");
-	int rc = collect_hold(c->job, id, &record, err);
+	int rc = collect_hold(c->job, id, &c->record, err);
 	if (rc == 0)
-		rc = source_from_store(c->job->store, json_str_or(record, "manifest", ""),
-				       json_str_or(record, "manifest_type", ""), &c->base, err);
+		rc = source_from_store(c->job->store, json_str_or(c->record, "manifest", ""),
+				       json_str_or(c->record, "manifest_type", ""), &c->base, err);
 	if (rc == 0)
 		rc = blob_text(c->job->store, id, &text, &size, err);
 	if (rc == 0)
@@ -233,6 +250,7 @@ int job_commit(const struct store *s, const struct limits *limits, json_object *
 	if (rc == 0)
 		rc = commit(&c, limits, ret_aux, err);
 	source_fini(&c.base);
+	json_object_put(c.record);
 	json_object_put(c.config);
 	return rc;
 }

@@ -182,14 +182,14 @@ static bool is_opaque(int fd)
 	return fgetxattr(fd, OPAQUE, &c, 1) == 1 && c == 'y';
 }
 
-/* The entries below @fd; p->as has @at bytes for the folder itself. */
+/* The entries below @fd, which is taken; p->as has @at bytes for the folder itself. A
+ * level of a deep tree needs this one descriptor. */
 static int pack_entries(struct pack *p, int fd, size_t at, struct err *err)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
 		int rc = err_sys(err, "cannot list the folder");
-		fd_close(&copy);
+		fd_close(&fd);
 		return rc;
 	}
 	int rc = p->o->layer && is_opaque(fd) ? pack_mark(p, at, "", ".wh..wh..opq", err) : 0;
@@ -211,11 +211,13 @@ static int pack_entries(struct pack *p, int fd, size_t at, struct err *err)
 	return rc;
 }
 
-static int pack_folder(struct pack *p, int fd, struct err *err)
+static int pack_folder(struct pack *p, int dir_fd, const char *name, struct err *err)
 {
 	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return err_sys(err, "cannot look at it");
+	cleanup_fd int fd =
+		openat(dir_fd, *name ? name : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, "cannot open it");
 	struct tar_entry e = entry_of(p, &st);
 	size_t at = strlen(p->as);
 	e.kind = TAR_DIR;
@@ -225,18 +227,14 @@ static int pack_folder(struct pack *p, int fd, struct err *err)
 	if (at == 0)
 		p->as[at++] = '/';
 	p->as[at] = '\0';
-	return rc < 0 ? rc : pack_entries(p, fd, at, err);
+	return rc < 0 ? rc : pack_entries(p, take_fd(&fd), at, err);
 }
 
-static int pack_by(struct pack *p, int dir_fd, const char *name, int fd, const struct stat *st,
-		   struct err *err)
+/* Anything but a folder. */
+static int pack_leaf(struct pack *p, const char *name, int fd, const struct stat *st,
+		     struct err *err)
 {
 	const char *first = NULL;
-	if (S_ISDIR(st->st_mode)) {
-		cleanup_fd int dir = openat(dir_fd, *name ? name : ".",
-					    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		return dir < 0 ? err_sys(err, "cannot open it") : pack_folder(p, dir, err);
-	}
 	if (p->o->layer && S_ISCHR(st->st_mode) && st->st_rdev == 0) {
 		size_t at = strlen(p->as) - strlen(name);
 		return pack_mark(p, at, ".wh.", name, err);
@@ -282,10 +280,15 @@ static int pack_any(struct pack *p, int dir_fd, const char *name, struct err *er
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, "%.300s: cannot look at it", p->as);
 	bool leaf = !S_ISDIR(st.st_mode);
-	if (p->o->skip && p->o->skip(p->as, &st) && (leaf || is_empty(dir_fd, name)))
+	if (p->o->skip && p->o->skip(p->as, &st, p->o->skip_arg) &&
+	    (leaf || is_empty(dir_fd, name)))
 		return 0;
-	int rc = pack_by(p, dir_fd, name, fd, &st, err);
-	return rc < 0 && leaf ? err_prefix(err, "%.300s", p->as) : rc;
+	if (!leaf) {
+		fd_close(&fd);
+		return pack_folder(p, dir_fd, name, err);
+	}
+	int rc = pack_leaf(p, name, fd, &st, err);
+	return rc < 0 ? err_prefix(err, "%.300s", p->as) : rc;
 }
 
 static struct pack *pack_new(const struct pack_options *options, struct err *err)
@@ -329,7 +332,7 @@ int pack_below(const struct pack_options *options, int dir_fd, struct err *err)
 	struct pack *p = pack_new(options, err);
 	if (!p)
 		return -ENOMEM;
-	int rc = pack_entries(p, dir_fd, 0, err);
+	int rc = pack_entries(p, openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, err);
 	pack_free(p);
 	return rc;
 }
