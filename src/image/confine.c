@@ -41,8 +41,8 @@
 
 /* An image of JSON at its limits needs some hundred MiB, zstd up to 128. */
 #define MEMORY_BYTES_MAX (1024ULL * 1024 * 1024)
-/* Locks and folders of 500 layers, with room. */
-#define FILES_MAX 2048
+/* Locks and folders of 500 layers; two folders a level in a tree as deep as a path. */
+#define FILES_MAX 5120
 
 static const struct jail_calls calls[] = {
 	{ .names = "read pread64 readv write pwrite64 writev lseek close ftruncate fallocate",

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #define PIECE_BYTES 65536
 
@@ -88,28 +89,21 @@ static bool append(struct diff *d, size_t at, const char *name)
 
 typedef int entry_fn(struct diff *d, int upper, int lower, const char *name, struct err *err);
 
-/* Calls @each for the entries of @list with d->path set. */
-static int each_entry(struct diff *d, int list, int upper, int lower, entry_fn *each,
+/* Calls @each for the entries of @dir with d->path set. */
+static int each_entry(struct diff *d, DIR *dir, int upper, int lower, entry_fn *each,
 		      struct err *err)
 {
-	int copy = open_dir(list, "."), rc = 0;
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	size_t at = strlen(d->path);
 	struct dirent *e;
-	if (!dir) {
-		rc = err_sys(err, "cannot list %.300s", d->path);
-		fd_close(&copy);
-		return rc;
-	}
-	while (rc == 0 && (e = readdir(dir))) {
+	int rc = 0;
+	while (rc == 0 && (errno = 0, e = readdir(dir))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		rc = append(d, at, e->d_name) ? each(d, upper, lower, e->d_name, err)
 					      : err_set(err, ENAMETOOLONG, "a path is too long");
 		d->path[at] = '\0';
 	}
-	(void)closedir(dir);
-	return rc;
+	return rc == 0 && errno ? err_sys(err, "cannot list %.300s", d->path) : rc;
 }
 
 /* Of an opaque folder: what the one below has and it has not. */
@@ -122,14 +116,21 @@ static int look_lower(struct diff *d, int upper, int lower, const char *name, st
 
 static int look_upper(struct diff *d, int upper, int lower, const char *name, struct err *err);
 
-/* @lower -1: there is nothing below. */
+/* Takes both descriptors. @lower -1: there is nothing below. A level of a deep tree
+ * needs no more than these two. */
 static int look_folder(struct diff *d, int upper, int lower, struct err *err)
 {
 	char c = 0;
-	int rc = each_entry(d, upper, upper, lower, look_upper, err);
+	DIR *dir = fdopendir(upper), *below = lower < 0 ? NULL : fdopendir(lower);
+	int rc = dir && (below || lower < 0) ? 0 : err_sys(err, "cannot list %.300s", d->path);
+	if (rc == 0)
+		rc = each_entry(d, dir, upper, lower, look_upper, err);
 	bool opaque = fgetxattr(upper, "trusted.overlay.opaque", &c, 1) == 1 && c == 'y';
-	if (rc == 0 && lower >= 0 && opaque)
-		rc = each_entry(d, lower, upper, lower, look_lower, err);
+	if (rc == 0 && below && opaque)
+		rc = each_entry(d, below, upper, lower, look_lower, err);
+	(void)(dir ? closedir(dir) : close(upper));
+	if (lower >= 0)
+		(void)(below ? closedir(below) : close(lower));
 	return rc;
 }
 
@@ -142,7 +143,7 @@ static int look_both(struct diff *d, int upper, int lower, const char *name, con
 	if (udir < 0 || ldir < 0)
 		return errno == ENOENT ? 0 : err_sys(err, "cannot open %.300s", d->path);
 	size_t before = d->n;
-	int rc = look_folder(d, udir, ldir, err);
+	int rc = look_folder(d, take_fd(&udir), take_fd(&ldir), err);
 	return rc == 0 && (differs(u, l) || d->n > before) ? note(d, CHANGED, err) : rc;
 }
 
@@ -163,7 +164,7 @@ static int look_upper(struct diff *d, int upper, int lower, const char *name, st
 	if (dir < 0)
 		return errno == ENOENT ? 0 : err_sys(err, "cannot open %.300s", d->path);
 	size_t before = d->n;
-	int rc = look_folder(d, dir, -1, err);
+	int rc = look_folder(d, take_fd(&dir), -1, err);
 	return rc == 0 && (!stub || d->n > before) ? note(d, ADDED, err) : rc;
 }
 
@@ -179,7 +180,7 @@ static int send_item(struct out *out, struct strbuf *b, const struct change *c, 
 		     struct err *err)
 {
 	cleanup_json json_object *o = json_object_new_object();
-	json_add_str(o, "Path", c->path);
+	json_add_text(o, "Path", c->path);
 	json_add_i64(o, "Kind", c->kind);
 	strbuf_puts(b, first ? "[" : ",");
 	strbuf_puts(b, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
@@ -213,7 +214,7 @@ int copy_changes(struct view *v, const struct copy_options *o, json_object **ret
 	cleanup_fd int upper = open_dir(AT_FDCWD, "/upper"), lower = open_dir(AT_FDCWD, "/lower");
 	(void)v;
 	int rc = upper < 0 || lower < 0 ? err_sys(err, "cannot open the layers")
-					: look_folder(&d, upper, lower, err);
+					: look_folder(&d, take_fd(&upper), take_fd(&lower), err);
 	if (rc == 0) {
 		if (d.n > 0)
 			qsort(d.items, d.n, sizeof(struct change *), compare);
