@@ -18,21 +18,15 @@ static json_object *make_aux(const char *id, json_object *taken_refs)
 	return aux;
 }
 
-static int parse_name(const char *text, char ret[IMAGE_REF_MAX], struct err *err)
-{
-	int rc = image_ref_normalize(text, ret, IMAGE_REF_MAX, err);
-	if (rc == 0 && strchr(ret, '@'))
-		rc = err_set(err, EINVAL,
-			     "refusing to create a tag with a digest reference: %.200s", text);
-	return rc;
-}
-
 int job_tag(const struct store *s, const char *id, const char *ref, json_object **ret_aux,
 	    struct err *err)
 {
 	char full[IMAGE_REF_MAX];
 	cleanup_json json_object *record = NULL, *index = NULL, *descriptor = NULL;
-	int rc = parse_name(ref, full, err);
+	int rc = image_ref_normalize(ref, full, sizeof(full), err);
+	if (rc == 0 && strchr(full, '@'))
+		rc = err_set(err, EINVAL,
+			     "refusing to create a tag with a digest reference: %.200s", ref);
 	cleanup_fd int lock = rc < 0 ? rc : store_lock(s, err);
 	if (lock < 0)
 		return lock;
@@ -71,7 +65,8 @@ int job_untag(const struct store *s, const char *ref, json_object **ret_aux, str
 	char full[IMAGE_REF_MAX], manifest[256] = "";
 	cleanup_json json_object *index = NULL;
 	struct finding f = { .manifest = manifest };
-	int rc = parse_name(ref, full, err);
+	/* Also a digest, which a pull notes beside its tag. */
+	int rc = image_ref_normalize(ref, full, sizeof(full), err);
 	cleanup_fd int lock = rc < 0 ? rc : store_lock(s, err);
 	if (lock < 0)
 		return lock;

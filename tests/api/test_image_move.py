@@ -291,7 +291,36 @@ def bad_moments():
           set(blobs()) ^ set(before))
 
 
-for chapter in (commits, saves, witnesses, labels, bad_moments):
+def digests():
+    """What a pull of lib/x:1 leaves in index.json, without the registry."""
+    index = T + "/state/images/index.json"
+    c = create(d, "true", name="dg")
+    good("an image", d.ctr("commit", "-c", "LABEL dg=1", "dg", "lib/x:1"))
+    remove(d, c)
+    d.stop()
+    o = json.load(open(index))
+    m = next(x for x in o["manifests"] if x["annotations"][
+        "org.opencontainers.image.ref.name"] == "docker.io/lib/x:1")
+    digest = "lib/x@" + m["digest"]
+    o["manifests"].append(dict(m, annotations={
+        "org.opencontainers.image.ref.name": "docker.io/" + digest}))
+    json.dump(o, open(index, "w"))
+    d.start()
+    is_(image("lib/x:1")["RepoDigests"], [digest], "with the digest of a pull")
+    good("another name", d.ctr("tag", "lib/x:1", "other:1"))
+    good("rmi of the pulled name", d.ctr("rmi", "lib/x:1"),
+         "Untagged: lib/x:1\nUntagged: %s\n" % digest)
+    o = image("other:1")
+    is_((o["RepoTags"], o["RepoDigests"]), (["other:1"], []), "takes its digest along")
+    d.ctr("tag", "other:1", "lib/x:1")
+    got = d.ctr("rmi", "other:1")
+    good("the last name but one", got, "Untagged: other:1\n")
+    got = d.ctr("rmi", o["Id"][7:19])
+    check(got.rc == 0 and got.out.startswith("Untagged: lib/x:1\nDeleted: " + o["Id"]),
+          "the rest by a short id", got)
+
+
+for chapter in (commits, saves, witnesses, labels, digests, bad_moments):
     try:
         chapter()
     except Exception as e:     # one broken chapter must not hide the others
