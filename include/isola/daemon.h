@@ -217,7 +217,7 @@ void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *don
 void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void *arg);
 /* Checks the whole store (`isola-image verify`). Result: {"Problems","Found","Left",...}
  * of isola/image.h. */
-void image_check(struct isolad *d, bool repair, op_done_fn *done, void *arg);
+void image_check(struct isolad *d, bool repair, bool deep, op_done_fn *done, void *arg);
 
 /* A job whose input is a stream: the caller writes the archive to *@ret_fd (a
  * pipe, non-blocking, owned by the caller, close = end of input) and gets each

@@ -50,9 +50,9 @@
  *                      nobody else uses
  *   isola-image check  --state DIR                   removes leftovers (start-up);
  *                      running jobs are left alone
- *   isola-image verify --state DIR [--repair]        compares every blob with its
- *                      digest, every layer with its shape, references with what is
- *                      there; mends what it can, moves the broken away, removes what
+ *   isola-image verify --state DIR [--deep] [--repair]   compares every blob with its
+ *                      digest, every layer with its shape, with --deep each file of it
+ *                      with the layer's blob, references with what is there; mends what it can, moves the broken away, removes what
  *                      no image needs
  *   isola-image commit --state DIR                   COMMIT_SPEC (src/image/commit.c) on
  *                      descriptor 3

@@ -21,7 +21,7 @@ const struct route routes[] = {
 	{ HTTP_GET,    "/system/df", system_get_df, "What the disk is used for",
 	  .query = "type" },
 	{ HTTP_POST,   "/system/check", system_check, "Check the image store, and repair it",
-	  .query = "repair" },
+	  .query = "repair,deep" },
 	{ HTTP_GET,    "/openapi.json", system_get_openapi, "This API, as OpenAPI 3.1" },
 
 	/* containers */

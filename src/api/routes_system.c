@@ -85,5 +85,6 @@ void system_get_df(struct exchange *x)
 
 void system_check(struct exchange *x)
 {
-	image_check(x->isolad, request_bool(x, "repair", false), done_ok_json, exchange_ref(x));
+	image_check(x->isolad, request_bool(x, "repair", false), request_bool(x, "deep", false),
+		    done_ok_json, exchange_ref(x));
 }

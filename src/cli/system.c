@@ -19,6 +19,7 @@ const struct flag flags_df[] = {
 };
 
 const struct flag flags_check[] = {
+	{ "deep", 0, FLAG_BOOL, NULL, "read each file of each layer, too: takes its time" },
 	{ "repair", 0, FLAG_BOOL, NULL,
 	  "mend what can be, move the broken to quarantine/, remove what no image needs" },
 	{ .name = NULL },
@@ -221,8 +222,13 @@ int verb_system_check(struct cli *cli, struct args *args)
 {
 	struct err err = ERR_INIT;
 	cleanup_json json_object *result = NULL;
-	const char *target = args_bool(args, "repair") ? "/system/check?repair=1" : "/system/check";
-	if (client_call(cli_client(cli), "POST", target, NULL, &result, &err) < 0)
+	cleanup_strbuf struct strbuf target = STRBUF_INIT;
+	strbuf_puts(&target, "/system/check");
+	if (args_bool(args, "repair"))
+		client_target_query(&target, "repair", "1");
+	if (args_bool(args, "deep"))
+		client_target_query(&target, "deep", "1");
+	if (client_call(cli_client(cli), "POST", target.text, NULL, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	json_object *list = json_get(result, "Problems");
 	int64_t found = json_i64_or(result, "Found", 0), left = json_i64_or(result, "Left", 0);

@@ -432,11 +432,16 @@ void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void 
 
 /* ---- check ---- */
 
-void image_check(struct isolad *d, bool repair, op_done_fn *done, void *arg)
+void image_check(struct isolad *d, bool repair, bool deep, op_done_fn *done, void *arg)
 {
-	const char *const words[] = { "verify", repair ? "--repair" : NULL, NULL };
+	const char *words[4] = { "verify" };
+	size_t n = 1;
 	struct err err = ERR_INIT;
 	struct image_job *job;
+	if (repair)
+		words[n++] = "--repair";
+	if (deep)
+		words[n++] = "--deep";
 	if (job_start(d, words, -1, &job, NULL, done, arg, &err) < 0)
 		later_done(d, done, arg, &err, NULL);
 }

@@ -34,7 +34,7 @@ int job_tag(const struct store *s, const char *id, const char *ref, json_object 
 int job_untag(const struct store *s, const char *ref, json_object **ret_aux, struct err *err);
 int job_delete(const struct store *s, const char *id, json_object **ret_aux, struct err *err);
 int job_check(const struct store *s, json_object **ret_aux, struct err *err);
-int job_verify(const struct store *s, const struct limits *limits, bool repair,
+int job_verify(const struct store *s, const struct limits *limits, bool repair, bool deep,
 	       json_object **ret_aux, struct err *err);
 
 /* ---- what they share ---- */

@@ -78,6 +78,18 @@ int layer_publish(const struct job *job, struct layer *l, struct err *err);
  * what is wrong; -ENOENT when there is no such layer. Files are not read. */
 int layer_verify(const struct store *s, const char *chain_hex, struct err *err);
 
+/* Compares the folder @l->fs_fd with the tar in @input, whose diff id @l has: 0, or -EIO
+ * with the first difference (compare.h). In a process as layer_unpack()'s. */
+int layer_compare(const struct layer_input *input, struct layer *l, struct err *err);
+
+/* layer_verify(), and then every byte against the layer's blob, @input (with @diff_id).
+ * *@ret_ino is the folder's inode: whether it is still the one that was looked at. */
+int layer_verify_deep(const struct store *s, const char *chain_hex, const char *diff_id,
+		      const struct layer_input *input, uint64_t *ret_ino, struct err *err);
+
+/* The inode of the layer's folder, 0 when there is none. */
+uint64_t layer_ino(const struct store *s, const char *chain_hex);
+
 /* Removes a layer that no image needs; 1, or 0 when a job holds it. @ret_bytes (may
  * be NULL): what its files held. */
 int layer_remove(const struct job *job, const char *chain_hex, uint64_t *ret_bytes,

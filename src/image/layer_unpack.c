@@ -15,6 +15,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "cancel.h"
+#include "compare.h"
 #include "confine.h"
 #include "progress.h"
 #include "stream.h"
@@ -43,6 +44,7 @@ struct work {
 	const struct layer_input *input;
 	struct layer *layer;
 	int later_fd; /* an unlinked file */
+	bool compare; /* the folder is there: does it hold what the tar says? */
 	int data_fd;  /* write end of the pipe, -1 = the child reads the blob */
 	int report_fd;
 	pid_t child;
@@ -71,7 +73,8 @@ static int child_unpack(const struct work *w, int in_fd, int report_fd, struct u
 		.later_fd = w->later_fd,
 		.entries_max = w->input->entries_max,
 	};
-	rc = unpack_layer(&args, ret, err);
+	rc = w->compare ? compare_layer(tar, w->layer->fs_fd, !w->layer->shape.unknown, err)
+			: unpack_layer(&args, ret, err);
 	if (rc == 0 && w->input->need_end_mark && !tar_has_end_mark(tar))
 		rc = err_set(err, EINVAL, "the tar archive is cut off: it has no end mark");
 	return rc;
@@ -185,6 +188,8 @@ static int finish_child(struct work *w, struct unpack_result *ret, struct err *e
 	if (n != (ssize_t)sizeof(report) || WEXITSTATUS(status) != 0)
 		return err_set(err, EIO, "%s: the unpacking process failed", w->input->what);
 	report.text[sizeof(report.text) - 1] = '\0';
+	if (report.code != 0 && w->compare)
+		return err_set(err, report.code > 0 ? report.code : EIO, "%.900s", report.text);
 	if (report.code != 0)
 		return err_set(err, report.code > 0 ? report.code : EIO, "%.60s: %.900s",
 			       w->input->what, report.text);
@@ -253,4 +258,19 @@ int layer_unpack(const struct job *job, const struct layer_input *input, struct 
 	l->shape = result.shape;
 	l->opaque = unpack_is_opaque(l->fs_fd);
 	return 0;
+}
+
+int layer_compare(const struct layer_input *input, struct layer *l, struct err *err)
+{
+	struct unpack_result unused = { 0 };
+	struct work w = { .input = input,
+			  .layer = l,
+			  .compare = true,
+			  .later_fd = -1,
+			  .data_fd = -1,
+			  .report_fd = -1 };
+	int rc = run(&w, &unused, err);
+	fd_close(&w.data_fd);
+	fd_close(&w.report_fd);
+	return rc;
 }

@@ -127,3 +127,37 @@ int layer_verify(const struct store *s, const char *chain_hex, struct err *err)
 		rc = compare(fs, facts, err);
 	return rc == 0 || rc == -EINTR ? rc : -EIO;
 }
+
+uint64_t layer_ino(const struct store *s, const char *chain_hex)
+{
+	char name[80];
+	struct stat st;
+	(void)snprintf(name, sizeof(name), "%.64s/fs", chain_hex);
+	return fstatat(s->layers_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+int layer_verify_deep(const struct store *s, const char *chain_hex, const char *diff_id,
+		      const struct layer_input *input, uint64_t *ret_ino, struct err *err)
+{
+	cleanup_json json_object *facts = NULL;
+	char name[80];
+	struct layer l = LAYER_INIT;
+	struct stat st;
+	int rc = layer_verify(s, chain_hex, err);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(name, sizeof(name), "%.64s/fs", chain_hex);
+	cleanup_fd int fs =
+		openat(s->layers_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	(void)snprintf(name, sizeof(name), "%.64s/layer.json", chain_hex);
+	if (fs < 0 || fstat(fs, &st) < 0)
+		return err_set(err, EIO, "it cannot be opened");
+	rc = json_read_file(s->layers_fd, name, LAYER_JSON_BYTES_MAX, &facts, err);
+	if (rc < 0)
+		return rc;
+	strcpy(l.diff_id, diff_id);
+	l.shape.unknown = !json_get(facts, "names");
+	l.fs_fd = fs;
+	*ret_ino = st.st_ino;
+	return layer_compare(input, &l, err);
+}

@@ -34,7 +34,7 @@ struct options {
 	struct limits limits;
 	struct import_options import;
 	char *changes[CHANGES_MAX];
-	bool require_landlock, repair;
+	bool require_landlock, repair, deep;
 	uint64_t parent; /* 0 = nobody's end is ours */
 	const char *registries;
 	struct registry registry;
@@ -105,7 +105,7 @@ static int run_check(const struct store *s, const struct options *o, json_object
 static int run_verify(const struct store *s, const struct options *o, json_object **ret_aux,
 		      struct err *err)
 {
-	return job_verify(s, &o->limits, o->repair, ret_aux, err);
+	return job_verify(s, &o->limits, o->repair, o->deep, ret_aux, err);
 }
 
 static int run_commit(const struct store *s, const struct options *o, json_object **ret_aux,
@@ -153,7 +153,7 @@ static const struct verb verbs[] = {
 	{ "untag", run_untag, 1, false, "untag --state DIR REF" },
 	{ "delete", run_delete, 1, false, "delete --state DIR ID" },
 	{ "check", run_check, 0, false, "check --state DIR" },
-	{ "verify", run_verify, 0, true, "verify --state DIR [--repair]" },
+	{ "verify", run_verify, 0, true, "verify --state DIR [--deep] [--repair]" },
 	{ "commit", run_commit, 0, true, "commit --state DIR 3< COMMIT_SPEC", .spec = true },
 	{ "save", run_save, 0, false, "save --state DIR 3< SAVE_SPEC", .spec = true },
 	{ "cp-stat", NULL, 1, true, "cp-stat PATH 3< VIEW_SPEC", copy_stat },
@@ -177,6 +177,7 @@ static const struct option flags[] = {
 	{ "parent", required_argument, NULL, 'P' },
 	{ "registries", required_argument, NULL, 'g' },
 	{ "repair", no_argument, NULL, 'R' },
+	{ "deep", no_argument, NULL, 'D' },
 	{ "keep-kinds", no_argument, NULL, 'k' },
 	{ "owner", required_argument, NULL, 'o' },
 	{ NULL, 0, NULL, 0 },
@@ -219,6 +220,9 @@ static int on_flag(struct options *o, int flag, char *value, struct err *err)
 		return 0;
 	case 'R':
 		o->repair = true;
+		return 0;
+	case 'D':
+		o->deep = true;
 		return 0;
 	case 'k':
 		o->copy.keep_kinds = true;

@@ -59,6 +59,19 @@ void verify_mend(struct verify *v, json_object *problem)
 
 /* ---- look ---- */
 
+/* Blobs are digests and layers the digits of one: they become paths. */
+static bool are_digests(json_object *record, const char *key, const char *prefix)
+{
+	json_object *list = json_get(record, key);
+	for (size_t i = 0; i < json_len(list); i++) {
+		char digest[DIGEST_SIZE + 8];
+		(void)snprintf(digest, sizeof(digest), "%s%.78s", prefix, json_item_str(list, i));
+		if (!id_is_digest(digest))
+			return false;
+	}
+	return true;
+}
+
 static int look_at_record(const char *name, void *arg, struct err *err)
 {
 	struct verify *v = arg;
@@ -75,6 +88,9 @@ static int look_at_record(const char *name, void *arg, struct err *err)
 		       json_get_strv(record, "blobs", &(json_object *){ NULL }, &why) <= 0 ||
 		       json_get_strv(record, "layers", &(json_object *){ NULL }, &why) <= 0))
 		rc = err_set(&why, EINVAL, "it lacks what every record has");
+	if (rc > 0 &&
+	    (!are_digests(record, "blobs", "") || !are_digests(record, "layers", "sha256:")))
+		rc = err_set(&why, EINVAL, "it names what is no digest");
 	if (rc < 0)
 		json_add_str(v->bad_records, name, why.text);
 	else if (rc > 0)
@@ -143,18 +159,56 @@ static int measure_blob(const char *name, void *arg, struct err *err)
 	return 0;
 }
 
-static int measure_layer(struct verify *v, const char *chain, json_object *seen, struct err *err)
+/* Layer @k of @record with its blob, unless that is lost or damaged itself. Records
+ * leave out folders at the bottom that an opaque one hides, but no blob. */
+static int compare_bytes(struct verify *v, json_object *record, size_t k, struct err *err)
 {
 	struct err why = ERR_INIT;
+	const char *chain = json_item_str(json_get(record, "layers"), k);
+	json_object *diffs = json_get(record, "diff_ids"), *blobs = json_get(record, "blobs");
+	size_t at = json_len(diffs) - json_len(json_get(record, "layers")) + k;
+	const char *diff_id = json_item_str(diffs, at), *digest = json_item_str(blobs, at);
+	uint64_t size = 0, ino = 0;
+	cleanup_fd int fd = json_get(v->bad_blobs, digest) || !id_is_digest(diff_id)
+				    ? -1
+				    : blob_open(v->job->store, digest, &size, NULL);
+	if (fd < 0)
+		return 0;
+	const struct layer_input input = {
+		.fd = fd,
+		.what = "its blob",
+		.size = size,
+		.verified = !strcmp(digest, diff_id),
+		.bytes_max = v->limits->bytes,
+		.entries_max = v->limits->entries,
+	};
+	int rc = layer_verify_deep(v->job->store, chain, diff_id, &input, &ino, &why);
+	if (cancel_requested())
+		return err_set(err, EINTR, "cancelled");
+	if (rc < 0) {
+		json_object *found = json_object_new_array();
+		(void)json_object_array_add(found, json_object_new_string(why.text));
+		(void)json_object_array_add(found, json_object_new_int64((int64_t)ino));
+		json_add(v->bad_bytes, chain, found);
+	}
+	return 0;
+}
+
+static int measure_layer(struct verify *v, json_object *record, size_t k, json_object *seen,
+			 struct err *err)
+{
+	struct err why = ERR_INIT;
+	const char *chain = json_item_str(json_get(record, "layers"), k);
 	if (json_get(seen, chain))
 		return 0;
 	json_add_bool(seen, chain, true);
 	int rc = layer_verify(v->job->store, chain, &why);
 	if (rc == -EINTR)
 		return err_copy(err, &why);
-	if (rc < 0)
-		json_add_str(v->bad_layers, chain, why.text);
 	v->n_layers++;
+	if (rc == 0)
+		return v->deep ? compare_bytes(v, record, k, err) : 0;
+	json_add_str(v->bad_layers, chain, why.text);
 	return 0;
 }
 
@@ -163,9 +217,10 @@ static int measure(struct verify *v, struct err *err)
 	cleanup_json json_object *seen = json_object_new_object();
 	int rc = each_name(v->job->store->blobs_fd, measure_blob, v, err);
 	for (size_t i = 0; i < json_len(v->records); i++) {
-		json_object *layers = json_get(json_object_array_get_idx(v->records, i), "layers");
-		for (size_t k = 0; rc == 0 && k < json_len(layers); k++)
-			rc = measure_layer(v, json_item_str(layers, k), seen, err);
+		json_object *record = json_object_array_get_idx(v->records, i);
+		size_t n = json_len(json_get(record, "layers"));
+		for (size_t k = 0; rc == 0 && k < n; k++)
+			rc = measure_layer(v, record, k, seen, err);
 	}
 	return rc;
 }
@@ -193,22 +248,24 @@ static json_object *make_aux(const struct verify *v)
 
 static void verify_fini(struct verify *v)
 {
-	json_object *owned[] = { v->index,     v->records,    v->bad_records, v->index_why,
-				 v->bad_blobs, v->bad_layers, v->problems,    v->rebuild };
+	json_object *owned[] = { v->index,     v->records,   v->bad_records,
+				 v->index_why, v->bad_blobs, v->bad_layers,
+				 v->bad_bytes, v->problems,  v->rebuild };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		json_object_put(owned[i]);
 }
 
-int job_verify(const struct store *s, const struct limits *limits, bool repair,
+int job_verify(const struct store *s, const struct limits *limits, bool repair, bool deep,
 	       json_object **ret_aux, struct err *err)
 {
 	cleanup_job struct job job = JOB_INIT;
-	struct verify v = { .job = &job, .limits = limits, .repair = repair };
+	struct verify v = { .job = &job, .limits = limits, .repair = repair, .deep = deep };
 	v.bad_blobs = json_object_new_object();
 	v.bad_layers = json_object_new_object();
+	v.bad_bytes = json_object_new_object();
 	v.problems = json_object_new_array();
 	v.rebuild = json_object_new_object();
-	int rc = v.bad_blobs && v.bad_layers && v.problems && v.rebuild
+	int rc = v.bad_blobs && v.bad_layers && v.bad_bytes && v.problems && v.rebuild
 			 ? job_open(s, &job, err)
 			 : err_set(err, ENOMEM, "out of memory");
 	if (rc == 0)

@@ -2,8 +2,8 @@
 /* verify - the check of the whole store (`ctrctl system check`), for verify*.c:
  *
  *   look     lock      what the index and the records say
- *   measure  no lock   every blob's digest, every layer's shape: takes long, and
- *                      neither ever changes
+ *   measure  no lock   every blob's digest, every layer's shape, with --deep each file
+ *                      of it against the blob: takes long, and none ever changes
  *   judge    lock      what is wrong now; --repair takes the broken out of the way
  *   rebuild  no lock   --repair: records and layers again, from the blobs
  *   sweep    lock      --repair: what is still not needed by any image goes
@@ -30,7 +30,7 @@ enum finding_kind {
 struct verify {
 	const struct job *job;
 	const struct limits *limits;
-	bool repair;
+	bool repair, deep;
 	/* Of the look under the lock, renewed by judge; owned. */
 	json_object *index;       /* NULL = cannot be read */
 	json_object *records;     /* array of the readable ones */
@@ -39,6 +39,7 @@ struct verify {
 	/* Of the measuring; owned. */
 	json_object *bad_blobs;  /* {digest: why} */
 	json_object *bad_layers; /* {chain hex: why} */
+	json_object *bad_bytes;  /* {chain hex: [why, inode of fs]}: the shape is right */
 	uint64_t n_blobs, n_layers, bytes;
 	/* What came out; owned. */
 	json_object *problems; /* [{"Kind","Object","Text","Repaired"}] */

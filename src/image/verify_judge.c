@@ -201,12 +201,26 @@ static int take_layer(const struct verify *v, const char *chain)
 	return dir;
 }
 
+/* Measured before the lock: look again, or whether it is still that folder. */
+static bool is_bad_layer(const struct verify *v, const char *chain, struct err *why)
+{
+	json_object *bytes = json_get(v->bad_bytes, chain);
+	if (json_get(v->bad_layers, chain) && layer_verify(v->job->store, chain, why) < 0)
+		return true;
+	/* Gone: we have moved it for an image before this one. */
+	uint64_t now = bytes ? layer_ino(v->job->store, chain) : 0;
+	if (!bytes ||
+	    (now && now != (uint64_t)json_object_get_int64(json_object_array_get_idx(bytes, 1))))
+		return false;
+	(void)err_set(why, EIO, "%s", json_item_str(bytes, 0));
+	return true;
+}
+
 static int judge_layer(struct verify *v, json_object *record, const char *chain, struct err *err)
 {
 	struct err why = ERR_INIT;
 	const char *id = json_str_or(record, "id", "");
-	/* Measured before the lock: look again. */
-	if (!json_get(v->bad_layers, chain) || layer_verify(v->job->store, chain, &why) == 0)
+	if (!is_bad_layer(v, chain, &why))
 		return 0;
 	json_object *problem =
 		verify_note(v, FOUND_LAYER, chain, false,

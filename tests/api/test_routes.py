@@ -705,6 +705,7 @@ def _():
     check(got["Found"] == 1 and got["Left"] == 0 and not os.path.exists(orphan),
           "repair removes it", got)
     is_(ask("POST", "/system/check")[2]["Found"], 0, "the store is good")
+    is_(ask("POST", "/system/check?deep=1")[2]["Found"], 0, "deeply, too")
 
 
 @route("POST", "/build/prune")

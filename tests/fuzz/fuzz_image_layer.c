@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_image_layer - a layer's tar, unpacked for real into a folder of its own,
- * without the jail: whatever comes, nothing may appear beside that folder. Wants
- * root, as only that may change owners. */
+ * without the jail: whatever comes, nothing may appear beside that folder, and what
+ * was unpacked must compare equal. Wants root, as only that may change owners. */
+#include "image/compare.h"
 #include "image/stream.h"
 #include "isola/tar.h"
 #include "image/unpack.h"
@@ -57,6 +58,22 @@ static void check_base(int entries)
 		abort();
 }
 
+/* What was just unpacked is what the tar says. */
+static void look_again(int in, int root, bool once)
+{
+	static const struct stream_options options = { .what = "it", .plain_max = 1 << 22 };
+	cleanup_stream struct stream *s = NULL;
+	cleanup_tar struct tar *tar = NULL;
+	struct err err = ERR_INIT;
+	if (lseek(in, 0, SEEK_SET) < 0 || stream_new(in, &options, &s, &err) < 0 ||
+	    tar_new(stream_read, s, &tar, &err) < 0)
+		return;
+	if (compare_layer(tar, root, once, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+}
+
 static void unpack(const uint8_t *data, size_t size, int root, const int *lower, size_t n_lower)
 {
 	static const struct stream_options options = { .what = "it", .plain_max = 1 << 22 };
@@ -72,8 +89,9 @@ static void unpack(const uint8_t *data, size_t size, int root, const int *lower,
 	const struct unpack_args args = {
 		.tar = tar, .root_fd = root, .later_fd = later, .entries_max = 500
 	};
-	if (unpack_layer(&args, &result, &err) == 0)
-		(void)unpack_settle(root, later, lower, n_lower, &err);
+	if (unpack_layer(&args, &result, &err) == 0 &&
+	    unpack_settle(root, later, lower, n_lower, &err) == 0)
+		look_again(in, root, !result.shape.unknown);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

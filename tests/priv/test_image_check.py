@@ -4,6 +4,7 @@
 """The check of the whole store: each kind of damage is found and said in a
 sentence, --repair mends or removes it and nothing else, what runs is left alone."""
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -71,23 +72,23 @@ check(aux.get("Found") == 0 and store.files() == before, "--repair changes nothi
 whole = layers(store, one, two)
 
 
-def case(name, break_it, want, repaired, mends=True, text="", same=True):
+def case(name, break_it, want, repaired, mends=True, text="", same=True, flags=()):
     """Breaks a store; @want: kinds found; @repaired: those left as they are."""
     s, ids = fresh(name.replace(" ", "-").replace("/", "-"))
     clean = s.files()
     break_it(s, *ids)
     broken = s.files()
-    aux = verify(s)
+    aux = verify(s, *flags)
     check(kinds(aux) == sorted((k, False) for k in want) and aux.get("Left") == len(want) and
           s.files() == broken, name + ": is found, nothing is touched", aux)
     check(all(p["Text"].endswith(".") and len(p["Text"]) > 20 for p in aux.get("Problems", [])) and
           text in " ".join(p["Text"] for p in aux.get("Problems", [])),
           name + ": is said in sentences", aux)
-    aux = verify(s, "--repair")
+    aux = verify(s, "--repair", *flags)
     check(kinds(aux) == sorted(repaired), name + ": --repair", aux)
     if not mends:
         return s, ids
-    again = verify(s)
+    again = verify(s, *flags)
     check(again.get("Found") == 0, name + ": nothing is wrong afterwards", again)
     if same:
         kept = [p for p in s.files() if not p.startswith(b"quarantine")]
@@ -160,6 +161,79 @@ s, ids = case("a layer and its blob", lose_both, ["blob", "layer"],
 is_(kinds(verify(s)), [("blob", False), ("layer", False)], "cannot be mended")
 is_(s("load", data=archives[0]).rc, 0, "but loading the image again")
 is_(verify(s).get("Found"), 0, "mends both")
+
+
+# ---- every byte of a layer
+deep = ("--deep",)
+
+
+def touched(change):
+    """CHANGE(path) of a file of the shared layer, with its time as it was."""
+    def run_it(s, one, two):
+        path = s.fs(one, 0) + "/bin/sh"
+        st = os.stat(path)
+        change(path)
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    return run_it
+
+
+for what, change, text in (
+        ("a byte", lambda p: damage(p, 2999), '"bin/sh": its content is another'),
+        ("a mode", lambda p: os.chmod(p, 0o4755), '"bin/sh": it has another mode'),
+        ("an owner", lambda p: os.chown(p, 5, 0), '"bin/sh": it has another owner')):
+    case("a layer with %s changed" % what, touched(change), ["layer", "layer"],
+         [("layer", True), ("layer", True)], text=text, flags=deep)
+case("a layer with a time changed", lambda s, one, two: os.utime(s.fs(one, 0) + "/bin/sh", (9, 9)),
+     ["layer", "layer"], [("layer", True), ("layer", True)], text="it has another time", flags=deep)
+
+
+def lead_elsewhere(s, one, two):
+    path = s.fs(one, 0) + "/sh"
+    st = os.lstat(path)
+    os.unlink(path)
+    os.symlink("bin/no", path)
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns), follow_symlinks=False)
+
+
+def part(s, one, two):
+    shutil.copy2(s.fs(one, 0) + "/bin/sh", s.fs(one, 0) + "/bin/ash2")
+    os.rename(s.fs(one, 0) + "/bin/ash2", s.fs(one, 0) + "/bin/ash")
+    os.utime(s.fs(one, 0) + "/bin", (1000000000, 1000000000))
+
+
+case("a layer with a link that leads elsewhere", lead_elsewhere, ["layer"] * 2,
+     [("layer", True)] * 2, text='"sh": it leads elsewhere', flags=deep)
+case("a layer with hard links parted", part, ["layer"] * 2, [("layer", True)] * 2,
+     text='"bin/ash": it is another hard link', flags=deep)
+
+s = Store("deep-good")
+with open(T + "/hole", "wb") as f:
+    f.seek(1 << 20)
+    f.write(b"x" * 5000)
+    f.truncate(3 << 20)
+sparse = subprocess.run(["tar", "-C", T, "-cS", "hole"], stdout=subprocess.PIPE).stdout
+every = tar(folder("d", mode=0o3775, uid=5, gid=6), file("d/f", b"f" * 70000, mode=0o6755, uid=7, gid=8, xattrs=((b"user.k", b"v"),)),
+            folder("d/sub", mode=0o755), entry("fifo", kind=b"6", mode=0o640),
+            entry("dev", kind=b"3", dev=(1, 3), mode=0o666, uid=1), symlink("l", "/nowhere"),
+            hardlink("l2", "l"), hardlink("d/h", "d/f"), file("x/implied", b""),
+            file(".wh.gone", b""), folder("o"), file("o/.wh..wh..opq", b""))
+for name, layer_tar in (("every", every), ("sparse", sparse)):
+    job = s("load", data=docker_archive([layer_tar], name=name + ":1"))
+    check(job.rc == 0, "a layer of all kinds of entries: " + name, job)
+is_(verify(s, "--deep").get("Problems"), [], "is good, deeply")
+hole = next(p for p in (s.path + "/layers/%s/fs/hole" % c for c in os.listdir(s.path + "/layers"))
+            if os.path.exists(p))
+st = os.stat(hole)
+damage(hole, 5)
+os.utime(hole, ns=(st.st_atime_ns, st.st_mtime_ns))
+aux = verify(s, "--deep")
+check(kinds(aux) == [("layer", False)] and "hole" in str(aux), "a hole that is none any more", aux)
+s, ids = fresh("deep-replaced")
+is_(verify(s, "--deep").get("Found"), 0, "a layer in which an entry replaces another is good, deeply")
+damage(s.fs(ids[1], 1) + "/a", 1)
+os.utime(s.fs(ids[1], 1) + "/a", (0, 0))
+is_(kinds(verify(s, "--deep")), [("layer", False)], "until it is damaged")
+is_(kinds(verify(s)), [], "which is not seen from outside")
 
 
 # ---- records and names

@@ -631,9 +631,9 @@ void instance_write_files(struct instance *inst, const struct copy_put *put, op_
 	later(d, done, arg, NULL);
 }
 
-void image_check(struct isolad *d, bool repair, op_done_fn *done, void *arg)
+void image_check(struct isolad *d, bool repair, bool deep, op_done_fn *done, void *arg)
 {
-	asked(d, repair ? "image repair" : "image check");
+	asked(d, repair ? "image repair" : deep ? "image deep check" : "image check");
 	later(d, done, arg, json_object_new_object());
 }
 
