@@ -18,7 +18,8 @@
 #include <string.h>
 #include <strings.h>
 
-typedef int apply_fn(json_object *config, const char *args, struct err *err);
+typedef int apply_fn(json_object *config, const char *args, const struct words_scope *scope,
+		     struct err *err);
 
 static json_object *member(json_object *config, const char *key, json_object *(*new_fn)(void))
 {
@@ -52,25 +53,32 @@ static json_object *new_list(const char *const *items, size_t n)
 	return list;
 }
 
-/* A command: the exec form as it is, else for a shell. */
-static json_object *command(const char *args)
+json_object *change_command(json_object *config, const char *args)
 {
-	json_object *list = exec_form(args);
-	const char *const shell[] = { "/bin/sh", "-c", args };
-	return list ? list : new_list(shell, 3);
+	json_object *list = exec_form(args), *shell = json_get(config, "Shell");
+	const char *const sh[] = { "/bin/sh", "-c" };
+	if (list)
+		return list;
+	list = json_len(shell) ? json_copy(shell) : new_list(sh, 2);
+	(void)json_object_array_add(list, json_object_new_string(args));
+	return list;
 }
 
-static int on_cmd(json_object *config, const char *args, struct err *err)
+static int on_cmd(json_object *config, const char *args, const struct words_scope *scope,
+		  struct err *err)
 {
+	(void)scope;
 	(void)err;
-	json_add(config, "Cmd", command(args));
+	json_add(config, "Cmd", change_command(config, args));
 	return 0;
 }
 
-static int on_entrypoint(json_object *config, const char *args, struct err *err)
+static int on_entrypoint(json_object *config, const char *args, const struct words_scope *scope,
+			 struct err *err)
 {
+	(void)scope;
 	(void)err;
-	json_add(config, "Entrypoint", command(args));
+	json_add(config, "Entrypoint", change_command(config, args));
 	return 0;
 }
 
@@ -87,11 +95,11 @@ static void set_env(json_object *env, const char *item)
 }
 
 /* NAME=VALUE words, or the old form NAME VALUE; an array of "NAME=VALUE". */
-static int pairs(json_object *config, const char *args, const char *what, json_object **ret,
-		 struct err *err)
+static int pairs(const struct words_scope *scope, const char *args, const char *what,
+		 json_object **ret, struct err *err)
 {
 	cleanup_json json_object *words = NULL;
-	int rc = words_split(args, json_get(config, "Env"), &words, err);
+	int rc = words_split(args, scope, &words, err);
 	if (rc < 0)
 		return rc;
 	if (json_len(words) == 0)
@@ -102,7 +110,7 @@ static int pairs(json_object *config, const char *args, const char *what, json_o
 		const char *value = args + n + strspn(args + n, " \t");
 		if (!*value)
 			return err_set(err, EINVAL, "%s %s: must be NAME=VALUE", what, args);
-		rc = words_expand(value, json_get(config, "Env"), &rest, err);
+		rc = words_expand(value, scope, &rest, err);
 		if (rc < 0)
 			return rc;
 		cleanup_strbuf struct strbuf b = STRBUF_INIT;
@@ -121,20 +129,22 @@ static int pairs(json_object *config, const char *args, const char *what, json_o
 	return 0;
 }
 
-static int on_env(json_object *config, const char *args, struct err *err)
+static int on_env(json_object *config, const char *args, const struct words_scope *scope,
+		  struct err *err)
 {
 	cleanup_json json_object *list = NULL;
-	int rc = pairs(config, args, "ENV", &list, err);
+	int rc = pairs(scope, args, "ENV", &list, err);
 	json_object *env = rc < 0 ? NULL : member(config, "Env", json_object_new_array);
 	for (size_t i = 0; i < json_len(list); i++)
 		set_env(env, json_item_str(list, i));
 	return rc;
 }
 
-static int on_label(json_object *config, const char *args, struct err *err)
+static int on_label(json_object *config, const char *args, const struct words_scope *scope,
+		    struct err *err)
 {
 	cleanup_json json_object *list = NULL;
-	int rc = pairs(config, args, "LABEL", &list, err);
+	int rc = pairs(scope, args, "LABEL", &list, err);
 	json_object *labels = rc < 0 ? NULL : member(config, "Labels", json_object_new_object);
 	for (size_t i = 0; i < json_len(list); i++) {
 		const char *item = json_item_str(list, i);
@@ -175,61 +185,86 @@ static int expose_one(json_object *ports, const char *text, struct err *err)
 	return 0;
 }
 
-static int words_of(json_object *config, const char *args, const char *what, json_object **ret,
-		    struct err *err)
+static int words_of(const struct words_scope *scope, const char *args, const char *what,
+		    json_object **ret, struct err *err)
 {
-	int rc = words_split(args, json_get(config, "Env"), ret, err);
+	int rc = words_split(args, scope, ret, err);
 	if (rc == 0 && json_len(*ret) == 0)
 		rc = err_set(err, EINVAL, "%s needs an argument", what);
 	return rc;
 }
 
-static int on_expose(json_object *config, const char *args, struct err *err)
+static int on_expose(json_object *config, const char *args, const struct words_scope *scope,
+		     struct err *err)
 {
 	cleanup_json json_object *list = NULL;
-	int rc = words_of(config, args, "EXPOSE", &list, err);
+	struct words_scope ports = *scope;
+	ports.split = true;
+	int rc = words_of(&ports, args, "EXPOSE", &list, err);
 	for (size_t i = 0; rc == 0 && i < json_len(list); i++)
 		rc = expose_one(member(config, "ExposedPorts", json_object_new_object),
 				json_item_str(list, i), err);
 	return rc;
 }
 
-static int on_volume(json_object *config, const char *args, struct err *err)
+int change_list(const char *args, const struct words_scope *scope, json_object **ret,
+		struct err *err)
 {
-	cleanup_json json_object *list = exec_form(args);
-	int rc = list ? 0 : words_of(config, args, "VOLUME", &list, err);
-	for (size_t i = 0; rc == 0 && i < json_len(list); i++) {
+	cleanup_json json_object *list = exec_form(args), *out = json_object_new_array();
+	for (size_t i = 0; i < json_len(list); i++) {
+		json_object *word = NULL;
+		int rc = words_expand(json_item_str(list, i), scope, &word, err);
+		if (rc < 0)
+			return rc;
+		(void)json_object_array_add(out, word);
+	}
+	if (!list)
+		return 0;
+	*ret = take_ptr(out);
+	return 1;
+}
+
+static int on_volume(json_object *config, const char *args, const struct words_scope *scope,
+		     struct err *err)
+{
+	cleanup_json json_object *list = NULL;
+	int rc = change_list(args, scope, &list, err);
+	if (rc == 0)
+		rc = words_of(scope, args, "VOLUME", &list, err);
+	for (size_t i = 0; rc >= 0 && i < json_len(list); i++) {
 		if (!*json_item_str(list, i))
 			return err_set(err, EINVAL, "VOLUME: a path is empty");
 		json_add(member(config, "Volumes", json_object_new_object), json_item_str(list, i),
 			 json_object_new_object());
 	}
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
-static int one_word(json_object *config, const char *args, const char *what, json_object **ret,
-		    struct err *err)
+static int one_word(const struct words_scope *scope, const char *args, const char *what,
+		    json_object **ret, struct err *err)
 {
-	int rc = words_of(config, args, what, ret, err);
+	int rc = words_of(scope, args, what, ret, err);
 	if (rc == 0 && json_len(*ret) != 1)
 		rc = err_set(err, EINVAL, "%s takes one argument", what);
 	return rc;
 }
 
-static int on_user(json_object *config, const char *args, struct err *err)
+static int on_user(json_object *config, const char *args, const struct words_scope *scope,
+		   struct err *err)
 {
 	cleanup_json json_object *list = NULL;
-	int rc = one_word(config, args, "USER", &list, err);
+	int rc = one_word(scope, args, "USER", &list, err);
 	if (rc == 0)
 		json_add_str(config, "User", json_item_str(list, 0));
 	return rc;
 }
 
-static int on_workdir(json_object *config, const char *args, struct err *err)
+static int on_workdir(json_object *config, const char *args, const struct words_scope *scope,
+		      struct err *err)
 {
 	cleanup_json json_object *dir = NULL;
 	char joined[2 * PATH_MAX], clean[PATH_MAX];
-	int rc = words_expand(args, json_get(config, "Env"), &dir, err);
+	int rc = words_expand(args, scope, &dir, err);
 	if (rc < 0)
 		return rc;
 	const char *text = json_object_get_string(dir);
@@ -247,10 +282,11 @@ static int on_workdir(json_object *config, const char *args, struct err *err)
 	return 0;
 }
 
-static int on_stopsignal(json_object *config, const char *args, struct err *err)
+static int on_stopsignal(json_object *config, const char *args, const struct words_scope *scope,
+			 struct err *err)
 {
 	cleanup_json json_object *list = NULL;
-	int rc = one_word(config, args, "STOPSIGNAL", &list, err);
+	int rc = one_word(scope, args, "STOPSIGNAL", &list, err);
 	if (rc < 0)
 		return rc;
 	if (signo_parse(json_item_str(list, 0)) <= 0)
@@ -308,8 +344,10 @@ static json_object *health_test(const char *kind, const char *args)
 	return test;
 }
 
-static int on_healthcheck(json_object *config, const char *args, struct err *err)
+static int on_healthcheck(json_object *config, const char *args, const struct words_scope *scope,
+			  struct err *err)
 {
+	(void)scope;
 	cleanup_json json_object *health = json_object_new_object();
 	while (!strncmp(args, "--", 2)) {
 		size_t n = strcspn(args, " \t");
@@ -335,8 +373,10 @@ static int on_healthcheck(json_object *config, const char *args, struct err *err
 }
 
 /* Kept as it stands, for whoever builds on the image. */
-static int on_onbuild(json_object *config, const char *args, struct err *err)
+static int on_onbuild(json_object *config, const char *args, const struct words_scope *scope,
+		      struct err *err)
 {
+	(void)scope;
 	static const char *const refused[] = { "ONBUILD", "FROM", "MAINTAINER" };
 	size_t n = strcspn(args, " \t");
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
@@ -357,22 +397,31 @@ static const struct {
 	{ "VOLUME", on_volume },   { "WORKDIR", on_workdir },
 };
 
+int change_instruction(json_object *config, const char *name, const char *args,
+		       const struct words_scope *scope, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcasecmp(name, rows[i].name) != 0)
+			continue;
+		if (!*args)
+			return err_set(err, EINVAL, "%s needs an argument", rows[i].name);
+		return rows[i].apply(config, args, scope, err);
+	}
+	return err_set(err, EINVAL,
+		       "\"%.50s\" is not a supported instruction (CMD ENTRYPOINT ENV EXPOSE "
+		       "HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR)",
+		       name);
+}
+
 int change_apply(json_object *config, const char *instruction, struct err *err)
 {
 	const char *p = instruction + strspn(instruction, " \t");
 	size_t n = strcspn(p, " \t");
 	const char *args = p + n + strspn(p + n, " \t");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (strlen(rows[i].name) != n || strncasecmp(p, rows[i].name, n) != 0)
-			continue;
-		if (!*args)
-			return err_set(err, EINVAL, "--change %s needs an argument", rows[i].name);
-		int rc = rows[i].apply(config, args, err);
-		return rc < 0 ? err_prefix(err, "--change") : 0;
-	}
-	return err_set(
-		err, EINVAL,
-		"--change: \"%.*s\" is not a supported instruction (CMD ENTRYPOINT ENV EXPOSE "
-		"HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR)",
-		(int)(n > 50 ? 50 : n), p);
+	const struct words_scope scope = { .env = json_get(config, "Env") };
+	cleanup_free char *name = strndup(p, n);
+	if (!name)
+		return err_set(err, ENOMEM, "out of memory");
+	int rc = change_instruction(config, name, args, &scope, err);
+	return rc < 0 ? err_prefix(err, "--change") : 0;
 }
