@@ -212,8 +212,10 @@ json_object *image_inspect(struct isolad *d, const char *ref, struct err *err);
 json_object *image_history(struct isolad *d, const char *ref, struct err *err);
 void image_tag(struct isolad *d, const char *ref, const char *repo_tag, op_done_fn *done,
 	       void *arg);
-/* Result: [{"Untagged"},{"Deleted"}]. EBUSY when an instance needs it. */
-void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *done, void *arg);
+/* @prune: with what its build made it from, if nothing else needs that. Result:
+ * [{"Untagged"},{"Deleted"}]. EBUSY when an instance needs it. */
+void image_remove(struct isolad *d, const char *ref, bool force, bool prune, op_done_fn *done,
+		  void *arg);
 void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void *arg);
 /* Checks the whole store (`isola-image verify`). Result: {"Problems","Found","Left",...}
  * of isola/image.h. */
@@ -237,6 +239,20 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 		    struct image_job **ret_job, int *ret_fd, struct err *err);
 /* Kills the helper (the client went away); @done still comes, with an error. */
 void image_job_cancel(struct image_job *job);
+
+/* ---- building (build.c) ---- */
+
+struct image_build {
+	json_object *spec;        /* BUILD_SPEC of src/image/build.h, tags as given; borrowed */
+	json_object *host_config; /* of the containers of RUN, borrowed */
+	json_object *auths;       /* {registry: its X-Registry-Auth}, or NULL; borrowed */
+};
+/* As image_job_start(); the context goes to *@ret_fd. What is printed begins only when
+ * the context is there. An error of a RUN has {"code": exit status} beside it, as
+ * @done's result. A cancelled build leaves no container. */
+int image_build_start(struct isolad *d, const struct image_build *build,
+		      image_progress_fn *progress, op_done_fn *done, void *arg,
+		      struct image_job **ret_job, int *ret_fd, struct err *err);
 
 /* ---- events (events.c) ---- */
 

@@ -29,6 +29,8 @@ struct extract_options {
 	uid_t uid; /* for FIXED */
 	gid_t gid;
 	uint32_t ids_end; /* owners from here on are -EINVAL; 0 = any */
+	/* Devices are -EINVAL; and whiteouts' 0:0 with them. */
+	bool no_devices;
 	/* Where no device may be made (EPERM) it is left out, as is an attribute. */
 	bool lenient;
 	/* The first component of each name becomes @first; a name without one is an

@@ -30,6 +30,8 @@
  *             an opaque mark on a root folder hides: overlayfs would show them),
  *   "diff_ids": ["sha256:...", ...] (all), "blobs": ["sha256:...", ...] (all it needs),
  *   "history": [{ "created_ns","created_by"?,"comment"?,"author"?,"empty_layer"? }],
+ *   "built"?: { "parent": "sha256:..." or "", "key": "sha256:..." } (a step of a build made
+ *             it from that image; the key says how: docs/build.md, "The cache"),
  *   "config": { "User","Env","Entrypoint","Cmd","WorkingDir","Labels",
  *               "ExposedPorts","Volumes","StopSignal","Healthcheck","Shell",
  *               "OnBuild" } }
@@ -56,6 +58,8 @@
  *                      no image needs
  *   isola-image commit --state DIR                   COMMIT_SPEC (src/image/commit.c) on
  *                      descriptor 3
+ *   isola-image build  --state DIR                   src/image/build.h: asks on standard
+ *                      output, is answered on descriptor 3; context on stdin
  *   isola-image save   --state DIR                   SAVE_SPEC (src/image/commit.h) on
  *                      descriptor 3; the archive goes to a socket (src/image/out.h)
  *   isola-image cp-... PATH                          files of a container (src/image/copy.h)

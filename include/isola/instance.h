@@ -73,6 +73,8 @@ struct instance {
 	uint32_t userns_base;
 	bool auto_remove; /* --rm: kept in the run folder only, gone after a reboot */
 
+	bool building; /* a step of a build: goes with the build, and with isolad */
+
 	int64_t created_ns, started_ns, finished_ns;
 	pid_t pid; /* payload's init, 0 when not running */
 	int exit_code;

@@ -66,6 +66,8 @@ void json_add(json_object *o, const char *key, json_object *taken);
 /* json_add_str() for text of strangers, say a file's name: bytes that are no UTF-8, of
  * which no JSON may be made, become U+FFFD each. */
 void json_add_text(json_object *o, const char *key, const char *value);
+/* The same as a value, owned; it may hold NUL bytes. */
+json_object *json_new_text(const char *text, size_t size);
 
 /* Number of items; 0 when @a is NULL or no array. */
 size_t json_len(json_object *a);

@@ -25,7 +25,12 @@ struct pack_options {
 	 * device 0:0 is written as ".wh.x", a folder marked opaque gets
 	 * ".wh..wh..opq". Marks are trusted: CAP_SYS_ADMIN. */
 	bool layer;
-	bool root_owned; /* all belongs to 0:0 */
+	bool root_owned;              /* all belongs to 0:0 */
+	bool fixed_owner, fixed_mode; /* all gets these; links keep their mode */
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+	bool shallow; /* of a folder only its own entry */
 	/* Leaves out what it says true for (of a folder: only when it is empty). */
 	bool (*skip)(const char *as, const struct stat *st, void *arg);
 	void *skip_arg; /* borrowed */
@@ -36,6 +41,13 @@ struct pack_options {
  * "." they get "./". */
 int pack_tree(const struct pack_options *options, int dir_fd, const char *name, const char *as,
 	      struct err *err);
+
+/* The same piece by piece, in one archive: a file of several names that was packed
+ * already becomes a hard link. */
+struct pack;
+int pack_new(const struct pack_options *options, struct pack **ret, struct err *err);
+int pack_add(struct pack *pack, int dir_fd, const char *name, const char *as, struct err *err);
+void pack_free(struct pack *pack); /* NULL is fine */
 
 /* The same for the entries below the folder @dir_fd, without the folder's own, as
  * "b", "b/c": a layer, an export. */

@@ -88,7 +88,14 @@ const struct route routes[] = {
 	  .body = BODY_STREAM, .query = "fromSrc,fromImage,repo,tag,message,changes,platform" },
 	{ HTTP_POST,   "/images/prune", images_prune, "Remove unused images",
 	  .query = "filters" },
-	{ HTTP_POST,   "/build/prune", build_prune, "Remove the build cache: there is none",
+	{ HTTP_POST,   "/build", images_build, "Build an image from a Dockerfile and its context",
+	  .body = BODY_STREAM,
+	  .query = "dockerfile,t,q,nocache,rm,forcerm,pull,target,buildargs,labels,platform,version,"
+		   "memory,memswap,cpushares,cpuperiod,cpuquota,cpusetcpus,cpusetmems,cgroupparent,"
+		   "shmsize,ulimits,networkmode,extrahosts,isolation,cachefrom,securityopt,remote,"
+		   "outputs,session",
+	  .refuses = "squash" },
+	{ HTTP_POST,   "/build/prune", build_prune, "Remove the build cache: it is images",
 	  .query = "all,filters,keep-storage,reserved-space,max-used-space,min-free-space" },
 	{ HTTP_GET,    "/images/get", images_get, "Several images as one archive",
 	  .query = "names,format", .refuses = "platform" },
@@ -157,7 +164,6 @@ const size_t n_routes = sizeof(routes) / sizeof(routes[0]);
 
 const struct unsupported_route unsupported_routes[] = {
 	{ "/auth", "logging in to a registry" },
-	{ "/build", "building images" },
 	{ "/configs", "Swarm configs" },
 	{ "/configs/{id*}", "Swarm configs" },
 	{ "/containers/{id}/attach/ws", "attaching by WebSocket" },

@@ -62,6 +62,9 @@ void images_tag(struct exchange *x);
 void images_remove(struct exchange *x);
 void images_prune(struct exchange *x);
 void build_prune(struct exchange *x);
+/* POST /build, checked by routes_build.c: the context on its way (upload.c). */
+void images_build(struct exchange *x);
+void upload_build(struct exchange *x, const struct image_build *build);
 /* Adds to an image's JSON what clients of API 1.@minor look for. */
 void image_age(json_object *image, unsigned int minor, bool in_list);
 void images_history(struct exchange *x);

@@ -81,8 +81,8 @@ void images_tag(struct exchange *x)
 
 void images_remove(struct exchange *x)
 {
-	image_remove(x->isolad, x->param[0], request_bool(x, "force", false), done_ok_json,
-		     exchange_ref(x));
+	image_remove(x->isolad, x->param[0], request_bool(x, "force", false),
+		     !request_bool(x, "noprune", false), done_ok_json, exchange_ref(x));
 }
 
 void images_prune(struct exchange *x)

@@ -22,6 +22,7 @@ struct upload {
 	bool open;             /* pipe may be written to */
 	bool body_ended;       /* the client has sent all */
 	bool quiet;
+	bool build; /* who waits for it, wants it */
 };
 
 struct piece {
@@ -151,7 +152,8 @@ static void on_progress(void *arg, const char *line, size_t size)
 	exchange_unref(x);
 }
 
-static void fail(struct exchange *x, const struct err *err)
+/* @code: a command's exit status, 0 = none. */
+static void fail(struct exchange *x, const struct err *err, int64_t code)
 {
 	if (!x->replied) {
 		reply_err(x, err);
@@ -160,6 +162,8 @@ static void fail(struct exchange *x, const struct err *err)
 	cleanup_json json_object *o = json_object_new_object();
 	json_object *detail = json_object_new_object();
 	json_add_str(detail, "message", err->text);
+	if (code)
+		json_add_i64(detail, "code", code);
 	json_add(o, "errorDetail", detail);
 	json_add_str(o, "error", err->text);
 	reply_chunk_json(x, o);
@@ -170,11 +174,10 @@ static void on_job_done(void *arg, const struct err *err, json_object *result)
 {
 	struct exchange *x = arg;
 	struct upload *up = x->user;
-	(void)result;
 	up->job = NULL;
 	close_pipe(up);
 	if (err)
-		fail(x, err);
+		fail(x, err, json_i64_or(result, "code", 0));
 	else if (up->body_ended)
 		finish(x);
 	else if (x->conn)
@@ -186,7 +189,7 @@ static void on_gone(struct exchange *x)
 {
 	struct upload *up = x->user;
 	/* Who has sent all need not wait for the answer: skopeo does not. */
-	if (up->body_ended)
+	if (up->body_ended && !up->build)
 		return;
 	close_pipe(up);
 	if (up->job)
@@ -209,7 +212,8 @@ static int open_pipe(struct upload *up, int fd, struct err *err)
 	return err_rc(err, rc, "cannot use the job's pipe");
 }
 
-static void start(struct exchange *x, const struct image_import *import)
+static void start(struct exchange *x, const struct image_import *import,
+		  const struct image_build *build)
 {
 	struct err err = ERR_INIT;
 	struct upload *up = calloc(1, sizeof(*up));
@@ -221,12 +225,15 @@ static void start(struct exchange *x, const struct image_import *import)
 	up->x = x;
 	up->server = x->conn->server;
 	up->quiet = request_bool(x, "quiet", false);
+	up->build = build != NULL;
 	up->body_ended = !x->has_body;
 	/* Freed with the exchange's last reference, so after the pipe's. */
 	x->user = up;
 	x->free_user = free;
-	int rc = image_job_start(x->isolad, import, on_progress, on_job_done, exchange_ref(x),
-				 &up->job, &fd, &err);
+	int rc = build ? image_build_start(x->isolad, build, on_progress, on_job_done,
+					   exchange_ref(x), &up->job, &fd, &err)
+		       : image_job_start(x->isolad, import, on_progress, on_job_done,
+					 exchange_ref(x), &up->job, &fd, &err);
 	if (rc < 0) {
 		exchange_unref(x);
 		reply_err(x, &err);
@@ -253,7 +260,12 @@ static void start(struct exchange *x, const struct image_import *import)
 
 void images_load(struct exchange *x)
 {
-	start(x, NULL);
+	start(x, NULL, NULL);
+}
+
+void upload_build(struct exchange *x, const struct image_build *build)
+{
+	start(x, NULL, build);
 }
 
 /* ---- import ---- */
@@ -287,7 +299,7 @@ static void import(struct exchange *x)
 		.platform = platform && *platform ? platform : NULL,
 	};
 	if (strbuf_ok(&ref) && changes)
-		start(x, &req);
+		start(x, &req, NULL);
 	else
 		reply_error(x, 500, "out of memory");
 }
@@ -307,7 +319,7 @@ static void pull(struct exchange *x, const char *image)
 		.pull = true,
 	};
 	if (strbuf_ok(&ref) && strbuf_ok(&x->registry_auth))
-		start(x, &req);
+		start(x, &req, NULL);
 	else
 		reply_error(x, 500, "out of memory");
 }

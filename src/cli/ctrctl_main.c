@@ -20,6 +20,8 @@ static const struct verb image_verbs[] = {
 	  verb_images },
 	{ "inspect", NULL, "IMAGE...", "show everything about images", NULL, FLAGS(flags_format), 1,
 	  -1, false, verb_image_inspect },
+	{ "build", NULL, "CONTEXT|-", "build an image from a Dockerfile", NULL, FLAGS(flags_build),
+	  1, 1, false, verb_build },
 	{ "history", NULL, "IMAGE", "show how an image came to be", NULL, FLAGS(flags_history), 1,
 	  1, false, verb_history },
 	{ "pull", NULL, "NAME[:TAG|@DIGEST]", "get an image from a registry", NULL,
@@ -129,6 +131,11 @@ static const struct verb verbs[] = {
 	  1, false, verb_history },
 	{ "save", NULL, "IMAGE...", "write images to one archive",
 	  "  ctrctl save -o all.tar busybox web:2\n", FLAGS(flags_save), 1, -1, false, verb_save },
+	{ "build", NULL, "CONTEXT|-", "build an image from a Dockerfile",
+	  "  ctrctl build -t my/app:1 .\n"
+	  "  ctrctl build -f docker/Dockerfile.dev --target test --build-arg V=2 src\n"
+	  "  ctrctl build -q - < Dockerfile\n",
+	  FLAGS(flags_build), 1, 1, false, verb_build },
 	{ "commit", NULL, "CONTAINER [NAME[:TAG]]", "make an image of a container",
 	  "  ctrctl commit -c 'CMD [\"httpd\"]' web my/web:2\n", FLAGS(flags_commit), 1, 2, false,
 	  verb_commit },

@@ -64,6 +64,10 @@ int verb_commit(struct cli *cli, struct args *args);
 int verb_save(struct cli *cli, struct args *args);
 int verb_history(struct cli *cli, struct args *args);
 
+/* build.c */
+extern const struct flag flags_build[];
+int verb_build(struct cli *cli, struct args *args);
+
 /* images.c */
 extern const struct flag flags_images[], flags_pull[], flags_load[], flags_import[], flags_rmi[];
 int verb_images(struct cli *cli, struct args *args);

@@ -68,7 +68,7 @@ static int add(struct isolad *d, check_fn *check, const char *name, json_object 
 }
 
 static void create(struct isolad *d, check_fn *check, const char *name, json_object *body,
-		   op_done_fn *done, void *arg)
+		   bool building, op_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
 	struct instance *inst = NULL;
@@ -83,16 +83,22 @@ static void create(struct isolad *d, check_fn *check, const char *name, json_obj
 		return;
 	}
 	op->body = result;
+	inst->building = building;
 	op_queue(op);
 }
 
 void instance_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done,
 		     void *arg)
 {
-	create(d, create_check, name, body, done, arg);
+	create(d, create_check, name, body, false, done, arg);
 }
 
 void vm_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done, void *arg)
 {
-	create(d, create_vm_check, name, body, done, arg);
+	create(d, create_vm_check, name, body, false, done, arg);
+}
+
+void instance_create_building(struct isolad *d, json_object *body, op_done_fn *done, void *arg)
+{
+	create(d, create_check, NULL, body, true, done, arg);
 }

@@ -101,7 +101,13 @@ static int check_record(json_object *record, const char *hex, struct err *err)
 		return err_set(err, EINVAL, "its id does not match its name");
 	if (!is_digest(json_str_or(record, "manifest", "")))
 		return err_set(err, EINVAL, "manifest is no sha256 digest");
-	int rc = check_layers(record, err);
+	json_object *built = NULL;
+	const char *parent = "";
+	int rc = json_get_obj(record, "built", &built, err);
+	if (rc >= 0)
+		rc = json_get_str(built, "parent", &parent, err);
+	if (rc >= 0)
+		rc = check_layers(record, err);
 	return rc < 0 ? rc : check_config(record, err);
 }
 
@@ -500,4 +506,17 @@ struct instance *image_user(struct isolad *d, const struct image *image)
 			user = inst;
 	}
 	return user;
+}
+
+const char *image_parent(const struct image *image)
+{
+	return json_str_or(json_get(image->record, "built"), "parent", "");
+}
+
+bool image_has_children(const struct images *t, const struct image *image)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (!t->items[i]->deleting && !strcmp(image_parent(t->items[i]), image_id(image)))
+			return true;
+	return false;
 }

@@ -176,7 +176,8 @@ static bool is_layer_shared(struct images *t, const struct image *image, const c
 {
 	for (size_t i = 0; i < t->n; i++) {
 		json_object *layers = json_get(t->items[i]->record, "layers");
-		for (size_t k = 0; t->items[i] != image && k < json_len(layers); k++) {
+		bool other = t->items[i] != image && !t->items[i]->deleting;
+		for (size_t k = 0; other && k < json_len(layers); k++) {
 			if (!strcmp(json_item_str(layers, k), layer))
 				return true;
 		}
@@ -216,6 +217,18 @@ static void plan_delete(struct work *w, struct image *image, json_object *result
 			add_result(result, "Deleted", digest);
 	}
 	image->deleting = true;
+}
+
+/* And what its build made it from, as far as nobody else needs that. */
+static void plan_delete_all(struct work *w, struct image *image, json_object *result, bool prune)
+{
+	plan_delete(w, image, result);
+	while (prune && (image = images_by_id(w->d->images, image_parent(image)))) {
+		if (image->deleting || json_len(image->refs) || image_user(w->d, image) ||
+		    image_has_children(w->d->images, image))
+			return;
+		plan_delete(w, image, result);
+	}
 }
 
 static int conflict(const struct image *image, const struct instance *user, bool can_force,
@@ -267,7 +280,7 @@ static bool plan_untag_one(struct work *w, const struct image *image, const char
 
 /* @full: the name that was asked for, "" for an id. */
 static int plan_remove(struct work *w, struct image *image, const char *full, bool force,
-		       struct err *err)
+		       bool prune, struct err *err)
 {
 	size_t names = json_len(image->refs);
 	struct instance *user = image_user(w->d, image);
@@ -288,14 +301,21 @@ static int plan_remove(struct work *w, struct image *image, const char *full, bo
 	}
 	if (user && (!force || instance_is_running(user) || !names))
 		return conflict(image, user, names && !instance_is_running(user), err);
-	if (user)
+	bool children = image_has_children(w->d->images, image);
+	if (children && !*full)
+		return err_set(err, EBUSY,
+			       "conflict: unable to delete %s (cannot be forced) - image has "
+			       "dependent child images",
+			       short_id(image));
+	if (user || children)
 		plan_untag_all(w, image);
 	else
-		plan_delete(w, image, w->result);
+		plan_delete_all(w, image, w->result, prune);
 	return 0;
 }
 
-void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *done, void *arg)
+void image_remove(struct isolad *d, const char *ref, bool force, bool prune, op_done_fn *done,
+		  void *arg)
 {
 	struct err err = ERR_INIT;
 	char full[IMAGE_REF_MAX];
@@ -306,7 +326,7 @@ void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *don
 		return;
 	}
 	struct image *image = images_lookup(d->images, ref, full, &err);
-	if (!image || plan_remove(w, image, full, force, &err) < 0)
+	if (!image || plan_remove(w, image, full, force, prune, &err) < 0)
 		fail(d, w, &err, done, arg);
 	else
 		work_begin(w);
@@ -395,7 +415,8 @@ static bool is_prunable(struct isolad *d, const struct image *image, const struc
 {
 	json_object *labels = json_get(json_get(image->record, "config"), "Labels");
 	const char *value;
-	if (image->deleting || (!p->all && json_len(image->refs)) || image_user(d, image))
+	if (image->deleting || (!p->all && json_len(image->refs)) || image_user(d, image) ||
+	    image_has_children(d->images, image))
 		return false;
 	if (json_i64_or(image->record, "created_ns", 0) >= p->until_ns)
 		return false;
@@ -417,11 +438,16 @@ void image_prune(struct isolad *d, json_object *filters, op_done_fn *done, void 
 		return;
 	}
 	json_object *deleted = json_object_new_array(), *result = json_object_new_object();
-	for (size_t i = 0; i < d->images->n; i++) {
-		struct image *image = d->images->items[i];
-		if (!is_prunable(d, image, &p))
-			continue;
-		plan_delete(w, image, deleted);
+	/* Again, while what was made from an image went. */
+	for (bool more = true; more;) {
+		more = false;
+		for (size_t i = 0; i < d->images->n; i++) {
+			struct image *image = d->images->items[i];
+			if (!is_prunable(d, image, &p))
+				continue;
+			plan_delete_all(w, image, deleted, true);
+			more = true;
+		}
 	}
 	json_add(result, "ImagesDeleted", deleted);
 	json_add_i64(result, "SpaceReclaimed", 0);

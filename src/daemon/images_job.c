@@ -127,6 +127,11 @@ static void take_line(struct image_job *job, const char *line, size_t size)
 	} else if (error) {
 		free(job->error);
 		job->error = strdup(error);
+		/* A command's exit status, for who asked. */
+		if (json_get(json_get(o, "errorDetail"), "code")) {
+			json_object_put(job->aux);
+			job->aux = json_object_get(json_get(o, "errorDetail"));
+		}
 		if (job->tells_errno)
 			job->error_code = (int)json_i64_or(o, "errno", EIO);
 	} else if (job->progress && !job->cancelled) {

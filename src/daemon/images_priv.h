@@ -49,6 +49,11 @@ struct image *images_by_id(struct images *images, const char *id);
 /* One container that needs the image, running ones first; NULL when there is none. */
 struct instance *image_user(struct isolad *d, const struct image *image);
 
+/* What a build made it from (id, or ""), and whether one went on from it to an image
+ * that is not being removed. */
+const char *image_parent(const struct image *image);
+bool image_has_children(const struct images *images, const struct image *image);
+
 /* Array of the familiar forms, of tags or of digests; owned. */
 json_object *image_tags(const struct image *image);
 json_object *image_digests(const struct image *image);

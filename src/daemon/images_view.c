@@ -142,7 +142,7 @@ static json_object *make_summary(const struct image *image, const struct listing
 	json_add_i64(o, "Created", created_of(image) / 1000000000);
 	json_add_str(o, "Id", image_id(image));
 	json_add(o, "Labels", json_object_get(labels_of(image)));
-	json_add_str(o, "ParentId", "");
+	json_add_str(o, "ParentId", image_parent(image));
 	json_add(o, "RepoDigests", digests);
 	json_add(o, "RepoTags", tags);
 	json_add_i64(o, "SharedSize", -1);
@@ -157,10 +157,14 @@ static int compare_created(const void *a, const void *b)
 	return s < t ? 1 : s > t ? -1 : strcmp(image_id(*x), image_id(*y));
 }
 
-/* @all: Docker hides intermediate images without it; there are none here. */
+/* What steps of a build are made from is shown with @all alone. */
+static bool is_intermediate(struct isolad *d, const struct image *image)
+{
+	return json_len(image->refs) == 0 && image_has_children(d->images, image);
+}
+
 json_object *image_list(struct isolad *d, bool all, json_object *filters, struct err *err)
 {
-	(void)all;
 	struct listing l = { .filters = NULL };
 	if (parse_listing(d, filters, &l, err) < 0)
 		return NULL;
@@ -168,9 +172,11 @@ json_object *image_list(struct isolad *d, bool all, json_object *filters, struct
 		qsort(d->images->items, d->images->n, sizeof(d->images->items[0]), compare_created);
 	json_object *list = json_object_new_array();
 	for (size_t i = 0; i < d->images->n; i++) {
-		json_object *o = is_listed(d->images->items[i], &l)
-					 ? make_summary(d->images->items[i], &l)
-					 : NULL;
+		const struct image *image = d->images->items[i];
+		if (!is_listed(image, &l) ||
+		    ((!all || l.only_dangling) && is_intermediate(d, image)))
+			continue;
+		json_object *o = make_summary(image, &l);
 		if (o)
 			(void)json_object_array_add(list, o);
 	}
@@ -241,7 +247,7 @@ json_object *image_inspect(struct isolad *d, const char *ref, struct err *err)
 	json_add_str(o, "Id", image_id(image));
 	json_add(o, "RepoTags", image_tags(image));
 	json_add(o, "RepoDigests", image_digests(image));
-	json_add_str(o, "Parent", "");
+	json_add_str(o, "Parent", image_parent(image));
 	json_add_str(o, "Comment", json_str_or(record, "comment", ""));
 	json_add_str(o, "Created", num_format_time(created_of(image), created, sizeof(created)));
 	json_add_str(o, "DockerVersion", "");

@@ -86,6 +86,11 @@ void run_hurry_keeper(struct instance *inst);
 
 void set_text(char **at, const char *text);
 
+/* ---- add.c ---- */
+
+/* As instance_create(), of a container that the next isolad removes. */
+void instance_create_building(struct isolad *d, json_object *body, op_done_fn *done, void *arg);
+
 /* ---- stop.c ---- */
 
 /* SIGKILL for the payload, and for the keeper when that does not help in time: the

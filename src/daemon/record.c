@@ -39,6 +39,8 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 		json_add_str(o, "image_ref", inst->image_ref);
 	json_add_i64(o, "userns_base", inst->userns_base);
 	json_add_bool(o, "auto_remove", inst->auto_remove);
+	if (inst->building)
+		json_add_bool(o, "building", true);
 	json_add_i64(o, "created_ns", inst->created_ns);
 	json_add_i64(o, "started_ns", inst->started_ns);
 	json_add_i64(o, "finished_ns", inst->finished_ns);
@@ -102,6 +104,7 @@ static int get_numbers(struct instance *inst, json_object *doc, struct err *err)
 	    json_get_i64(doc, "exit_code", &code, err) < 0 ||
 	    json_get_i64(doc, "restart_count", &count, err) < 0 ||
 	    json_get_bool(doc, "auto_remove", &inst->auto_remove, err) < 0 ||
+	    json_get_bool(doc, "building", &inst->building, err) < 0 ||
 	    json_get_bool(doc, "oom_killed", &inst->oom_killed, err) < 0 ||
 	    json_get_bool(doc, "manually_stopped", &inst->manually_stopped, err) < 0)
 		return -EINVAL;

@@ -238,7 +238,10 @@ static void restart_those_who_want(struct isolad *d)
 	list_for_each (node, &d->registry.instances) {
 		struct instance *inst = container_of(node, struct instance, node);
 		struct life *life = life_of(inst);
-		if (inst->state == INSTANCE_RESTARTING && !life->back_off && !op_current(inst))
+		/* Whoever wanted the image saw its build break off. */
+		if (inst->building)
+			instance_remove(inst, true, true, NULL, NULL);
+		else if (inst->state == INSTANCE_RESTARTING && !life->back_off && !op_current(inst))
 			run_back_off(inst);
 		else if (inst->state == INSTANCE_EXITED && restart_wanted_at_start(inst) &&
 			 state_apply(inst, EVENT_ENDED_AGAIN, NULL) == 0)

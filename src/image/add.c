@@ -260,7 +260,7 @@ int image_add(const struct job *job, const struct spool *spool, const struct lim
 	for (size_t i = a.n; i-- > 0;)
 		layer_fini(job->store, &a.layers[i]);
 	free(a.layers);
-	if (rc == 0)
+	if (rc == 0 && !src->quiet)
 		tell(src);
 	return rc;
 }

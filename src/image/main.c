@@ -11,6 +11,7 @@
 #include "isola/log.h"
 #include "isola/num.h"
 #include "isola/path.h"
+#include "build.h"
 #include "cancel.h"
 #include "commit.h"
 #include "confine.h"
@@ -28,6 +29,7 @@
 #define BYTES_MAX_DEFAULT   (64ULL << 30)
 #define ENTRIES_MAX_DEFAULT 4000000
 #define CHANGES_MAX         256
+#define TALK_FD             3
 
 struct options {
 	const char *state;
@@ -127,6 +129,12 @@ static int run_pull(const struct store *s, const struct options *o, json_object 
 	return job_pull(s, &o->limits, &o->registry, o->net, &pull, ret_aux, err);
 }
 
+static int run_build(const struct store *s, const struct options *o, json_object **ret_aux,
+		     struct err *err)
+{
+	return job_build(s, &o->limits, TALK_FD, o->view.proc_fd, ret_aux, err);
+}
+
 struct verb {
 	const char *name;
 	job_fn *run;
@@ -139,6 +147,7 @@ struct verb {
 	bool reads_marks;
 	const char *actions; /* of a registry, for the verbs that go there */
 	bool spec;           /* a JSON text on descriptor 3 says what is to be done */
+	bool talks;          /* descriptor 3 stays open: isolad answers there */
 };
 
 static const struct verb verbs[] = {
@@ -155,6 +164,7 @@ static const struct verb verbs[] = {
 	{ "check", run_check, 0, false, "check --state DIR" },
 	{ "verify", run_verify, 0, true, "verify --state DIR [--deep] [--repair]" },
 	{ "commit", run_commit, 0, true, "commit --state DIR 3< COMMIT_SPEC", .spec = true },
+	{ "build", run_build, 0, true, "build --state DIR 3< TALK < CONTEXT", .talks = true },
 	{ "save", run_save, 0, false, "save --state DIR 3< SAVE_SPEC", .spec = true },
 	{ "cp-stat", NULL, 1, true, "cp-stat PATH 3< VIEW_SPEC", copy_stat },
 	{ "cp-get", NULL, 1, true, "cp-get PATH 3< VIEW_SPEC", copy_get },
@@ -328,8 +338,10 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 		.bytes_max = o->limits.bytes,
 		.foreign = verb->foreign,
 		.require_landlock = o->require_landlock,
-		.keep = verb->actions ? 2 : 0,
-		.ret_proc_fd = verb->spec ? &o->view.proc_fd : NULL,
+		.keep = verb->actions ? 2
+			: verb->talks ? 1
+				      : 0,
+		.ret_proc_fd = verb->spec || verb->talks ? &o->view.proc_fd : NULL,
 	};
 	struct store store = STORE_INIT;
 	if (geteuid() != 0)

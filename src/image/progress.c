@@ -71,10 +71,24 @@ void progress_stream(const char *fmt, ...)
 	print(line);
 }
 
+static int error_code;
+
+void progress_set_code(int code)
+{
+	error_code = code;
+}
+
+void progress_line(json_object *line)
+{
+	print(json_object_get(line));
+}
+
 void progress_error(const struct err *err)
 {
 	json_object *line = json_object_new_object(), *detail = json_object_new_object();
 	json_add_text(detail, "message", err->text);
+	if (error_code)
+		json_add_i64(detail, "code", error_code);
 	json_add(line, "errorDetail", detail);
 	json_add_text(line, "error", err->text);
 	json_add_i64(line, "errno", err->code);

@@ -18,8 +18,14 @@ void progress_status(const char *status, const char *id, uint64_t current, uint6
 /* {"stream": text} */
 void progress_stream(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* {"errorDetail":{"message"},"error","errno"} */
+/* {"errorDetail":{"message","code"?},"error","errno"} */
 void progress_error(const struct err *err);
+
+/* The "code" of the error that will follow: a command's exit status. */
+void progress_set_code(int code);
+
+/* @line as it is, with a newline; borrowed. */
+void progress_line(json_object *line);
 
 /* {"aux": {...}}; takes @aux. */
 void progress_aux(json_object *aux);

@@ -12,6 +12,7 @@
 #include "spool.h"
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 struct source_layer {
 	const struct spool_file *file; /* borrowed from the spool; NULL = a blob of the store */
@@ -33,6 +34,7 @@ struct source {
 	struct source_layer *layers; /* owned, bottom first */
 	size_t n_layers;
 	json_object *refs; /* full names, owned array */
+	bool quiet;        /* image_add() tells nobody "Loaded image" */
 };
 
 void source_fini(struct source *src);

@@ -320,6 +320,8 @@ static int put_node(struct extract *x, int dir, const struct tar_entry *e, struc
 		return err_set(err, EINVAL,
 			       "it is a character device 0:0, which stands for a "
 			       "removed file");
+	if (device && x->o->no_devices)
+		return err_set(err, EINVAL, "it is a device, which has no place here");
 	int rc = make_room(x, dir, err);
 	if (rc < 0)
 		return rc;

@@ -108,9 +108,14 @@ static struct tar_entry entry_of(const struct pack *p, const struct stat *st)
 	return (struct tar_entry){
 		.path = p->as,
 		.link = "",
-		.mode = st->st_mode & 07777,
-		.uid = p->o->root_owned ? 0 : st->st_uid,
-		.gid = p->o->root_owned ? 0 : st->st_gid,
+		.mode = p->o->fixed_mode && !S_ISLNK(st->st_mode) ? p->o->mode
+								  : st->st_mode & 07777,
+		.uid = p->o->root_owned    ? 0
+		       : p->o->fixed_owner ? p->o->uid
+					   : st->st_uid,
+		.gid = p->o->root_owned    ? 0
+		       : p->o->fixed_owner ? p->o->gid
+					   : st->st_gid,
 		.mtime_s = st->st_mtim.tv_sec,
 		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
 	};
@@ -223,6 +228,8 @@ static int pack_folder(struct pack *p, int dir_fd, const char *name, struct err 
 	e.kind = TAR_DIR;
 	read_xattrs(p, fd, &e);
 	int rc = tarw_entry(p->o->out, &e, err);
+	if (p->o->shallow)
+		return rc;
 	/* "" stands for the root, whose entries are "/x". */
 	if (at == 0)
 		p->as[at++] = '/';
@@ -291,48 +298,56 @@ static int pack_any(struct pack *p, int dir_fd, const char *name, struct err *er
 	return rc < 0 ? err_prefix(err, "%.300s", p->as) : rc;
 }
 
-static struct pack *pack_new(const struct pack_options *options, struct err *err)
+int pack_new(const struct pack_options *options, struct pack **ret, struct err *err)
 {
 	struct pack *p = calloc(1, sizeof(*p));
 	char *values = malloc(XATTRS_SUM);
 	if (!p || !values) {
-		(void)err_set(err, ENOMEM, "out of memory");
 		free(p);
 		free(values);
-		return NULL;
+		return err_set(err, ENOMEM, "out of memory");
 	}
 	p->o = options;
 	p->values = values;
-	return p;
+	*ret = p;
+	return 0;
 }
 
-static void pack_free(struct pack *p)
+void pack_free(struct pack *p)
 {
+	if (!p)
+		return;
 	tdestroy(p->links, free);
 	free(p->values);
 	free(p);
 }
 
-int pack_tree(const struct pack_options *options, int dir_fd, const char *name, const char *as,
-	      struct err *err)
+int pack_add(struct pack *p, int dir_fd, const char *name, const char *as, struct err *err)
 {
 	if (strlen(as) >= PATH_MAX - 1)
 		return err_set(err, ENAMETOOLONG, "the path is too long");
-	struct pack *p = pack_new(options, err);
-	if (!p)
-		return -ENOMEM;
 	strcpy(p->as, as);
-	int rc = pack_any(p, dir_fd, name, err);
+	return pack_any(p, dir_fd, name, err);
+}
+
+int pack_tree(const struct pack_options *options, int dir_fd, const char *name, const char *as,
+	      struct err *err)
+{
+	struct pack *p = NULL;
+	int rc = pack_new(options, &p, err);
+	if (rc == 0)
+		rc = pack_add(p, dir_fd, name, as, err);
 	pack_free(p);
 	return rc;
 }
 
 int pack_below(const struct pack_options *options, int dir_fd, struct err *err)
 {
-	struct pack *p = pack_new(options, err);
-	if (!p)
-		return -ENOMEM;
-	int rc = pack_entries(p, openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, err);
+	struct pack *p = NULL;
+	int rc = pack_new(options, &p, err);
+	if (rc == 0)
+		rc = pack_entries(p, openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0,
+				  err);
 	pack_free(p);
 	return rc;
 }

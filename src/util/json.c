@@ -183,26 +183,30 @@ void json_add_str(json_object *o, const char *key, const char *value)
 	json_add(o, key, value ? json_object_new_string(value) : NULL);
 }
 
-void json_add_text(json_object *o, const char *key, const char *value)
+json_object *json_new_text(const char *text, size_t size)
 {
 	cleanup_strbuf struct strbuf b = STRBUF_INIT;
-	size_t left = strlen(value), clean = 0, n;
-	while (clean < left && (n = utf8_len(value + clean, left - clean)) > 0)
+	size_t clean = 0, n;
+	while (clean < size && (n = utf8_len(text + clean, size - clean)) > 0)
 		clean += n;
-	if (clean == left) {
-		json_add_str(o, key, value);
-		return;
-	}
-	strbuf_add(&b, value, clean);
-	for (value += clean, left -= clean; left > 0; value += n, left -= n) {
-		n = utf8_len(value, left);
+	if (clean == size)
+		return json_object_new_string_len(text ? text : "", (int)size);
+	strbuf_add(&b, text, clean);
+	for (size_t i = clean; i < size; i += n) {
+		n = utf8_len(text + i, size - i);
 		if (n > 0)
-			strbuf_add(&b, value, n);
+			strbuf_add(&b, text + i, n);
 		else
 			strbuf_puts(&b, "\xef\xbf\xbd");
 		n = n ? n : 1;
 	}
-	json_add_str(o, key, strbuf_ok(&b) ? b.text : "");
+	return json_object_new_string_len(strbuf_ok(&b) ? b.text : "",
+					  strbuf_ok(&b) ? (int)b.len : 0);
+}
+
+void json_add_text(json_object *o, const char *key, const char *value)
+{
+	json_add(o, key, json_new_text(value, strlen(value)));
 }
 
 void json_add_i64(json_object *o, const char *key, int64_t value)

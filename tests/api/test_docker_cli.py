@@ -429,8 +429,7 @@ def moving():
 
 
 def unsupported():
-    for what, argv in (("building images", ["build", "-"]),
-                       ("creating networks", ["network", "create", "n"]),
+    for what, argv in (("creating networks", ["network", "create", "n"]),
                        ("creating volumes", ["volume", "create", "v"])):
         env = dict(ENV, DOCKER_BUILDKIT="0")
         got = run(docker, *argv, env=env, text="FROM busybox\n")

@@ -4,10 +4,12 @@
 # refuse.  The list of routes is the daemon's own (/openapi.json, which a unit
 # test holds equal to its table); a route without a test here is a failure.
 # time limit: 240 s
+import io
 import json
 import os
 import re
 import sys
+import tarfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
@@ -708,6 +710,27 @@ def _():
     is_(ask("POST", "/system/check?deep=1")[2]["Found"], 0, "deeply, too")
 
 
+def tar_of(files):
+    b = io.BytesIO()
+    with tarfile.open(fileobj=b, mode="w") as tar:
+        for name, text in files.items():
+            t = tarfile.TarInfo(name)
+            t.size = len(text)
+            tar.addfile(t, io.BytesIO(text.encode()))
+    return b.getvalue()
+
+
+@route("POST", "/build")
+def _():
+    body = tar_of({"Dockerfile": "FROM busybox\nENV built=1\n"})
+    got = d.request("POST", "/build?t=built:1", body, {"Content-Type": "application/x-tar"}, timeout=60)
+    check(got[0] == 200 and b"Successfully tagged built:1" in got[2], "a build", got)
+    check("built=1" in ask("GET", "/images/built:1/json")[2]["Config"]["Env"], "makes an image")
+    expect("a build with BuildKit", ask("POST", "/build?version=2"), 501, "DOCKER_BUILDKIT=0")
+    expect("a build with squash", ask("POST", "/build?squash=1"), 400, "squash")
+    ask("DELETE", "/images/built:1")
+
+
 @route("POST", "/build/prune")
 def _():
     is_(ask("POST", "/build/prune?all=1")[2], {"CachesDeleted": None, "SpaceReclaimed": 0},
@@ -833,7 +856,7 @@ for row, test in TESTS.items():
         if not d.ping():
             diag("isolad is gone:\n" + d.log_tail())
             break
-for path, word in (("/build", "building"), ("/containers/x/attach/ws", "WebSocket"),
+for path, word in (("/containers/x/attach/ws", "WebSocket"),
                    ("/swarm/init", "Swarm"), ("/session", "BuildKit"),
                    ("/images/x/push", "pushing"), ("/volumes/create", "volumes")):
     expect("unsupported: " + path, ask("POST", path), 501, word)

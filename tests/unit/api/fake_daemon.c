@@ -537,8 +537,10 @@ void image_tag(struct isolad *d, const char *ref, const char *repo_tag, op_done_
 	later(d, done, arg, NULL);
 }
 
-void image_remove(struct isolad *d, const char *ref, bool force, op_done_fn *done, void *arg)
+void image_remove(struct isolad *d, const char *ref, bool force, bool prune, op_done_fn *done,
+		  void *arg)
 {
+	(void)prune;
 	asked(d, "image remove");
 	(void)snprintf(d->text, sizeof(d->text), "%s", ref);
 	d->force = force;
@@ -701,6 +703,17 @@ void fake_unstall(struct isolad *d)
 {
 	if (d->job)
 		(void)uv_read_start((uv_stream_t *)&d->job->pipe, job_alloc, job_read);
+}
+
+int image_build_start(struct isolad *d, const struct image_build *build,
+		      image_progress_fn *progress, op_done_fn *done, void *arg,
+		      struct image_job **ret_job, int *ret_fd, struct err *err)
+{
+	const struct image_import none = { .ref = "build" };
+	int rc = image_job_start(d, &none, progress, done, arg, ret_job, ret_fd, err);
+	(void)snprintf(d->text, sizeof(d->text), "%s %s", json_object_to_json_string(build->spec),
+		       json_object_to_json_string(build->host_config));
+	return rc;
 }
 
 int image_job_start(struct isolad *d, const struct image_import *import,

@@ -46,8 +46,8 @@ static void unknown_paths__are_told_apart(void **state)
 	assert_true(says(rig, "{\"message\":\"page not found\"}"));
 	assert_int_equal(rig_ask(rig, "PUT", "/version", NULL), 405);
 	assert_true(says(rig, "\r\nAllow: GET\r\n"));
-	assert_int_equal(rig_ask(rig, "POST", "/build", NULL), 501);
-	assert_true(says(rig, "not supported yet: building images (POST /build)"));
+	assert_int_equal(rig_ask(rig, "POST", "/volumes/create", NULL), 501);
+	assert_true(says(rig, "not supported yet: creating volumes (POST /volumes/create)"));
 	assert_int_equal(rig_ask(rig, "GET", "/v1.41/distribution/a/b/json", NULL), 501);
 	assert_int_equal(rig_ask(rig, "DELETE", "/networks/none", NULL), 501);
 }

@@ -421,7 +421,7 @@ static struct instance *use_image(struct isolad *d, const char *ref, enum instan
 static void removal(struct isolad *d, const char *ref, bool force, struct outcome *o)
 {
 	*o = (struct outcome){ .done = false };
-	image_remove(d, ref, force, on_done, o);
+	image_remove(d, ref, force, true, on_done, o);
 	assert_false(o->done);
 	wait_done(d, o);
 }
@@ -502,7 +502,7 @@ static void image_remove__hides_the_image_at_once(void **state)
 	put_two();
 	struct isolad *d = open_store(state);
 	struct outcome o = { .done = false };
-	image_remove(d, "bb", false, on_done, &o);
+	image_remove(d, "bb", false, true, on_done, &o);
 	assert_null(image_find(d, "bb", NULL));
 	wait_done(d, &o);
 	/* The stand-in deleted nothing: it is there again. */
