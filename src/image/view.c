@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,6 +186,33 @@ static int add_layer(struct strbuf *options, const char *key, const char *path, 
 	return fd;
 }
 
+/* A work folder of this mount alone, new: a volatile mount leaves a mark in its own
+ * that would keep the container from starting. */
+static int make_work(const char *work, char ret[PATH_MAX], struct err *err)
+{
+	if (snprintf(ret, PATH_MAX, "%s-copy", work) >= PATH_MAX)
+		return err_set(err, ENAMETOOLONG, "the path of the work folder is too long");
+	int rc = fd_remove_tree(AT_FDCWD, ret, err);
+	if (rc == 0 && mkdir(ret, 0700) < 0)
+		rc = err_sys(err, "cannot make the folder %s", ret);
+	return rc;
+}
+
+/* Volatile: else overlayfs writes the whole file system below it to the disk when it is
+ * unmounted. What is copied is as durable as by any cp; nothing is copied up but folders,
+ * since files are replaced (isola/extract.h). */
+static int add_upper(struct strbuf *options, json_object *spec, struct err *err)
+{
+	char work[PATH_MAX];
+	int rc = make_work(json_str_or(spec, "work", ""), work, err);
+	if (rc >= 0)
+		rc = add_layer(options, ",upperdir=", json_str_or(spec, "upper", ""), err);
+	if (rc >= 0)
+		rc = add_layer(options, ",workdir=", work, err);
+	strbuf_puts(options, ",volatile");
+	return rc;
+}
+
 /* Mounts an overlay of the layers in @lower, below those of @with_upper, on the
  * folder @on, in our own mount namespace. */
 static int mount_overlay(json_object *spec, bool with_upper, bool write, const char *on,
@@ -204,9 +232,7 @@ static int mount_overlay(json_object *spec, bool with_upper, bool write, const c
 	for (size_t i = 0; rc >= 0 && i < n; i++, key = ":")
 		rc = add_layer(&options, key, json_item_str(lower, i), err);
 	if (rc >= 0 && with_upper && write)
-		rc = add_layer(&options, ",upperdir=", upper, err);
-	if (rc >= 0 && with_upper && write)
-		rc = add_layer(&options, ",workdir=", json_str_or(spec, "work", ""), err);
+		rc = add_upper(&options, spec, err);
 	if (rc < 0)
 		return rc;
 	strbuf_puts(&options, ",redirect_dir=nofollow,metacopy=off,index=off");

@@ -6,7 +6,8 @@
  * tmpfs. Nothing of it can be executed or opened as a device.
  *
  *   stopped   an overlay of layers and upper, only for us; on disk files have the
- *             container's own ids, so that is what we see
+ *             container's own ids, so that is what we see. To write: a volatile one,
+ *             with a work folder of its own, "<work>-copy"
  *   running   the container's own root mount, cloned (two overlays on one upper
  *             folder would not see each other's changes), in its user namespace:
  *             this process is then what the container's root is, no more
