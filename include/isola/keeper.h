@@ -73,6 +73,7 @@
  *     {"data": "base64"}     disks: a read-only one in memory
  *     {"name": "tap0"}       nets' "tap": a tap device that exists, once per queue
  *     {"folder": "/abs", "readonly": bool}   shares: a sandboxed virtiofsd for it
+ *     {"passt": true}        nets' "socket": a passt(1), as the user of "jail"
  *     {"pty": true}          consoles: a terminal of the keeper's, whose name is
  *                            written to consoles.json, {"<id>": "/dev/pts/N"}
  *

@@ -316,7 +316,7 @@ static void check_helpers(struct doctor *d)
 			   "There is no virtiofsd: folders cannot be shared (--share).");
 	if (!have_program(passt))
 		doctor_add(d, "passt", FINDING_NOTE, "apt-get install passt",
-			   "There is no passt: no network without a tap device (--net socket=).");
+			   "There is no passt: no network without a tap device (--net passt).");
 }
 
 void (*const doctor_checks[])(struct doctor *d) = {

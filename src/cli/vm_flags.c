@@ -33,12 +33,12 @@ const struct flag flags_vm_create[] = {
 	{ "disk", 0, FLAG_LIST, "file[,options]",
 	  "disk: ro, format=raw, cache=writeback|writethrough|none|unsafe, engine=, serial=, id=, "
 	  "queues=, discard=, rate=, iops=" },
-	{ "net", 0, FLAG_LIST, "tap=name|socket=path[,options]",
+	{ "net", 0, FLAG_LIST, "passt|tap=name|socket=path[,options]",
 	  "network: mac=, mtu=, queues=, offload=, id=, rx-rate=, tx-rate=, rx-pps=, tx-pps=; or "
 	  "none" },
 	{ "vsock", 0, FLAG_STR, "cid|path[,options]", "vsock: cid=, path= of the host's socket" },
 	{ "share", 0, FLAG_LIST, "dir:tag[:ro]", "folder of the host; or socket=path,tag=name" },
-	{ "pmem", 0, FLAG_LIST, "file[,options]", "file as persistent memory: rw, id=" },
+	{ "pmem", 0, FLAG_LIST, "file[,options]", "file as persistent memory, read-only: id=" },
 	{ "console", 0, FLAG_LIST, "options",
 	  "further console (hvc0...): id=, socket=, rows=, "
 	  "columns=" },
@@ -136,6 +136,7 @@ static const struct opt disk_update_opts[] = {
 
 static const struct opt net_opts[] = {
 	{ "tap", OPT_STR, "Tap" },
+	{ "passt", OPT_BOOL, "Passt" },
 	{ "socket", OPT_PATH, "Socket" },
 	{ "mac", OPT_STR, "Mac" },
 	{ "mtu", OPT_INT, "Mtu" },
@@ -252,12 +253,27 @@ static int add_nets(struct args *args, json_object *vm, struct err *err)
 	json_object *list = json_get(vm, "Nets");
 	for (size_t i = 0; rc == 0 && i < json_len(list); i++) {
 		json_object *o = json_object_array_get_idx(list, i);
-		if (!json_get(o, "Tap") == !json_get(o, "Socket"))
+		int n = (json_get(o, "Tap") != NULL) + (json_get(o, "Socket") != NULL) +
+			json_bool_or(o, "Passt", false);
+		if (n != 1)
 			return err_set(err, EINVAL,
-				       "--net %s: give it either a tap device (tap=name) or the "
-				       "socket of a passt that runs (socket=path)",
+				       "--net %s: give it one of passt, a tap device (tap=name), "
+				       "and the socket of a passt that runs (socket=path)",
 				       args_list(args, "net", i));
 	}
+	return rc;
+}
+
+static int add_pmem(struct args *args, json_object *vm, struct err *err)
+{
+	int rc = opts_list(args, "pmem", pmem_opts, vm, "Pmem", err);
+	json_object *list = json_get(vm, "Pmem");
+	for (size_t i = 0; rc == 0 && i < json_len(list); i++)
+		if (!json_bool_or(json_object_array_get_idx(list, i), "ReadOnly", true))
+			return err_set(err, EINVAL,
+				       "--pmem %s: pmem is read-only; a file that the guest writes "
+				       "is a --disk",
+				       args_list(args, "pmem", i));
 	return rc;
 }
 
@@ -362,7 +378,7 @@ json_object *vm_config(struct args *args, struct err *err)
 	    body_labels(args, vm, err) < 0 || add_vsock(args, vm, err) < 0 ||
 	    add_nets(args, vm, err) < 0 || add_shares(args, vm, err) < 0 ||
 	    opts_list(args, "disk", disk_opts, vm, "Disks", err) < 0 ||
-	    opts_list(args, "pmem", pmem_opts, vm, "Pmem", err) < 0 ||
+	    add_pmem(args, vm, err) < 0 ||
 	    opts_list(args, "console", console_opts, vm, "Consoles", err) < 0 ||
 	    add_object(args, "rng", rng_opts, vm, "Rng", json_object_new_boolean(false), err) < 0 ||
 	    add_object(args, "watchdog", watchdog_opts, vm, "Watchdog", NULL, err) < 0)

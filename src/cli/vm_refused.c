@@ -8,7 +8,7 @@
 #define AGENT    "it needs an agent in the guest, which is not there yet; use vmctl console"
 #define SNAPSHOT "there are no snapshots yet"
 #define IMAGE    "a VM boots kernel and disks of your own, no image; see --disk"
-#define TAP      "a VM's network is a tap device or passt: --net tap=NAME or --net socket=PATH"
+#define TAP      "a VM's network is passt or a tap device: --net passt or --net tap=NAME"
 #define INSIDE   "what runs inside is the guest's own matter; give it user data (--cloud-init)"
 
 const struct refused vm_refused[] = {

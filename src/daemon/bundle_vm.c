@@ -55,6 +55,14 @@ static json_object *path_source(json_object *item, const char *key)
 	return source("path", json_str_or(item, key, ""));
 }
 
+/* One that the keeper makes itself. */
+static json_object *flag_source(const char *key)
+{
+	json_object *o = json_object_new_object();
+	json_add_bool(o, key, true);
+	return o;
+}
+
 static bool has_str(json_object *o, const char *key)
 {
 	return *json_str_or(o, key, "");
@@ -145,6 +153,8 @@ static json_object *make_net(const struct instance *inst, json_object *in, size_
 	COPY(out, in, rows);
 	if (has_str(in, "Tap"))
 		json_add(out, "tap", source("name", json_str_or(in, "Tap", "")));
+	else if (json_bool_or(in, "Passt", false))
+		json_add(out, "socket", flag_source("passt"));
 	else
 		json_add(out, "socket", path_source(in, "Socket"));
 	add_rate(out, "rate_rx", in, "RateRx");
@@ -187,14 +197,10 @@ static json_object *make_console(const struct instance *inst, json_object *in, s
 						{ "Columns", "columns" } };
 	(void)inst;
 	(void)i;
-	json_object *out = json_object_new_object(), *pty = json_object_new_object();
+	json_object *out = json_object_new_object();
 	COPY(out, in, rows);
-	json_add_bool(pty, "pty", true);
-	if (has_str(in, "Socket")) {
-		json_object_put(pty);
-		pty = path_source(in, "Socket");
-	}
-	json_add(out, "source", pty);
+	json_add(out, "source",
+		 has_str(in, "Socket") ? path_source(in, "Socket") : flag_source("pty"));
 	return out;
 }
 

@@ -298,6 +298,7 @@ static const struct field net_rows[] = {
 	{ "Tap", NULL, FIELD_STR, DEFAULT_EMPTY, .tag = "15", /* IFNAMSIZ - 1 */
 	  .check = check_id },
 	{ "Socket", NULL, FIELD_STR, DEFAULT_EMPTY, .check = check_path },
+	{ "Passt", NULL, FIELD_BOOL, DEFAULT_FALSE },
 	{ "Mac", NULL, FIELD_STR, DEFAULT_EMPTY, .check = check_mac },
 	{ "Mtu", NULL, FIELD_INT, DEFAULT_0, .min = 68, .max = 65535 },
 	{ "Queues", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = 16 },
@@ -497,12 +498,16 @@ static int complete_disk(json_object *o, size_t i, const char *prefix, struct er
 
 static int complete_net(json_object *o, size_t i, const char *prefix, struct err *err)
 {
-	int rc = one_of(o, "Tap", "Socket", prefix, err);
+	bool passt = json_bool_or(o, "Passt", false), tap = *json_str_or(o, "Tap", "");
+	if (passt && (tap || *json_str_or(o, "Socket", "")))
+		return err_set(err, EINVAL, "%sPasst goes with neither %sTap nor %sSocket", prefix,
+			       prefix, prefix);
+	int rc = passt ? 0 : one_of(o, "Tap", "Socket", prefix, err);
 	if (rc < 0)
 		return rc;
 	default_id(o, "net", i);
 	default_i64(o, "Queues", 1);
-	if (*json_str_or(o, "Socket", "") && json_i64_or(o, "Queues", 1) > 1)
+	if (!tap && json_i64_or(o, "Queues", 1) > 1)
 		return err_set(err, EINVAL, "%sQueues: a socket has one", prefix);
 	rc = create_vm_rate(o, "RateRx", prefix, err);
 	return rc < 0 ? rc : create_vm_rate(o, "RateTx", prefix, err);

@@ -371,7 +371,7 @@ static bool ended(struct keeper *k, int status)
 	loop_timer_stop(&vm->quit_timer);
 	fd_close(&k->init.fd);
 	vm_link_end(vm);
-	vm_shares_end(vm);
+	vm_helpers_end(vm);
 	explain(vm, status);
 	if (k->state == STATE_CREATED) {
 		fail_start(vm);
@@ -615,7 +615,7 @@ static void remove_all(struct keeper *k)
 	vm->alive = false;
 	fd_close(&k->init.fd);
 	vm_link_end(vm);
-	vm_shares_end(vm);
+	vm_helpers_end(vm);
 	free_lasting(vm);
 	(void)unlinkat(k->run_dir_fd, "consoles.json", 0);
 }

@@ -14,7 +14,9 @@
  *   vm_link.c     what keeper and worker say to each other
  *   vm_spawn.c    clone, namespaces, descriptors, exec
  *   vm_sources.c  machine.json's SOURCEs become descriptors
+ *   vm_helper.c   the programs of others that run beside a worker:
  *   vm_share.c    virtiofsd for shared folders
+ *   vm_passt.c    passt for networks
  *   vm_vsock.c    the host's side of vsock
  *   vm_console.c  pseudo terminals of virtio consoles */
 #pragma once
@@ -29,7 +31,7 @@
 #include <sys/types.h>
 
 #define VM_CONSOLES_MAX 8
-#define VM_SHARES_MAX   8
+#define VM_HELPERS_MAX  16
 
 /* SOURCEs opened for one worker: it gets fds[i] as descriptor VMM_FIRST_FD + i. */
 #define VM_FDS_MAX 256
@@ -68,8 +70,8 @@ struct vm {
 	struct vm_vsock vsock;
 	struct vm_console consoles[VM_CONSOLES_MAX];
 	size_t n_consoles;
-	pid_t shares[VM_SHARES_MAX]; /* virtiofsds of this worker */
-	size_t n_shares;
+	pid_t helpers[VM_HELPERS_MAX]; /* virtiofsds and passts of this worker */
+	size_t n_helpers;
 
 	/* This worker. */
 	enum vm_phase phase;
@@ -146,12 +148,27 @@ int vm_machine_read(struct vm *vm, json_object **ret, struct err *err);
 /* Grows the file of disk @id to @size bytes. */
 int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err);
 
+/* ---- vm_helper.c ---- */
+
+/* A child as of vm_clone() that ends with this worker. Its pid, or -errno. */
+pid_t vm_helper_start(struct vm *vm, void (*run)(void *arg), void *arg, struct err *err);
+/* Ends those that are left, and reaps. */
+void vm_helpers_end(struct vm *vm);
+
 /* ---- vm_share.c ---- */
 
 /* Runs a sandboxed virtiofsd for @folder; returns a connected vhost-user socket. */
 int vm_share_start(struct vm *vm, const char *folder, bool readonly, struct err *err);
-/* Ends those that are left, and reaps. */
-void vm_shares_end(struct vm *vm);
+
+/* ---- vm_passt.c ---- */
+
+struct vm_passt_args {
+	unsigned int uid, gid; /* what it becomes */
+	unsigned int mtu;      /* that it tells the guest; 0: its own default */
+};
+
+/* Runs a passt and waits until it serves; returns a connected stream socket. */
+int vm_passt_start(struct vm *vm, const struct vm_passt_args *args, struct err *err);
 
 /* ---- vm_vsock.c ---- */
 

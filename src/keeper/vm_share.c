@@ -9,14 +9,12 @@
 #include "vm.h"
 
 #include "isola/fd.h"
-#include "isola/pid.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -24,10 +22,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #define LISTEN_FD 3
-#define END_TRIES 1000 /* of a millisecond */
 
 static const struct {
 	const char *path;
@@ -143,9 +139,6 @@ int vm_share_start(struct vm *vm, const char *folder, bool readonly, struct err 
 {
 	struct share s = { .folder = folder, .readonly = readonly, .error_fd = vm->stdio[2] };
 	cleanup_fd int listener = -1, fd = -1, dir = -1;
-	int pidfd = -1;
-	if (vm->n_shares >= VM_SHARES_MAX)
-		return err_set(err, EINVAL, "too many shares");
 	int rc = find_program(&s, err);
 	if (rc < 0)
 		return rc;
@@ -156,25 +149,6 @@ int vm_share_start(struct vm *vm, const char *folder, bool readonly, struct err 
 	if (rc < 0)
 		return rc;
 	s.listen_fd = listener;
-	pid_t pid = vm_clone(vm, 0, &pidfd, run, &s, err);
-	if (pid < 0)
-		return pid;
-	fd_close(&pidfd);
-	vm->shares[vm->n_shares++] = pid;
-	return take_fd(&fd);
-}
-
-void vm_shares_end(struct vm *vm)
-{
-	/* Its worker is gone: what it had to write is written, or lost with the guest. */
-	for (size_t i = 0; i < vm->n_shares; i++)
-		(void)kill(vm->shares[i], SIGKILL);
-	/* One that hangs in the kernel is left: the cgroup's end waits for it. */
-	for (size_t i = 0; i < vm->n_shares; i++)
-		for (int k = 0; k < END_TRIES; k++) {
-			if (waitpid(vm->shares[i], NULL, WNOHANG | __WALL) != 0)
-				break;
-			(void)usleep(1000);
-		}
-	vm->n_shares = 0;
+	pid_t pid = vm_helper_start(vm, run, &s, err);
+	return pid < 0 ? pid : take_fd(&fd);
 }

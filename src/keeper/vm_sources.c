@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #define MACHINE_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define NOBODY            65534
 
 void vm_fds_close(struct vm_fds *fds)
 {
@@ -56,6 +57,7 @@ int vm_machine_read(struct vm *vm, json_object **ret, struct err *err)
 
 struct opening {
 	struct vm *vm;
+	json_object *machine;
 	struct vm_fds *fds;
 	struct err *err;
 };
@@ -222,12 +224,11 @@ int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err)
 
 static int open_pmem(struct opening *op, json_object *pmem)
 {
-	bool readonly = json_bool_or(pmem, "readonly", true);
 	const char *path = path_of(json_get(pmem, "source"));
-	cleanup_fd int fd = open_file(path, readonly ? O_RDONLY : O_RDWR, false, op->err);
+	cleanup_fd int fd = open_file(path, O_RDONLY, false, op->err);
 	if (fd < 0)
 		return fd;
-	int rc = lock_file(fd, readonly, path, op->err);
+	int rc = lock_file(fd, true, path, op->err);
 	return rc < 0 ? rc : put_fd(op, pmem, "source", take_fd(&fd));
 }
 
@@ -278,6 +279,16 @@ static int open_tap(struct opening *op, json_object *net, const char *name)
 	return 0;
 }
 
+static int start_passt(struct opening *op, json_object *net)
+{
+	const struct vm_passt_args args = {
+		.uid = (unsigned int)json_i64_or(json_get(op->machine, "jail"), "uid", NOBODY),
+		.gid = (unsigned int)json_i64_or(json_get(op->machine, "jail"), "gid", NOBODY),
+		.mtu = (unsigned int)json_i64_or(net, "mtu", 0),
+	};
+	return vm_passt_start(op->vm, &args, op->err);
+}
+
 static int open_net(struct opening *op, json_object *net)
 {
 	char name[IFNAMSIZ];
@@ -285,7 +296,9 @@ static int open_net(struct opening *op, json_object *net)
 	(void)snprintf(name, sizeof(name), "%s", json_str_or(tap, "name", ""));
 	if (tap)
 		return open_tap(op, net, name);
-	int fd = vm_connect(path_of(json_get(net, "socket")), op->err);
+	json_object *socket = json_get(net, "socket");
+	int fd = json_bool_or(socket, "passt", false) ? start_passt(op, net)
+						      : vm_connect(path_of(socket), op->err);
 	return fd < 0 ? fd : put_fd(op, net, "socket", fd);
 }
 
@@ -349,7 +362,7 @@ static int open_lists(struct opening *op, json_object *machine)
 
 int vm_sources_open(struct vm *vm, json_object *machine, struct vm_fds *fds, struct err *err)
 {
-	struct opening op = { vm, fds, err };
+	struct opening op = { vm, machine, fds, err };
 	json_object *boot = json_get(machine, "boot");
 	int rc = open_kvm(&op, machine);
 	if (rc == 0)

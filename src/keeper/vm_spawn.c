@@ -172,6 +172,6 @@ int vm_spawn(struct vm *vm, struct err *err)
 	fd_close(&socks[0]);
 	fd_close(&socks[1]);
 	if (rc < 0)
-		vm_shares_end(vm);
+		vm_helpers_end(vm);
 	return rc;
 }

@@ -4,6 +4,7 @@
 # time limit: 120 s
 import base64
 import os
+import signal
 import socket
 import sys
 import time
@@ -134,6 +135,55 @@ else:
     vms.remove(vm)
     fails("cannot open /nonexistent", Shares=[{"Tag": "a", "Path": "/nonexistent"}])
     fails("shares[0] (a)", Shares=[{"Tag": "a", "Socket": "/nonexistent"}])
+
+# -------------------------------------------------------------------------- passt
+def passts(vm):
+    """Those in a VM's cgroup, by pid."""
+    with open(cgroup2_root() + vms.inspect(vm)["Isola"]["Cgroup"] + "/cgroup.procs") as f:
+        pids = f.read().split()
+    return [int(p) for p in pids if open("/proc/%s/comm" % p).read().startswith("passt")]
+
+
+if not os.access("/usr/bin/passt", os.X_OK):
+    fails("passt is not installed (Debian: passt)", Nets=[{"Passt": True}])
+    skip("passt", "it is not installed")
+else:
+    fails("nets[0] (net0): passt ended at its start: ", Nets=[{"Passt": True}])   # no way out
+    for args in ("link add out0 type veth peer name out1", "address add 10.8.8.2/24 dev out0",
+                 "link set out0 up", "link set out1 up", "route add default via 10.8.8.1"):
+        d.in_net("ip", *args.split())
+    vm, console = vms.start(Nets=[{"Passt": True, "Mtu": 1400}, {"Passt": True}])
+    o, pids = vms.inspect(vm), passts(vm)
+    is_(len(pids), 2, "two networks, two passts, in the VM's cgroup")
+    proc = "/proc/%d/" % pids[0]
+    status = dict(line.split(":\t", 1) for line in open(proc + "status").read().splitlines()
+                  if ":\t" in line)
+    uid = str(o["Isola"]["Uid"])
+    is_((status["Uid"].split(), status["Gid"].split()), ([uid] * 4, [uid] * 4),
+        "they are the VM's own user")
+    is_((int(status["CapEff"], 16), status["Seccomp"].strip()), (0, "2"),
+        "without capabilities, under a filter")
+    is_(os.listdir(proc + "root/"), [], "in an empty root")
+    is_(os.readlink(proc + "ns/net"), os.readlink("/proc/%d/ns/net" % d.pid),
+        "in isolad's network")
+    check({x for x in (os.readlink(proc + "fd/" + f).split(":")[0] for f in os.listdir(proc + "fd"))
+           if x.startswith("/")} <= {"/dev/null"}, "without a file of the host")
+    console.type("R")
+    check(console.wait_for(b"ready\n", 2), "a reset")
+    check(len(passts(vm)) == 2 and not set(passts(vm)) & set(pids), "starts them anew", passts(vm))
+    pids = passts(vm)
+    os.kill(pids[0], signal.SIGKILL)
+    console.type("x")
+    check(console.wait_for(b"x"), "one that dies takes nothing with it")
+    os.kill(vms.state(vm)["Pid"], signal.SIGKILL)
+    check(wait_for(10, lambda: not any(is_running(p) for p in pids)),
+          "they end with the worker", pids)
+    vms.remove(vm)
+    vm, console = vms.start(Nets=[{"Passt": True}])
+    pids = passts(vm)
+    vms.remove(vm)
+    check(not any(is_running(p) for p in pids), "and with the VM", pids)
+    d.in_net("ip", "link", "del", "out0")
 
 # --------------------------------------------------------------------------- taps
 if os.access("/dev/net/tun", os.R_OK | os.W_OK) and \

@@ -66,7 +66,7 @@ static void machine__names_sources_for_the_keeper(void **state)
 	cleanup_json json_object *machine = machine_of(
 		"{'Kernel':'/k','CmdlineDefaults':false,'Cmdline':'a b','Disks':[{'Path':'/d',"
 		"'Rate':{'Ops':{'Size':5,'RefillMs':10}}},{'Id':'cd','Data':'eA=='}],"
-		"'Nets':[{'Tap':'t0'},{'Socket':'/s','Mac':'02:00:00:00:00:09'}],"
+		"'Nets':[{'Tap':'t0'},{'Socket':'/s','Mac':'02:00:00:00:00:09'},{'Passt':true}],"
 		"'Shares':[{'Tag':'h','Path':'/h','ReadOnly':true}],'Consoles':[{},{'Socket':'/c'}],"
 		"'Vsock':{'Path':'/v'},'Balloon':false,'Rng':false,'Memory':{'Size':1048576},"
 		"'Watchdog':{},'OpenStdin':true}");
@@ -82,7 +82,8 @@ static void machine__names_sources_for_the_keeper(void **state)
 		"'queues':1,'discard':true,'source':{'data':'eA=='}}],'nets':[{'mac':"
 		"'02:01:23:45:67:00','id':'net0','queues':1,'offload':true,'tap':{'name':'t0'}},"
 		"{'mac':'02:00:00:00:00:09','id':'net1','queues':1,'offload':true,'socket':"
-		"{'path':'/s'}}],'shares':[{'tag':'h','queues':1,'socket':{'folder':'/h',"
+		"{'path':'/s'}},{'mac':'02:01:23:45:67:02','id':'net2','queues':1,'offload':true,"
+		"'socket':{'passt':true}}],'shares':[{'tag':'h','queues':1,'socket':{'folder':'/h',"
 		"'readonly':true}}],'consoles':[{'id':'console0','source':{'pty':true}},{'id':"
 		"'console1','source':{'path':'/c'}}],'vsock':{'cid':3,'listen':{'path':'/v'},"
 		"'connect':'keeper'},'balloon':false,'rng':false,'watchdog':{'action':'reset'},"
