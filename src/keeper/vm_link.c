@@ -152,24 +152,35 @@ static void on_reply(struct vm *vm, json_object *msg, int64_t seq)
 
 /* ---- what it asks for ---- */
 
+static int answer(struct vm *vm, int64_t seq, int fd, const struct err *err)
+{
+	struct err ignored;
+	cleanup_json json_object *o = json_object_new_object();
+	json_add_i64(o, "answer", seq);
+	if (fd < 0) {
+		json_add_i64(o, "code", err->code);
+		json_add_str(o, "error", err->text);
+	}
+	return wire_send(vm->link.fd, o, &fd, fd >= 0, &ignored);
+}
+
 static void on_ask(struct vm *vm, json_object *msg)
 {
 	struct err e = ERR_INIT;
-	cleanup_json json_object *o = json_object_new_object();
+	int64_t seq = json_i64_or(msg, "seq", 0);
 	const char *what = json_str_or(msg, "ask", "");
 	cleanup_fd int fd = -1;
 	if (strcmp(what, "connect"))
 		(void)err_set(&e, EOPNOTSUPP, "\"%.32s\" is not known to this isola-keeper", what);
 	else
 		fd = vm_vsock_connect(vm, json_i64_or(msg, "port", -1), &e);
-	json_add_i64(o, "answer", json_i64_or(msg, "seq", 0));
-	if (fd < 0) {
-		json_add_i64(o, "code", e.code);
-		json_add_str(o, "error", e.text);
+	int rc = answer(vm, seq, fd, &e);
+	/* One that does not read its answers has only itself to blame; but a descriptor
+	 * that cannot be sent (ETOOMANYREFS) would keep it waiting for good. */
+	if (rc < 0 && rc != -EAGAIN && fd >= 0) {
+		(void)err_rc(&e, rc, "cannot hand over the connection");
+		(void)answer(vm, seq, -1, &e);
 	}
-	struct err ignored;
-	/* One that does not read its answers has only itself to blame. */
-	(void)wire_send(vm->link.fd, o, &fd, fd >= 0, &ignored);
 }
 
 /* ---- events ---- */
