@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "device.h"
 #include "loader.h"
+#include "memslots.h"
 #include "platform.h"
 #include "run.h"
 #include "vcpu.h"
@@ -161,7 +162,7 @@ static int build_devices(struct vm *vm, struct err *err)
 
 static int give_memory(struct vm *vm, struct err *err)
 {
-	return memory_give_to_kvm(vm->memory, vm->vm_fd, err);
+	return memslots_begin(vm->memory, vm->vm_fd, &vm->memslots, err);
 }
 
 static int start_loader(struct vm *vm, struct err *err)
@@ -224,6 +225,11 @@ int vm_build(struct vm *vm, struct err *err)
 	return 0;
 }
 
+int vm_settle(struct vm *vm, struct err *err)
+{
+	return memslots_end(take_ptr(vm->memslots), err);
+}
+
 int vm_start(struct vm *vm, struct err *err)
 {
 	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
@@ -258,6 +264,7 @@ void vm_fini(struct vm *vm)
 	vm->n_vcpus = 0;
 	free(vm->vcpus);
 	cpu_plan_free(vm->cpu_plan);
+	(void)memslots_end(take_ptr(vm->memslots), NULL);
 	control_free(vm->control); /* devices wait for its answers */
 	while (vm->n_devices > 0) {
 		struct device *dev = vm->devices[--vm->n_devices];

@@ -29,6 +29,7 @@ struct control;
 struct cpu_plan;
 struct platform;
 struct loader;
+struct memslots;
 
 /* Places on the bus. */
 #define VM_MMIO_START  0xd0000000ULL /* virtio-mmio windows, 4 KiB each */
@@ -55,6 +56,7 @@ struct vm {
 	const struct machine *machine; /* borrowed: what was asked for */
 	int kvm_fd, vm_fd;
 	struct memory *memory;
+	struct memslots *memslots; /* memslots.h; NULL when KVM has them all */
 	struct bus *bus;
 	struct vcpu **vcpus;
 	unsigned int n_vcpus;
@@ -81,8 +83,10 @@ struct vm {
 /* The loop and what threads meet at; nothing of KVM yet (@machine: borrowed, may be
  * NULL in tests). The calling thread becomes the loop's. */
 int vm_init(struct vm *vm, const struct machine *machine, struct err *err);
-/* Everything up to the vCPUs; paused, without threads. On failure vm_fini() cleans. */
+/* Everything up to the vCPUs; paused. On failure vm_fini() cleans. */
 int vm_build(struct vm *vm, struct err *err);
+/* Waits for the one thread of vm_build(), by which KVM hears of the memory. */
+int vm_settle(struct vm *vm, struct err *err);
 /* A thread for each vCPU; they wait for vm_resume(). */
 int vm_start(struct vm *vm, struct err *err);
 /* Ends the threads, then frees in reverse order. Half-built is fine. */
