@@ -528,6 +528,16 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 	return 0;
 }
 
+static unsigned int count_asks(const struct vsock *s)
+{
+	unsigned int n = 0;
+	list_for_each (pos, &s->asks)
+		n++;
+	list_for_each (pos, &s->later)
+		n++;
+	return n;
+}
+
 static json_object *stats(struct device *dev)
 {
 	const struct vsock *s = container_of(dev, struct vsock, v.device);
@@ -540,6 +550,9 @@ static json_object *stats(struct device *dev)
 	json_add_i64(o, "violations", (int64_t)c->violations);
 	json_add_i64(o, "from_guest_bytes", (int64_t)c->from_guest_bytes);
 	json_add_i64(o, "to_guest_bytes", (int64_t)c->to_guest_bytes);
+	json_add_i64(o, "asking_keeper", count_asks(s));
+	json_add_i64(o, "kicks", (int64_t)s->v.n_kicks);
+	json_add_i64(o, "interrupts", (int64_t)s->v.n_interrupts);
 	return o;
 }
 

@@ -43,6 +43,7 @@ static struct {
 	struct {
 		control_connected_fn *fn;
 		void *arg;
+		uint32_t port;
 	} asks[VSOCK_CONNS_MAX + 1];
 	unsigned int n_asks, n_ever, most; /* most: 0 is no limit */
 	uint32_t port;
@@ -59,6 +60,7 @@ int control_ask_connect(struct control *control, uint32_t port, control_connecte
 	if (keeper.most && keeper.n_asks == keeper.most)
 		return -EAGAIN;
 	assert_true(keeper.n_asks <= VSOCK_CONNS_MAX);
+	keeper.asks[keeper.n_asks].port = port;
 	keeper.asks[keeper.n_asks].fn = fn;
 	keeper.asks[keeper.n_asks++].arg = arg;
 	return 0;
@@ -423,12 +425,14 @@ static void guest_opens__more_than_the_keeper_takes(void **state)
 	for (uint32_t i = 0; i < 20; i++)
 		send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1000 + i, 80);
 	assert_int_equal(keeper.n_asks, 3);
+	assert_int_equal(stat_of(f, "asking_keeper"), 20);
 	expect_silence(f);
 	for (; keeper.n_asks; n++) {
 		keeper_answers(-ECONNREFUSED);
 		(void)expect(f, VIRTIO_VSOCK_OP_RST, NULL);
 	}
 	assert_int_equal(n, 20);
+	assert_int_equal(stat_of(f, "asking_keeper"), 0);
 	for (uint32_t i = 0; i < 20; i++)
 		send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1000 + i, 80);
 	/* and the rest goes with the device */
@@ -784,6 +788,258 @@ static void many__a_thousand_each_way(void **state)
 	free(seen);
 }
 
+/* --- any order --- */
+
+/* A connection of the guest as both its ends see it, port 1000 + i to 5000 + i. */
+enum stage { IDLE, ASKED, OPEN, CLOSING };
+
+#define PEERS      48
+#define STEPS      40000
+#define UNREAD_MAX 4000 /* below the least credit */
+
+struct peer {
+	enum stage stage;
+	int fd; /* the host's end; -1: not made, or closed */
+	uint8_t guest_said, host_heard, host_said, guest_heard;
+	uint32_t unread; /* what the guest sent and the host has not read */
+};
+
+struct crowd {
+	struct fixture *f;
+	struct peer peers[PEERS];
+	uint32_t seed;
+	unsigned int n_open, n_refused, n_bytes;
+};
+
+static uint32_t dice(struct crowd *c, uint32_t sides)
+{
+	c->seed ^= c->seed << 13;
+	c->seed ^= c->seed >> 17;
+	c->seed ^= c->seed << 5;
+	return c->seed % sides;
+}
+
+static void hang_up(struct peer *p)
+{
+	if (p->fd >= 0)
+		assert_int_equal(close(p->fd), 0);
+	p->fd = -1;
+}
+
+/* One packet as a driver takes it; false when there is none. */
+static bool guest_takes(struct crowd *c)
+{
+	uint8_t data[BUF];
+	struct virtio_vsock_hdr hdr;
+	if (!next_packet(c->f, &hdr, data))
+		return false;
+	uint32_t i = hdr.dst_port - 1000;
+	assert_true(i < PEERS);
+	assert_int_equal(hdr.src_port, 5000 + i);
+	struct peer *p = &c->peers[i];
+	switch (hdr.op) {
+	case VIRTIO_VSOCK_OP_RESPONSE:
+		assert_int_equal(p->stage, ASKED);
+		p->stage = OPEN;
+		c->n_open++;
+		break;
+	case VIRTIO_VSOCK_OP_RW:
+		assert_true(p->stage == OPEN || p->stage == CLOSING);
+		for (uint32_t k = 0; k < hdr.len; k++)
+			assert_int_equal(data[k], p->guest_heard++);
+		c->n_bytes += hdr.len;
+		break;
+	case VIRTIO_VSOCK_OP_SHUTDOWN:
+		assert_true(p->stage == OPEN || p->stage == CLOSING);
+		send_op(c->f, VIRTIO_VSOCK_OP_RST, 1000 + i, 5000 + i);
+		p->stage = IDLE;
+		break;
+	case VIRTIO_VSOCK_OP_RST:
+		/* when idle it crossed ours */
+		c->n_refused += p->stage == ASKED;
+		p->stage = IDLE;
+		break;
+	default:
+		assert_int_equal(hdr.op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+	}
+	return true;
+}
+
+static void keeper_decides(struct crowd *c, bool yes)
+{
+	int pair[2];
+	if (keeper.n_asks == 0)
+		return;
+	/* any of them */
+	uint32_t at = dice(c, keeper.n_asks), last = keeper.n_asks - 1;
+	struct peer *p = &c->peers[keeper.asks[at].port - 5000];
+	__typeof__(keeper.asks[0]) chosen = keeper.asks[at];
+	keeper.asks[at] = keeper.asks[last];
+	keeper.asks[last] = chosen;
+	if (!yes) {
+		keeper_answers(-ECONNREFUSED);
+		return;
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+			 0);
+	keeper_answers(pair[0]);
+	/* of an earlier one that the guest gave up: closed at once */
+	if (p->stage != ASKED || p->fd >= 0) {
+		assert_true(host_eof(pair[1]));
+		(void)close(pair[1]);
+		return;
+	}
+	char byte;
+	if (recv(pair[1], &byte, 1, MSG_PEEK) == 0) {
+		(void)close(pair[1]);
+		return;
+	}
+	*p = (struct peer){ .stage = ASKED, .fd = pair[1] };
+}
+
+static void host_reads(struct peer *p)
+{
+	uint8_t data[BUF];
+	ssize_t n = p->fd < 0 ? 0 : recv(p->fd, data, sizeof(data), 0);
+	for (ssize_t k = 0; k < n; k++)
+		assert_int_equal(data[k], p->host_heard++);
+	if (n > 0)
+		p->unread -= (uint32_t)n;
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		hang_up(p);
+}
+
+static void guest_sends(struct crowd *c, uint32_t i)
+{
+	uint8_t data[64];
+	struct peer *p = &c->peers[i];
+	uint32_t n = 1 + dice(c, sizeof(data));
+	if (p->stage != OPEN || p->unread + n > UNREAD_MAX)
+		return;
+	for (uint32_t k = 0; k < n; k++)
+		data[k] = p->guest_said++;
+	p->unread += n;
+	send_data(c->f, 1000 + i, 5000 + i, data, n);
+}
+
+static void host_sends(struct crowd *c, struct peer *p)
+{
+	uint8_t data[64];
+	uint32_t n = 1 + dice(c, sizeof(data));
+	for (uint32_t k = 0; k < n; k++)
+		data[k] = (uint8_t)(p->host_said + k);
+	if (p->fd >= 0 && send(p->fd, data, n, MSG_NOSIGNAL) == (ssize_t)n)
+		p->host_said = (uint8_t)(p->host_said + n);
+}
+
+/* The guest ends it, in one of its ways; what is under way to it comes before. */
+static void guest_ends(struct crowd *c, uint32_t i)
+{
+	struct peer *p = &c->peers[i];
+	struct virtio_vsock_hdr hdr = packet(VIRTIO_VSOCK_OP_SHUTDOWN, 1000 + i, 5000 + i);
+	hdr.flags = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
+	if (p->stage == OPEN && dice(c, 2)) {
+		p->stage = CLOSING;
+		send_raw(c->f, &hdr, NULL, 0);
+		return;
+	}
+	while (guest_takes(c))
+		;
+	if (p->stage != ASKED && p->stage != OPEN)
+		return;
+	send_op(c->f, VIRTIO_VSOCK_OP_RST, 1000 + i, 5000 + i);
+	p->stage = IDLE;
+	hang_up(p);
+}
+
+static void step(struct crowd *c)
+{
+	uint32_t i = dice(c, PEERS);
+	struct peer *p = &c->peers[i];
+	switch (dice(c, 12)) {
+	case 0:
+	case 1:
+		if (p->stage != IDLE || p->fd >= 0)
+			break;
+		while (guest_takes(c))
+			;
+		*p = (struct peer){ .stage = ASKED, .fd = -1 };
+		send_op(c->f, VIRTIO_VSOCK_OP_REQUEST, 1000 + i, 5000 + i);
+		break;
+	case 2:
+	case 3:
+		keeper_decides(c, dice(c, 8));
+		break;
+	case 4:
+	case 5:
+		guest_sends(c, i);
+		break;
+	case 6:
+	case 7:
+		host_sends(c, p);
+		break;
+	case 8:
+		host_reads(p);
+		break;
+	case 9:
+		if (dice(c, 4) == 0)
+			hang_up(p);
+		break;
+	case 10:
+		if (dice(c, 4) == 0)
+			guest_ends(c, i);
+		break;
+	default:
+		for (uint32_t n = dice(c, 40); n && guest_takes(c); n--)
+			;
+	}
+	rig_turn(&c->f->rig);
+}
+
+/* Connects, late and refused answers, data, ends from either side, in any order and
+ * with a guest that looks only now and then: what arrives is what was sent, and at the
+ * end nothing is left, nor does anybody wait. */
+static void any_order__nothing_is_lost_or_left(void **state)
+{
+	struct crowd c = { .f = *state, .seed = 2463534242 };
+	keeper.most = 5;
+	for (uint32_t i = 0; i < PEERS; i++)
+		c.peers[i].fd = -1;
+	for (unsigned int n = 0; n < STEPS; n++)
+		step(&c);
+	for (unsigned int n = 0; n < 1000 && (keeper.n_asks || n == 0); n++)
+		keeper_decides(&c, true);
+	while (guest_takes(&c))
+		;
+	/* each that is open still works, both ways */
+	for (uint32_t i = 0; i < PEERS; i++) {
+		struct peer *p = &c.peers[i];
+		assert_int_not_equal(p->stage, ASKED);
+		if (p->stage != OPEN)
+			continue;
+		guest_sends(&c, i);
+		host_sends(&c, p);
+		while (guest_takes(&c))
+			;
+		for (int n = 0; n < 100 && p->unread; n++) {
+			host_reads(p);
+			rig_turn(&c.f->rig);
+		}
+		assert_int_equal(p->unread, 0);
+		assert_int_equal(p->host_heard, p->guest_said);
+		assert_int_equal(p->guest_heard, p->host_said);
+	}
+	for (uint32_t i = 0; i < PEERS; i++)
+		hang_up(&c.peers[i]);
+	while (guest_takes(&c))
+		;
+	for (uint32_t i = 0; i < PEERS; i++)
+		assert_int_equal(c.peers[i].stage, IDLE);
+	assert_int_equal(stat_of(c.f, "connections"), 0);
+	assert_int_equal(stat_of(c.f, "violations"), 0);
+	assert_true(c.n_open > 500 && c.n_refused > 50 && c.n_bytes > 10000);
+}
+
 static void many__more_than_the_limit_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -894,6 +1150,7 @@ int main(void)
 		CASE(chains__broken_need_a_reset),
 		CASE(flood__of_nonsense_without_buffers),
 		CASE(many__a_thousand_each_way),
+		CASE(any_order__nothing_is_lost_or_left),
 		CASE(many__more_than_the_limit_are_refused),
 		CASE(reset__ends_all_and_starts_anew),
 		CASE(pause__keeps_what_comes),
