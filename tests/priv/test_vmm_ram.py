@@ -9,14 +9,14 @@ from vmmlib import *
 need_root()
 need_kvm()
 RAM = 64 * MIB
-POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+GIB = 1 << 30
 
 
-def start(name, **memory):
+def start(name, size=RAM, **memory):
     with open("%s/%s.elf" % (T, name), "wb") as f:
         f.write(elf(IDLE))
     doc = {"version": 1, "id": name, "boot": {"kernel": {"path": "%s/%s.elf" % (T, name)}},
-           "memory": {"size": RAM, **memory}, "rng": False, "balloon": False,
+           "memory": {"size": size, **memory}, "rng": False, "balloon": False,
            "seccomp": "off" if SANITIZED else "kill", "cpus": {"broken": []}}
     with open("%s/%s.json" % (T, name), "w") as f:
         json.dump(doc, f)
@@ -24,14 +24,14 @@ def start(name, **memory):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def mapping(pid):
+def mapping(pid, size=RAM):
     """The mapping of @pid that has the guest's memory: smaps fields, flags, name."""
     found = {}
     with open("/proc/%d/smaps" % pid) as f:
         for line in f:
             if m := re.match(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+\s*(.*)", line):
                 one = {"name": m[3], "size": int(m[2], 16) - int(m[1], 16)}
-                if one["size"] == RAM:
+                if one["size"] == size:
                     found = one
             elif m := re.match(r"(\w+): +(\d+) kB", line):
                 one[m[1]] = int(m[2]) * 1024
@@ -40,10 +40,10 @@ def mapping(pid):
     return found
 
 
-def seen(name, want, what, **memory):
-    p = start(name, **memory)
-    good = wait_for(WAIT_S, lambda: p.poll() is not None or want(mapping(p.pid)))
-    state = mapping(p.pid) if p.poll() is None else p.stdout.read()
+def seen(name, want, what, size=RAM, **memory):
+    p = start(name, size, **memory)
+    good = wait_for(WAIT_S, lambda: p.poll() is not None or want(mapping(p.pid, size)))
+    state = mapping(p.pid, size) if p.poll() is None else p.stdout.read()
     check(good and p.poll() is None, what, state)
     p.kill()
     p.wait()
@@ -64,32 +64,46 @@ seen("shared", lambda m: "memfd:" in m.get("name", "") and few_pages(m), "shared
 seen("both", lambda m: "memfd:" in m.get("name", "") and m["Rss"] == RAM,
      "which can be prefaulted", shared=True, prefault=True)
 
-# ---- pages of the pool
 with open("/sys/kernel/mm/transparent_hugepage/enabled") as f:
     if "[never]" not in f.read():
         seen("huge", lambda m: m.get("AnonHugePages", 0) >= RAM // 2,
              "and transparent huge pages are got", thp=True, prefault=True)
     else:
         skip("transparent huge pages", "this host never makes them")
-with open(POOL) as f:
-    before = f.read()
-if int(before) == 0:
-    p = start("none", hugepages="2M")
-    out, _ = p.communicate(timeout=WAIT_S)
-    check(p.returncode and "cannot get 32 huge pages of 2048 KiB" in out and
-          "/sys/kernel/mm/hugepages" in out, "a pool that is empty: an error that names it", out)
-try:
-    with open(POOL, "w") as f:
-        f.write("%d" % (int(before) + 2 * RAM // (2 * MIB)))
-    with open(POOL) as f:
-        now = int(f.read())
-    if now < RAM // (2 * MIB):
-        skip("pages of the pool", "this host gives %d of them" % now)
-    else:
+
+
+# ---- pages of the pool
+def pool(pages, page, size):
+    """Memory of @size bytes in pages of @page bytes, which "hugepages" calls @pages."""
+    path, n = "/sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages" % (page >> 10), size // page
+    if not os.path.exists(path):
+        skip("pages of %s" % pages, "this processor has none")
+        return
+    with open(path) as f:
+        before = f.read()
+    if int(before) == 0:
+        p = start("none", size, hugepages=pages)
+        out, _ = p.communicate(timeout=WAIT_S)
+        check(p.returncode and "cannot get %d huge pages of %d KiB" % (n, page >> 10) in out and
+              "/sys/kernel/mm/hugepages" in out,
+              "a pool without pages of %s: an error that names it" % pages, out)
+    try:
+        with open(path, "w") as f:
+            f.write("%d" % (int(before) + n))
+        with open(path) as f:
+            now = int(f.read())
+        if now < int(before) + n:
+            skip("pages of %s" % pages, "this host gives %d of them" % now)
+            return
         for name, more in (("pool", {}), ("pool-shared", {"shared": True})):
-            seen(name, lambda m: m.get("KernelPageSize") == 2 * MIB,
-                 "memory of 2 MiB pages of the pool (%s)" % name, hugepages="2M", **more)
-finally:
-    with open(POOL, "w") as f:
-        f.write(before)
+            seen(name, lambda m: m.get("KernelPageSize") == page,
+                 "memory of pages of %s of the pool (%s)" % (pages, name), size, hugepages=pages,
+                 **more)
+    finally:
+        with open(path, "w") as f:
+            f.write(before)
+
+
+pool("2M", 2 * MIB, RAM)
+pool("1G", GIB, GIB)
 finish()
