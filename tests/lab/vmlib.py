@@ -121,6 +121,35 @@ def own_kernel():
     return None
 
 
+def _threads(pid):
+    """Name, system call and kernel stack of each thread of a process."""
+    text = []
+    for folder in sorted(glob.glob("/proc/%d/task/*" % pid)):
+        try:
+            text += [_read(folder + "/comm").decode().strip() + ": " +
+                     _read(folder + "/syscall").decode().strip(),
+                     _read(folder + "/stack").decode()]
+        except OSError as e:
+            text.append(str(e))
+    return "\n".join(text)
+
+
+def _kvm_trace(seconds=1, lines=60):
+    """The last of what KVM's trace points say in some seconds."""
+    top = "/sys/kernel/tracing/"
+    try:
+        for on in "10":
+            with open(top + "events/kvm/enable", "w") as f:
+                f.write(on)
+            time.sleep(seconds * int(on))
+        text = _read(top + "trace").decode(errors="replace")
+        with open(top + "trace", "w"):      # forgets it
+            pass
+        return "\n".join(text.splitlines()[-lines:])
+    except OSError as e:
+        return "no trace of KVM: %s" % e
+
+
 def need_guests(*flags):
     """An isolad whose VMs can be Linux, or the script is skipped, aloud."""
     need_root()
@@ -158,7 +187,8 @@ class Vm:
                            self.kernel.modules if modules is None else modules, more)
         self.argv = ["run", "-i", "--name", name, "--kernel", self.kernel.path,
                      "--initrd", initrd, "--cpus", str(cpus), "--memory", str(memory),
-                     "--cmdline", ("quiet " + cmdline).strip(), *map(str, flags)]
+                     "--cmdline", ("quiet unknown_nmi_panic " + cmdline).strip(),
+                     *map(str, flags)]
         self.sent = 0
         self.text = b""
         self.ended = False
@@ -215,11 +245,38 @@ class Vm:
         return start
 
     def finished(self, start, limit_s=SHELL_S):
-        """(status, output) of the line sent last; (None, ...) if it never ends."""
+        """(status, output) of the line sent last; (None, ...) if it never ends: then
+        the VM is looked at and ended, so that it costs no more time."""
         m = self.expect(r"@@%d (\d+)\n" % self.sent, limit_s, start)
         if not m:
-            return None, self.text[start:].decode(errors="replace")
+            got = self.text[start:].decode(errors="replace")
+            if not self.ended:
+                self.autopsy()
+            return None, got
         return int(m[1]), self.text[start:m.start()].decode(errors="replace")
+
+    def autopsy(self):
+        """Tells what a guest that does not answer is at: what its devices count, where
+        its worker waits, what KVM does for a second (which interrupts, at which
+        instructions), and whether it still takes an NMI, which makes it panic."""
+        diag("%s does not answer; its state: %s" % (self.name, self.state()))
+        for _ in range(2):
+            try:
+                told = self.stats().get("vm") or {}
+                diag("vcpus %s\ndevices %s" % (told.get("vcpus"), told.get("devices")))
+            except OSError as e:
+                diag("no statistics: %r" % e)
+            time.sleep(1)
+        diag(_threads(self.state().get("Pid") or 0))
+        diag(_kvm_trace())
+        start = len(self.text)
+        self.ctl("nmi")
+        self.wait_end(10)
+        diag("after an NMI: %s %s" % (self.reason(),
+                                      self.text[start:].decode(errors="replace")[-4000:]))
+        self.ctl("kill")
+        self.wait_end(10)
+        diag("isolad: " + self.d.log_tail(5))
 
     def sh(self, line, limit_s=SHELL_S):
         return self.finished(self.send(line), limit_s)

@@ -3,8 +3,9 @@
  * disks past all caches. A static program, inside the guest, for its shell.
  *
  *	guestkit vsock-echo PORT              serve, many connections at a time, for ever
- *	guestkit vsock-dial PORT COUNT BYTES  COUNT connections to the host, all open at once,
- *	                                      each sends and wants back BYTES of its own
+ *	guestkit vsock-dial PORT COUNT BYTES SECONDS   COUNT connections to the host, all open
+ *	                                      at once, each sends and wants back BYTES of its
+ *	                                      own; status 3 after SECONDS, saying where it is
  *	guestkit vsock-send PORT MIB          that much of the pattern to the host
  *	guestkit tcp-send ADDRESS PORT MIB    the same by TCP
  *	guestkit tcp-recv ADDRESS PORT MIB    wants the same by TCP
@@ -19,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +28,14 @@
 #include <sys/io.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 /* After <sys/socket.h>, which it leans on. */
 #include <linux/vm_sockets.h>
 
 #define CHUNK     (256 * 1024)
+#define CONNECT_S 60 /* a loaded host takes longer than the kernel's 2 seconds */
 #define CLIENTS   4096
 #define ECHO_SIZE 16384
 
@@ -80,8 +84,12 @@ static int vsock_dial(uint32_t port)
 	struct sockaddr_vm to = { .svm_family = AF_VSOCK,
 				  .svm_cid = VMADDR_CID_HOST,
 				  .svm_port = port };
+	const struct timeval limit = { .tv_sec = CONNECT_S };
 	int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+	if (fd < 0 ||
+	    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT_OLD, &limit, sizeof(limit)) < 0)
+		fail("vsock socket");
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		fail("vsock connect");
 	return fd;
 }
@@ -152,6 +160,20 @@ static int vsock_echo(char **arg)
 	}
 }
 
+/* What a program that takes too long is at. */
+static const char *volatile doing = "nothing";
+static volatile size_t doing_at;
+
+static void on_alarm(int signo)
+{
+	char text[128];
+	int n = snprintf(text, sizeof(text), "too long: %s, connection %zu\n", doing, doing_at);
+	(void)signo;
+	if (write(2, text, (size_t)n) < 0)
+		_exit(4);
+	_exit(3);
+}
+
 static int vsock_many(char **arg)
 {
 	uint32_t port = (uint32_t)number(arg[0]);
@@ -161,13 +183,22 @@ static int vsock_many(char **arg)
 	if (!fd || !out || !in)
 		fail("memory");
 	raise_files();
-	for (size_t i = 0; i < count; i++)
-		fd[i] = vsock_dial(port);
+	(void)signal(SIGALRM, on_alarm);
+	(void)alarm((unsigned int)number(arg[3]));
+	doing = "connect";
 	for (size_t i = 0; i < count; i++) {
+		doing_at = i;
+		fd[i] = vsock_dial(port);
+	}
+	doing = "send";
+	for (size_t i = 0; i < count; i++) {
+		doing_at = i;
 		fill(out, bytes, 0, i);
 		send_all(fd[i], out, bytes);
 	}
+	doing = "receive";
 	for (size_t i = 0; i < count; i++) {
+		doing_at = i;
 		fill(out, bytes, 0, i);
 		recv_all(fd[i], in, bytes);
 		if (memcmp(in, out, bytes)) {
@@ -332,7 +363,7 @@ static const struct verb {
 	int (*run)(char **arg);
 } verbs[] = {
 	{ "vsock-echo", 1, vsock_echo },
-	{ "vsock-dial", 3, vsock_many },
+	{ "vsock-dial", 4, vsock_many },
 	{ "vsock-send", 2, vsock_send },
 	{ "pattern", 1, print_pattern },
 	{ "tcp-send", 3, tcp_send },
