@@ -113,18 +113,17 @@ finally:
 w = Worker(PORTS, cpus={"count": 4})
 try:
     w.ask("run")
-    last, still, moved = 0, 0, 0
+    still, moved = 0, 0
     for i in range(100):
         r = w.ask("pause")
         a = w.ask("stats")["vcpus"][0]["exits"]
         b = w.ask("stats")["vcpus"][0]["exits"]
         still += r.get("ok") is True and a == b
-        moved += a > last
-        last = a
         w.ask("resume")
-        time.sleep(0.002)
+        # a busy host may not let it run for a while
+        moved += bool(wait_for(20, lambda: w.ask("stats")["vcpus"][0]["exits"] > a))
     is_(still, 100, "100 pauses of a guest that exits all the time: it stands still")
-    check(moved >= 90, "and runs in between", moved)
+    is_(moved, 100, "and runs in between")
     w.ask("quit")
     is_(w.wait(), 143, "and ends")
 finally:
