@@ -102,3 +102,11 @@ int image_ref_normalize(const char *text, char *ret, size_t size, struct err *er
 
 /* The inverse for people: "docker.io/library/busybox:latest" -> "busybox:latest". */
 void image_ref_familiar(const char *full, char *ret, size_t size);
+
+/* Is an image (its IMAGE_RECORD) for platform @want ("linux/arm/v7", "arm64")? -ENOENT
+ * when not, with the image's own platform as the text; -EINVAL when @want is none. In
+ * src/image/platform.c, which isolad links too. */
+int image_platform_check(const char *want, json_object *record, struct err *err);
+
+/* "linux/amd64"; static. */
+const char *image_platform_of_host(void);

@@ -7,6 +7,7 @@
 #include "routes.h"
 
 #include "isola/fd.h"
+#include "isola/image.h"
 #include "isola/json.h"
 
 #include <errno.h>
@@ -141,22 +142,19 @@ void containers_list(struct exchange *x)
 static int check_platform(struct exchange *x, json_object *body, struct err *err)
 {
 	const char *want = query_get(&x->query, "platform"), *image = NULL;
+	struct err has = ERR_INIT;
 	if (!want || !*want || json_get_str(body, "Image", &image, NULL) <= 0)
 		return 0;
 	json_object *record = image_find(x->isolad, image, err);
 	if (!record)
 		return -err->code;
-	const char *slash = strchr(want, '/'), *arch = slash ? slash + 1 : want;
-	size_t os_size = slash ? (size_t)(slash - want) : 0, arch_size = strcspn(arch, "/");
-	const char *is_os = json_str_or(record, "os", "");
-	const char *is_arch = json_str_or(record, "architecture", "");
-	bool os_fits = !slash || (strlen(is_os) == os_size && !memcmp(is_os, want, os_size));
-	if (os_fits && strlen(is_arch) == arch_size && !memcmp(is_arch, arch, arch_size))
-		return 0;
+	int rc = image_platform_check(want, record, &has);
+	if (rc != -ENOENT)
+		return rc < 0 ? err_copy(err, &has) : 0;
 	return err_set(err, ENOENT,
-		       "image with reference %s was found but its platform (%s/%s) does not match "
+		       "image with reference %s was found but its platform (%s) does not match "
 		       "the specified platform (%s)",
-		       image, is_os, is_arch, want);
+		       image, has.text, want);
 }
 
 void containers_create(struct exchange *x)

@@ -21,7 +21,7 @@ struct upload {
 	struct image_job *job; /* NULL once it is done */
 	bool open;             /* pipe may be written to */
 	bool body_ended;       /* the client has sent all */
-	bool quiet;
+	bool quiet, pull;
 	bool build; /* who waits for it, wants it */
 };
 
@@ -188,8 +188,9 @@ static void on_job_done(void *arg, const struct err *err, json_object *result)
 static void on_gone(struct exchange *x)
 {
 	struct upload *up = x->user;
-	/* Who has sent all need not wait for the answer: skopeo does not. */
-	if (up->body_ended && !up->build)
+	/* Who has sent all need not wait for the answer: skopeo does not. Whoever
+	 * leaves a pull or a build does not want it any more, as with Docker. */
+	if (up->body_ended && !up->build && !up->pull)
 		return;
 	close_pipe(up);
 	if (up->job)
@@ -226,6 +227,7 @@ static void start(struct exchange *x, const struct image_import *import,
 	up->server = x->conn->server;
 	up->quiet = request_bool(x, "quiet", false);
 	up->build = build != NULL;
+	up->pull = import && import->pull;
 	up->body_ended = !x->has_body;
 	/* Freed with the exchange's last reference, so after the pipe's. */
 	x->user = up;
@@ -245,7 +247,7 @@ static void start(struct exchange *x, const struct image_import *import,
 		return;
 	}
 	/* At most a header field's size: a pipe takes it at once. */
-	if (import && import->pull) {
+	if (up->pull) {
 		const struct strbuf *auth = &x->registry_auth;
 		if (auth->len && uv_try_write((uv_stream_t *)&up->pipe,
 					      &(uv_buf_t){ auth->text, auth->len }, 1) < 0)

@@ -6,6 +6,7 @@
 #include "create_priv.h"
 
 #include "isola/fd.h"
+#include "isola/image.h"
 #include "isola/json.h"
 
 #include <errno.h>
@@ -117,6 +118,16 @@ static void warn_of_rest(json_object *body, json_object *image, json_object *war
 				      "supported yet");
 }
 
+/* It may run all the same: the kernel may know an emulator (binfmt_misc). */
+static void warn_of_platform(json_object *image, json_object *warnings)
+{
+	struct err has = ERR_INIT;
+	const char *host = image_platform_of_host();
+	if (*json_str_or(image, "architecture", "") &&
+	    image_platform_check(host, image, &has) == -ENOENT)
+		create_warn(warnings, "the image is for %s, this host is %s", has.text, host);
+}
+
 /* A shallow copy: the members are shared, none is changed. */
 static json_object *copy_members(json_object *o)
 {
@@ -159,6 +170,7 @@ int create_merge_image(json_object *body, json_object *image, json_object *warni
 	if (rc < 0)
 		return rc;
 	warn_of_rest(body, config, warnings);
+	warn_of_platform(image, warnings);
 	*ret = take_ptr(out);
 	return 0;
 }

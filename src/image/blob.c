@@ -186,21 +186,30 @@ static int put_in_place(struct blob_write *w, const char *digest, struct err *er
 	return fsync(s->blobs_fd) < 0 ? err_sys(err, "cannot write blob %s to disk", digest) : 0;
 }
 
-int blob_commit(struct blob_write *w, const char *want_digest, int64_t want_size,
-		char ret_digest[DIGEST_SIZE], struct err *err)
+int blob_compare(struct blob_write *w, const char *want_digest, int64_t want_size, struct err *err)
 {
-	char digest[DIGEST_SIZE];
-	if (hasher_end(w->hasher, digest) < 0)
+	if (!*w->digest && hasher_end(w->hasher, w->digest) < 0)
 		return err_set(err, EIO, "SHA-256 failed");
 	if (want_size >= 0 && (uint64_t)want_size != w->size)
 		return err_set(err, EINVAL,
 			       "wrong size: blob %s has %llu bytes, expected were %lld",
-			       want_digest ? want_digest : digest, (unsigned long long)w->size,
+			       want_digest ? want_digest : w->digest, (unsigned long long)w->size,
 			       (long long)want_size);
-	if (want_digest && strcmp(want_digest, digest) != 0)
+	if (want_digest && strcmp(want_digest, w->digest) != 0)
 		return err_set(err, EINVAL, "wrong digest: blob %s has the content of %s",
-			       want_digest, digest);
-	int rc = put_in_place(w, digest, err);
+			       want_digest, w->digest);
+	return 0;
+}
+
+int blob_commit(struct blob_write *w, const char *want_digest, int64_t want_size,
+		char ret_digest[DIGEST_SIZE], struct err *err)
+{
+	char digest[DIGEST_SIZE];
+	int rc = blob_compare(w, want_digest, want_size, err);
+	if (rc < 0)
+		return rc;
+	strcpy(digest, w->digest);
+	rc = put_in_place(w, digest, err);
 	if (rc < 0)
 		return rc;
 	blob_write_fini(w);

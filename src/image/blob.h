@@ -48,7 +48,8 @@ struct blob_write {
 	struct hasher *hasher;
 	int fd;
 	unsigned int number;
-	uint64_t size; /* written so far: where a cut-off download goes on */
+	uint64_t size;            /* written so far: where a cut-off download goes on */
+	char digest[DIGEST_SIZE]; /* once compared, else "" */
 };
 
 #define BLOB_WRITE_INIT                                                                            \
@@ -63,7 +64,11 @@ int blob_add(struct blob_write *w, const void *data, size_t size, struct err *er
 /* Another fd, read-only, at the start of what was written so far and grows. */
 int blob_reopen(const struct blob_write *w, struct err *err);
 
-/* Ends the writing: compares with @want_digest (or NULL) and @want_size (or -1),
+/* Ends the writing: -EINVAL unless the content has @want_digest (or NULL) and @want_size
+ * (or -1). */
+int blob_compare(struct blob_write *w, const char *want_digest, int64_t want_size, struct err *err);
+
+/* Ends the writing: compares if that was not done,
  * puts the content on disk, then the name, and leases it to the job. Makes no
  * second copy of one that is there already. */
 int blob_commit(struct blob_write *w, const char *want_digest, int64_t want_size,

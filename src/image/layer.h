@@ -49,6 +49,7 @@ struct layer_input {
 	const char *what;   /* for errors and progress */
 	const char *id;     /* "sha256:..." shown in progress, or NULL = none */
 	const char *status; /* beside it; NULL = "Loading layer" */
+	const bool *silent; /* NULL, or no progress as long as it is true */
 	uint64_t size;      /* of the blob */
 	/* The blob's bytes are the diff id's: compared already, and no
 	 * decompression is to be done. */

@@ -122,7 +122,7 @@ static int start_child(struct work *w, struct err *err)
 
 static void show(const struct work *w, uint64_t at)
 {
-	if (w->input->id)
+	if (w->input->id && !(w->input->silent && *w->input->silent))
 		progress_status(w->input->status ? w->input->status : "Loading layer", w->input->id,
 				at, w->input->size);
 }

@@ -2,6 +2,7 @@
 /* platform - see platform.h. */
 #include "platform.h"
 
+#include "isola/image.h"
 #include "isola/json.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ void platform_text(json_object *platform, char *ret, size_t size)
 static int take_part(const char **p, char ret[64])
 {
 	size_t n = strcspn(*p, "/");
-	if (n == 0 || n >= 64 || strspn(*p, "abcdefghijklmnopqrstuvwxyz0123456789") < n)
+	if (n == 0 || n >= 64 || strspn(*p, "abcdefghijklmnopqrstuvwxyz0123456789_-") < n)
 		return -EINVAL;
 	memcpy(ret, *p, n);
 	ret[n] = '\0';
@@ -68,21 +69,103 @@ static int take_part(const char **p, char ret[64])
 	return 0;
 }
 
+/* Other names, and variants that say no more than the name alone. */
+static void normalize(char arch[64], char variant[64])
+{
+	static const struct {
+		const char *arch, *variant, *to_arch, *to_variant;
+	} rows[] = {
+		{ "x86_64", "", "amd64", "" },
+		{ "x86-64", "", "amd64", "" },
+		{ "aarch64", "", "arm64", "" },
+		{ "i386", "", "386", "" },
+		{ "i686", "", "386", "" },
+		{ "armhf", "", "arm", "v7" },
+		{ "armel", "", "arm", "v6" },
+		{ "amd64", "v1", "amd64", "" },
+		{ "arm64", "", "arm64", "v8" },
+		{ "arm64", "8", "arm64", "v8" },
+		{ "arm", "", "arm", "v7" },
+		{ "arm", "5", "arm", "v5" },
+		{ "arm", "6", "arm", "v6" },
+		{ "arm", "7", "arm", "v7" },
+		{ "loongarch64", "", "loong64", "" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(arch, rows[i].arch) != 0 || strcmp(variant, rows[i].variant) != 0)
+			continue;
+		strcpy(arch, rows[i].to_arch);
+		strcpy(variant, rows[i].to_variant);
+	}
+}
+
 int platform_parse(const char *text, char ret_arch[64], char ret_variant[64], struct err *err)
 {
-	char os[64], arch[64], variant[64] = "";
+	char os[64], arch[64] = "", variant[64] = "";
 	const char *p = text;
 	size_t n = strlen(text);
-	if (n == 0 || text[n - 1] == '/' || take_part(&p, os) < 0 || take_part(&p, arch) < 0 ||
-	    (*p && take_part(&p, variant) < 0) || *p)
+	if (n == 0 || text[n - 1] == '/' || take_part(&p, os) < 0 ||
+	    (*p && take_part(&p, arch) < 0) || (*p && take_part(&p, variant) < 0) || *p)
 		return err_set(err, EINVAL,
 			       "--platform %.100s: must be os/architecture or "
 			       "os/architecture/variant",
 			       text);
+	/* One word: the system, or an architecture of it. */
+	if (!*arch && strcmp(os, "linux") != 0 && strcmp(os, "windows") != 0 &&
+	    strcmp(os, "darwin") != 0) {
+		strcpy(arch, os);
+		strcpy(os, "linux");
+	}
 	if (strcmp(os, "linux") != 0)
 		return err_set(err, EINVAL, "--platform %.100s: only linux images can run here",
 			       text);
+	if (!*arch) {
+		struct platform host = platform_of_host();
+		strcpy(arch, host.architecture);
+		strcpy(variant, host.variant);
+	}
+	normalize(arch, variant);
 	strcpy(ret_arch, arch);
 	strcpy(ret_variant, variant);
 	return 0;
+}
+
+bool platform_fits(const struct platform *want, const char *arch, const char *variant)
+{
+	char a[64], v[64];
+	if (strlen(arch) >= sizeof(a) || strlen(variant) >= sizeof(v))
+		return false;
+	strcpy(a, arch);
+	strcpy(v, variant);
+	normalize(a, v);
+	if (strcmp(a, want->architecture) != 0)
+		return false;
+	if (!*variant || !*want->variant || !strcmp(v, want->variant))
+		return true;
+	/* As platform_rank(). */
+	return !strcmp(a, "arm") && strcmp(v, want->variant) < 0;
+}
+
+int image_platform_check(const char *want, json_object *record, struct err *err)
+{
+	char arch[64], variant[64];
+	const char *has_arch = json_str_or(record, "architecture", "");
+	const char *has_variant = json_str_or(record, "variant", "");
+	int rc = platform_parse(want, arch, variant, err);
+	if (rc < 0)
+		return rc;
+	const struct platform p = { arch, variant };
+	if (platform_fits(&p, has_arch, has_variant))
+		return 0;
+	return err_set(err, ENOENT, "%.40s/%.40s%s%.40s", json_str_or(record, "os", "linux"),
+		       has_arch, *has_variant ? "/" : "", has_variant);
+}
+
+const char *image_platform_of_host(void)
+{
+	static char text[64];
+	struct platform p = platform_of_host();
+	(void)snprintf(text, sizeof(text), "linux/%s%s%s", p.architecture, *p.variant ? "/" : "",
+		       p.variant);
+	return text;
 }

@@ -31,31 +31,54 @@ static int64_t monotonic_ns(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
+/* Is it too early for another line about @id? Of the ids beyond those of transfers that
+ * go on at once, the one that was silent longest is forgotten. */
+static bool is_too_early(const char *id)
+{
+	static struct {
+		char id[16];
+		int64_t ns;
+	} last[16];
+	int64_t now = monotonic_ns();
+	size_t oldest = 0;
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+		if (!strcmp(last[i].id, id)) {
+			if (now - last[i].ns < INTERVAL_NS)
+				return true;
+			last[i].ns = now;
+			return false;
+		}
+		if (last[i].ns < last[oldest].ns)
+			oldest = i;
+	}
+	(void)snprintf(last[oldest].id, sizeof(last[oldest].id), "%s", id);
+	last[oldest].ns = now;
+	return false;
+}
+
 void progress_status(const char *status, const char *id, uint64_t current, uint64_t total)
 {
-	static char last_id[16];
-	static int64_t last_ns;
-	char short_id[13] = "";
-	int64_t now = monotonic_ns();
-	if (id)
-		(void)snprintf(short_id, sizeof(short_id), "%s",
-			       strncmp(id, "sha256:", 7) ? id : id + 7);
-	if (!strcmp(short_id, last_id) && current != total && now - last_ns < INTERVAL_NS)
-		return;
-	strcpy(last_id, short_id);
-	last_ns = now;
-	json_object *line = json_object_new_object();
-	json_add_str(line, "status", status);
-	if (!id) {
-		print(line);
-		return;
+	json_object *line = json_object_new_object(), *detail = NULL;
+	char short_id[160];
+	if (id) {
+		bool is_digest = !strncmp(id, "sha256:", 7);
+		(void)snprintf(short_id, sizeof(short_id), is_digest ? "%.12s" : "%s",
+			       is_digest ? id + 7 : id);
+		if (current != total && is_too_early(short_id)) {
+			json_object_put(line);
+			return;
+		}
+		detail = json_object_new_object();
 	}
-	json_object *detail = json_object_new_object();
-	json_add_str(line, "id", short_id);
-	json_add_i64(detail, "current", (int64_t)current);
-	if (total > 0)
-		json_add_i64(detail, "total", (int64_t)total);
-	json_add(line, "progressDetail", detail);
+	json_add(line, "status", new_text(status));
+	if (detail) {
+		json_add(line, "id", new_text(short_id));
+		if (current > 0 || total > 0)
+			json_add_i64(detail, "current", (int64_t)current);
+		if (total > 0)
+			json_add_i64(detail, "total", (int64_t)total);
+		json_add(line, "progressDetail", detail);
+	}
 	print(line);
 }
 

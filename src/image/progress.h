@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* {"status","id","progressDetail":{"current","total"}}; @id "sha256:..." is
+/* {"status","id","progressDetail":{"current","total"}}; an @id "sha256:..." is
  * shown short. At most ten a second for one @id, but for the last (@current ==
- * @total). @total 0 = not known. @id NULL: the status alone, always. */
+ * @total). @total 0 = not known; both 0 = there is no amount. @id NULL: the status
+ * alone, always. */
 void progress_status(const char *status, const char *id, uint64_t current, uint64_t total);
 
 /* {"stream": text} */

@@ -18,7 +18,6 @@
 #include "collect.h"
 #include "layer.h"
 #include "names.h"
-#include "platform.h"
 #include "progress.h"
 
 #include <errno.h>
@@ -37,7 +36,8 @@ struct part {
 	struct blob_write w;
 	int read_fd;
 	uint64_t read_at, size;
-	bool wanted; /* to be downloaded by this job */
+	bool wanted;  /* to be downloaded by this job */
+	bool loading; /* and not here yet */
 	char digest[DIGEST_SIZE], path[1024];
 };
 
@@ -74,8 +74,17 @@ static void on_end(struct net_get *g)
 {
 	struct part *part = g->arg;
 	part->p->running--;
-	if (!g->code)
-		progress_status("Download complete", part->digest, part->size, part->size);
+	part->loading = false;
+	if (g->code)
+		return;
+	struct err err = ERR_INIT;
+	progress_status("Verifying Checksum", part->digest, 0, 0);
+	if (blob_compare(&part->w, part->digest, (int64_t)part->size, &err) == 0) {
+		progress_status("Download complete", part->digest, 0, 0);
+		return;
+	}
+	g->code = err.code;
+	(void)snprintf(g->text, sizeof(g->text), "%s", err.text);
 }
 
 static int start_more(struct pull *p, struct err *err)
@@ -165,6 +174,7 @@ static int unpack(struct pull *p, size_t i, struct err *err)
 				     .what = what,
 				     .id = part->digest,
 				     .status = "Extracting",
+				     .silent = &part->loading,
 				     .lower_fds = lower,
 				     .bytes_max = p->limits->bytes,
 				     .entries_max = p->limits->entries };
@@ -247,6 +257,8 @@ static int lease_all(struct pull *p, struct err *err)
 				p->parts[k].wanted = true;
 				p->parts[i].wanted = false;
 			}
+	for (size_t i = 0; i < p->m.n; i++)
+		p->parts[i].loading = p->parts[i].wanted;
 	return rc < 0 ? rc : 0;
 }
 
@@ -277,14 +289,12 @@ static int prepare(struct pull *p, struct err *err)
 
 static int check_platform(const struct pull *p, const char *platform, struct err *err)
 {
-	char arch[64], variant[64];
-	const char *has = json_str_or(p->src.record, "architecture", "");
-	if (!platform || platform_parse(platform, arch, variant, err) < 0)
-		return platform ? -EINVAL : 0;
-	return !strcmp(arch, has)
-		       ? 0
-		       : err_set(err, ENOENT, "the image is for linux/%s, not for the wanted %s",
-				 has, platform);
+	struct err has = ERR_INIT;
+	int rc = platform ? image_platform_check(platform, p->src.record, &has) : 0;
+	if (rc == -ENOENT)
+		return err_set(err, ENOENT, "the image is for %s, not for the wanted %s", has.text,
+			       platform);
+	return rc < 0 ? err_copy(err, &has) : 0;
 }
 
 static int get_config(struct pull *p, const char *platform, struct err *err)
@@ -377,19 +387,17 @@ static void tell(const char *top, const char *status, const char *ref)
 
 struct search {
 	const char *manifest;
+	const char *platform;
 	char id[DIGEST_SIZE];
-	char arch[64];
 };
 
 static int on_record(json_object *record, void *arg, struct err *err)
 {
 	struct search *f = arg;
 	(void)err;
-	if (!strcmp(json_str_or(record, "manifest", ""), f->manifest)) {
+	if (!strcmp(json_str_or(record, "manifest", ""), f->manifest) &&
+	    image_platform_check(f->platform, record, NULL) == 0)
 		(void)snprintf(f->id, sizeof(f->id), "%s", json_str_or(record, "id", ""));
-		(void)snprintf(f->arch, sizeof(f->arch), "%s",
-			       json_str_or(record, "architecture", ""));
-	}
 	return 0;
 }
 
@@ -411,7 +419,6 @@ static int is_here(const struct pull *p, const struct pull_options *o, const cha
 		   char ret_id[DIGEST_SIZE], struct err *err)
 {
 	cleanup_json json_object *index = NULL, *refs = names_for(p->r, top);
-	char arch[64], variant[64];
 	const char *manifest = "";
 	int rc = names_read(p->s, &index, err);
 	for (size_t i = 0; rc == 0 && i < json_len(refs); i++) {
@@ -420,17 +427,14 @@ static int is_here(const struct pull *p, const struct pull_options *o, const cha
 			return 0;
 		manifest = m;
 	}
-	struct search f = { .manifest = manifest };
+	struct search f = { .manifest = manifest,
+			    .platform = o->platform ? o->platform : image_platform_of_host() };
 	if (rc == 0)
 		rc = record_each(p->s, on_record, &f, err);
-	if (rc == 0 && o->platform)
-		rc = platform_parse(o->platform, arch, variant, err);
 	if (rc < 0)
 		return rc;
-	if (!*f.id || strcmp(f.arch, o->platform ? arch : platform_of_host().architecture) != 0)
-		return 0;
 	strcpy(ret_id, f.id);
-	return 1;
+	return *f.id ? 1 : 0;
 }
 
 int job_pull(const struct store *s, const struct limits *limits, const struct registry *r,
@@ -444,10 +448,9 @@ int job_pull(const struct store *s, const struct limits *limits, const struct re
 		strcpy(top, r->digest);
 	else
 		rc = manifest_head(net, r, top, err);
-	(void)snprintf(what, sizeof(what), "Pulling from %.250s",
-		       !strcmp(r->host, "docker.io") ? r->repo : options->ref);
+	(void)snprintf(what, sizeof(what), "Pulling from %.250s", r->repo);
 	if (rc == 0)
-		progress_status(what, NULL, 0, 0);
+		progress_status(what, *r->digest ? r->digest : r->tag, 0, 0);
 	if (rc == 0 && *top)
 		rc = is_here(&p, options, top, id, err);
 	if (rc == 1) {
