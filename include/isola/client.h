@@ -114,6 +114,9 @@ int client_read_json(struct client *c, json_object **ret, struct err *err);
  * owned object, 0 at the end, or -errno. */
 int client_next_json(struct client *c, json_object **ret, struct err *err);
 
+/* Has (a part of) a further object come already, behind what client_next_json() gave? */
+bool client_has_next(const struct client *c);
+
 /* For poll(2): the socket, and whether bytes were already taken out of it
  * (then do not wait, read). -1 before the first request. */
 int client_fd(const struct client *c);

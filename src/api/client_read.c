@@ -46,6 +46,11 @@ bool client_is_buffered(const struct client *c)
 	return c->begin < c->end;
 }
 
+bool client_has_next(const struct client *c)
+{
+	return c->begin < c->end && memchr(c->buf + c->begin, '{', c->end - c->begin);
+}
+
 /* ---- bytes ---- */
 
 /* Takes more bytes into c->buf. 1, 0 at end of stream, -errno. */

@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "isola/json.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,8 +23,11 @@ static const struct flag flags_global[] = {
 
 int cli_fail(struct cli *cli, int code, const struct err *err)
 {
+	/* It may quote a registry, an image, a guest. */
+	cleanup_strbuf struct strbuf plain = STRBUF_INIT;
+	plain_text(&plain, err->text, true);
 	(void)fflush(stdout);
-	(void)fprintf(stderr, "%s: %s\n", cli->program, err->text);
+	(void)fprintf(stderr, "%s: %s\n", cli->program, plain.text ? plain.text : "");
 	return code;
 }
 

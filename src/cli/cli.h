@@ -37,8 +37,11 @@ struct kind {
 	const char *resume;     /* "unpause": the verb that undoes a pause */
 	const char *deleted;    /* "ContainersDeleted": list in the answer of a prune */
 	const char *missing;    /* what to do when a create finds something missing, or NULL */
-	bool images;            /* inspect knows images, too */
-	bool own_events;        /* events shows this kind's alone unless told else */
+	/* Called before a create (@created 0) and after one that failed (< 0, @err says
+	 * why): 1 = an image was pulled, 0 = none, or -errno. NULL = there are no images. */
+	int (*pull)(struct cli *cli, struct args *args, int created, struct err *err);
+	bool images;     /* inspect knows images, too */
+	bool own_events; /* events shows this kind's alone unless told else */
 	struct listing ps, stats;
 	const struct refused *refused;
 	/* The body of a create request; owned, NULL with @err. */

@@ -13,14 +13,13 @@
 #define RT      "cgroup v2 has no real-time CPU limits; use --cpus"
 #define KMEM    "cgroup v2 counts kernel memory in --memory"
 #define STREAMS "all streams are attached; redirect what is not wanted, leave out -i, or use -d"
-#define NO_PULL "there is no registry client; fetch with skopeo, then load"
 
 const struct refused ctr_refused[] = {
 	{ "run create", "attach", 'a', STREAMS },
 	{ "run create", "cgroup-parent", 0, GROUP },
 	{ "run create update", "cpu-rt-period", 0, RT },
 	{ "run create update", "cpu-rt-runtime", 0, RT },
-	{ "run create", "disable-content-trust", 0, "no content trust is in use" },
+	{ "run create pull", "disable-content-trust", 0, "no content trust is in use" },
 	{ "run create", "gpus", 0, "there are no device drivers; pass nodes with --device" },
 	{ "run create", "health-cmd", 0, HEALTH },
 	{ "run create", "health-interval", 0, HEALTH },
@@ -36,11 +35,8 @@ const struct refused ctr_refused[] = {
 	{ "run create", "mac-address", 0, BRIDGE },
 	{ "run create", "network-alias", 0, BRIDGE },
 	{ "run create", "net-alias", 0, BRIDGE },
-	{ "run create", "platform", 0, "an image runs as it was loaded, for this host's CPU" },
 	{ "run create", "publish", 'p', BRIDGE },
 	{ "run create", "publish-all", 'P', BRIDGE },
-	{ "run create", "pull", 0, NO_PULL },
-	{ "run create", "quiet", 'q', NO_PULL },
 	{ "run create", "storage-opt", 0, "the writable layer has no quota" },
 	{ "run create", "use-api-socket", 0, "bind the socket with -v" },
 	{ "run create", "volume-driver", 0, VOLUMES },
@@ -58,6 +54,7 @@ const struct refused ctr_refused[] = {
 	{ "build", "squash", 0, "each step that changes files is a layer" },
 	{ "build", "ssh", 0, "RUN --mount is BuildKit's" },
 	{ "build", "ulimit", 0, "RUN has the default limits; use ulimit in the step" },
+	{ "pull", "all-tags", 'a', "one tag at a time; name it" },
 	{ "rm", "link", 'l', BRIDGE },
 	{ "rmi rm", "no-prune", 0, "an image has no parents that could go with it" },
 	{ "load", "platform", 0, "all that the archive holds for this host is loaded" },

@@ -2,6 +2,7 @@
 /* ctrctl - containers and images from the command line, with Docker's verbs,
  * flags and exit codes, over isolad's socket. The verbs are the rows below. */
 #include "create_flags.h"
+#include "pull.h"
 #include "verbs.h"
 
 #include "isola/json.h"
@@ -72,10 +73,11 @@ static const struct verb verbs[] = {
 	  "  ctrctl run --rm busybox echo hello\n"
 	  "  ctrctl run -it --rm busybox sh\n"
 	  "  ctrctl run -d --name web --memory 64m --restart always busybox httpd -f\n",
-	  FLAGS(flags_run, flags_create, flags_resources), 1, -1, true, verb_run },
+	  FLAGS(flags_run, flags_create, flags_create_pull, flags_resources), 1, -1, true,
+	  verb_run },
 	{ "create", NULL, "IMAGE [COMMAND] [ARG...]", "create a container, do not run it",
 	  "  id=$(ctrctl create -i busybox cat); echo hi | ctrctl start -ai $id\n",
-	  FLAGS(flags_create, flags_resources), 1, -1, true, verb_create },
+	  FLAGS(flags_create, flags_create_pull, flags_resources), 1, -1, true, verb_create },
 	{ "start", NULL, "CONTAINER...", "run created or stopped containers", NULL,
 	  FLAGS(flags_start), 1, -1, false, verb_start },
 	{ "stop", NULL, "CONTAINER...", "ask containers to end, then kill them", NULL,
@@ -208,6 +210,7 @@ int main(int argc, char **argv)
 		.resume = "unpause",
 		.deleted = "ContainersDeleted",
 		.missing = "images on this host: ctrctl images; add one: ctrctl pull NAME",
+		.pull = pull_for_create,
 		.images = true,
 		.ps = ctr_ps,
 		.stats = ctr_stats,

@@ -4,6 +4,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
+#include "plain.h"
 #include "tarball.h"
 #include "verbs.h"
 
@@ -187,12 +188,22 @@ static void print_progress(json_object *line, bool quiet)
 	char a[32], b[32];
 	format_size(current, a, sizeof(a));
 	format_size(total, b, sizeof(b));
-	const char *id = json_str_or(line, "id", "");
+	char id[80], shown[160];
+	plain_ascii(id, sizeof(id), json_str_or(line, "id", ""));
+	plain_ascii(shown, sizeof(shown), status);
 	if (current >= 0)
-		(void)fprintf(stderr, "\r\033[K%s%s%s  %s%s%s", id, *id ? ": " : "", status, a,
+		(void)fprintf(stderr, "\r\033[K%s%s%s  %s%s%s", id, *id ? ": " : "", shown, a,
 			      total > 0 ? "/" : "", total > 0 ? b : "");
 	else
-		(void)fprintf(stderr, "\r\033[K%s%s%s", id, *id ? ": " : "", status);
+		(void)fprintf(stderr, "\r\033[K%s%s%s", id, *id ? ": " : "", shown);
+}
+
+static void print_plain(const char *text)
+{
+	cleanup_strbuf struct strbuf plain = STRBUF_INIT;
+	plain_text(&plain, text, true);
+	(void)fputs(strbuf_ok(&plain) && plain.text ? plain.text : "", stdout);
+	(void)fflush(stdout);
 }
 
 /* Reads the progress stream to its end. 0, or -errno with the job's error. */
@@ -209,8 +220,7 @@ static int read_progress(struct client *c, bool quiet, struct err *err)
 		if (any && (text || rc < 0) && isatty(STDERR_FILENO) && !quiet)
 			(void)fputs("\r\033[K", stderr);
 		if (text) {
-			(void)fputs(text, stdout);
-			(void)fflush(stdout);
+			print_plain(text);
 		} else if (rc == 1) {
 			print_progress(line, quiet);
 			any = true;
@@ -347,74 +357,4 @@ static int rmi_one(struct cli *cli, struct args *args, const char *ref, struct e
 int verb_rmi(struct cli *cli, struct args *args)
 {
 	return cli_each(cli, args, rmi_one, false);
-}
-
-/* ---- pull ---- */
-
-const struct flag flags_pull[] = {
-	{ "platform", 0, FLAG_STR, "os/arch", "of an image for several (default: this host's)" },
-	{ "quiet", 'q', FLAG_BOOL, NULL, "print the name alone" },
-	{ .name = NULL },
-};
-
-/* Bars go to a terminal; what is final, and lines without an amount, to all. */
-static void print_pull(json_object *line)
-{
-	const char *id = json_str_or(line, "id", ""), *status = json_str_or(line, "status", "");
-	bool bar = !strcmp(status, "Downloading") || !strcmp(status, "Extracting");
-	if (bar && !isatty(STDOUT_FILENO))
-		return;
-	if (!bar) {
-		printf("%s%s%s%s\n", isatty(STDOUT_FILENO) ? "\r\033[K" : "", id, *id ? ": " : "",
-		       status);
-		return;
-	}
-	json_object *detail = json_get(line, "progressDetail");
-	char a[32], b[32];
-	format_size(json_i64_or(detail, "current", 0), a, sizeof(a));
-	format_size(json_i64_or(detail, "total", 0), b, sizeof(b));
-	printf("\r\033[K%s: %s %s/%s", id, status, a, b);
-	(void)fflush(stdout);
-}
-
-static int read_pull(struct client *c, bool quiet, struct err *err)
-{
-	json_object *line = NULL;
-	int rc;
-	while ((rc = client_next_json(c, &line, err)) == 1) {
-		const char *text = json_str_or(line, "error", NULL);
-		if (text)
-			rc = err_set(err, EIO, "%s", text);
-		else if (!quiet)
-			print_pull(line);
-		json_object_put(line);
-		line = NULL;
-		if (rc < 0)
-			break;
-	}
-	return rc;
-}
-
-int verb_pull(struct cli *cli, struct args *args)
-{
-	struct err err = ERR_INIT;
-	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	const char *platform = args_str(args, "platform", NULL), *name = args->argv[0];
-	struct client *c = cli_client(cli);
-	strbuf_puts(&target, "/images/create");
-	client_target_query(&target, "fromImage", name);
-	if (platform)
-		client_target_query(&target, "platform", platform);
-	int rc = client_send(c, "POST", target.text, NULL, &err);
-	if (rc == 0)
-		rc = client_receive(c, &err);
-	if (rc >= 400)
-		rc = client_fail(c, &err);
-	if (rc >= 0)
-		rc = read_pull(c, args_bool(args, "quiet"), &err);
-	if (rc < 0)
-		return cli_fail(cli, 1, &err);
-	if (args_bool(args, "quiet"))
-		puts(name);
-	return 0;
 }

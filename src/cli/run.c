@@ -58,6 +58,27 @@ static int write_cidfile(struct args *args, const char *id, struct err *err)
 	return rc < 0 ? err_rc(err, rc, "cannot write --cidfile %s", path) : 0;
 }
 
+/* The request, with a pull before it, or a second one behind a pull. */
+static int post_create(struct cli *cli, struct args *args, const char *target, json_object *body,
+		       json_object **ret, struct err *err)
+{
+	const struct kind *kind = cli->kind;
+	int rc = kind->pull ? kind->pull(cli, args, 0, err) : 0;
+	if (rc < 0)
+		return rc;
+	rc = client_call(cli_client(cli), "POST", target, body, ret, err);
+	if (rc >= 0)
+		return rc;
+	int pulled = kind->pull ? kind->pull(cli, args, rc, err) : 0;
+	if (pulled > 0)
+		return client_call(cli_client(cli), "POST", target, body, ret, err);
+	if (pulled == 0 && rc == -ENOENT && kind->missing) {
+		struct err cause = *err;
+		return err_set(err, ENOENT, "%s (%s)", cause.text, kind->missing);
+	}
+	return pulled < 0 ? pulled : rc;
+}
+
 static int create(struct cli *cli, struct args *args, char *ret_id, size_t size, struct err *err)
 {
 	const char *cidfile = args_str(args, "cidfile", NULL);
@@ -73,11 +94,11 @@ static int create(struct cli *cli, struct args *args, char *ret_id, size_t size,
 	const char *name = args_str(args, "name", NULL);
 	if (name)
 		client_target_query(&target, "name", name);
-	int rc = client_call(cli_client(cli), "POST", target.text, body, &result, err);
-	if (rc == -ENOENT && cli->kind->missing) {
-		struct err cause = *err;
-		return err_set(err, ENOENT, "%s (%s)", cause.text, cli->kind->missing);
-	}
+	const char *platform =
+		args_knows(args, "platform") ? args_str(args, "platform", NULL) : NULL;
+	if (platform)
+		client_target_query(&target, "platform", platform);
+	int rc = post_create(cli, args, target.text, body, &result, err);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(ret_id, size, "%s", json_str_or(result, "Id", ""));

@@ -69,14 +69,16 @@ extern const struct flag flags_build[];
 int verb_build(struct cli *cli, struct args *args);
 
 /* images.c */
-extern const struct flag flags_images[], flags_pull[], flags_load[], flags_import[], flags_rmi[];
+extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];
 int verb_images(struct cli *cli, struct args *args);
 int verb_image_inspect(struct cli *cli, struct args *args);
-int verb_pull(struct cli *cli, struct args *args);
 int verb_load(struct cli *cli, struct args *args);
 int verb_import(struct cli *cli, struct args *args);
 int verb_tag(struct cli *cli, struct args *args);
 int verb_rmi(struct cli *cli, struct args *args);
+/* pull.c */
+extern const struct flag flags_pull[], flags_create_pull[];
+int verb_pull(struct cli *cli, struct args *args);
 /* system.c */
 extern const struct flag flags_df[], flags_check[];
 int verb_system_df(struct cli *cli, struct args *args);

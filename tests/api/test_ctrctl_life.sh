@@ -36,8 +36,10 @@ bad 127 "nope.*not found" "no such command" run --rm box nope
 bad 127 "/nope" "no such file" run --rm box /nope
 bad 126 "/etc/passwd.*denied" "not executable" run --rm box /etc/passwd
 bad 126 "/tmp" "a folder" run --rm box /tmp
-bad 125 "nosuch.*ctrctl pull" "no such image, and how to get one" run --rm nosuch
-bad 125 "nosuch" "create, too" create nosuch
+bad 125 "nosuch.*ctrctl pull" "no such image, and how to get one" run --pull never --rm nosuch
+bad 125 "nosuch" "create, too" create --pull never nosuch
+bad 125 "No such image: nosuch.*docker.io: no such host" "else it is pulled" create nosuch
+bad 125 "No such image: sha256:00" "but for an id" create "sha256:$(printf %064d 0)"
 bad 125 "/nowhere" "a mount's source is missing" run --rm --mount type=bind,src=/nowhere,dst=/x box true
 bad 125 "requires at least 1" "stop without a name" stop
 bad 125 "did you mean \"start\"" "a mistyped verb" strat

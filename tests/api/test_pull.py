@@ -5,15 +5,20 @@
 # time limit: 240 s
 import atexit
 import base64
+import fcntl
 import gzip
 import hashlib
 import io
 import json
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
+import termios
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
@@ -205,6 +210,54 @@ got = pull("127.0.0.1:5001/t/app:1", "-q")
 is_(got.out, "127.0.0.1:5001/t/app:1\n", "-q says the name alone")
 forget()
 
+# ------------------------------------------------------------- run and create
+
+APP = "127.0.0.1:5001/t/app:1"
+got = d.ctr("run", "--rm", APP)
+check(got.rc == 0 and got.out == "amd64\n", "run pulls what is missing", got)
+check("No such image: " + APP in got.err and "Status: Downloaded newer image" in got.err,
+      "and says so on standard error", got)
+open(LOG, "w").close()
+got = d.ctr("run", "--rm", APP)
+is_([got.out, got.err, log()], ["amd64\n", "", []], "what is here is not asked for")
+got = d.ctr("run", "--rm", "--pull", "always", APP)
+check(got.out == "amd64\n" and "Image is up to date" in got.err and len(log()) == 1,
+      "--pull always asks", got)
+got = d.ctr("create", "-q", "--pull=always", APP)
+check(got.rc == 0 and got.err == "" and len(log()) == 2, "-q quietly", got)
+d.ctr("rm", got.out.strip())
+forget()
+got = d.ctr("run", "--rm", "--pull", "never", APP)
+check(got.rc == 125 and "No such image: " + APP in got.err, "--pull never does not", got)
+got = d.ctr("run", "--rm", "-q", "127.0.0.1:5001/t/app:none")
+check(got.rc == 125 and "not found" in got.err, "run of what no registry has", got)
+is_(clean(), True, "run: nothing is left")
+
+
+def in_terminal(*argv):
+    """ctrctl on a terminal of 60 columns: its exit status and what it wrote."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(BUILD + "/ctrctl", ["ctrctl", "--host", d.socket, *argv])
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 60, 0, 0))
+    text = b""
+    while True:
+        try:
+            piece = os.read(fd, 65536)
+        except OSError:
+            piece = b""
+        if not piece:
+            return os.waitpid(pid, 0)[1] >> 8, text.decode()
+        text += piece
+
+
+rc, text = in_terminal("pull", APP)
+check(rc == 0 and re.search("[0-9a-f]{12}: Pull complete\033\\[K", text) and "\033[4A" in text,
+      "a terminal sees rows that are drawn in their place", repr(text))
+lines = [x for x in re.sub("\033\\[[0-9]*[AKJ]", "", text).replace("\r", "").split("\n")]
+check(max(len(x) for x in lines if ": P" in x or ": D" in x) < 60, "no wider than it is", lines)
+forget()
+
 # --------------------------------------------------------- kinds of images
 
 docker2 = put("manifest", image(LAYERS, media=DOCKER), name="docker", media=DOCKER)
@@ -237,6 +290,19 @@ is_(got.out, "amd64\n", "an index gives this host's image")
 got = pull("127.0.0.1:5000/t/app:many", "--platform", "linux/arm64")
 got = d.ctr("inspect", "-f", "{{.Architecture}}", "127.0.0.1:5000/t/app:many")
 is_(got.out, "arm64\n", "--platform gives another")
+got = d.ctr("create", "127.0.0.1:5000/t/app:many")
+check(got.rc == 0 and "WARNING: the image is for linux/arm64, this host is linux/" in got.err,
+      "a create warns of it", got)
+d.ctr("rm", got.out.strip())
+got = d.ctr("run", "--rm", "--platform", "linux/amd64", "127.0.0.1:5000/t/app:many")
+check(got.out == "amd64\n" and "(linux/arm64) does not match the specified platform (linux/amd64)"
+      in got.err, "run --platform pulls the wanted one", got)
+got = d.ctr("run", "--rm", "--pull=never", "--platform", "arm64", "127.0.0.1:5000/t/app:many")
+check(got.rc == 125 and "its platform (linux/amd64) does not match the specified platform (arm64)"
+      in got.err, "or says what the image is for", got)
+forget()
+fails("an image for one platform alone", "127.0.0.1:5000/t/app:1",
+      "the image is for linux/amd64, not for the wanted linux/arm64", "--platform", "linux/arm64")
 forget()
 fails("a platform that is not there", "127.0.0.1:5000/t/app:many", "but for linux/arm64",
       "--platform", "linux/s390x")
