@@ -62,3 +62,7 @@ struct jail_calls {
 
 /* Kills the process at any system call that no row names. Sets no_new_privs. */
 int jail_seccomp(const struct jail_calls *rows, size_t n, struct err *err);
+
+/* The same, but such a call fails with @refuse: for a process that loads the host's own
+ * plug-ins, whose calls nobody can list. */
+int jail_seccomp_refusing(const struct jail_calls *rows, size_t n, int refuse, struct err *err);

@@ -31,9 +31,9 @@ static int allow(scmp_filter_ctx ctx, const struct jail_calls *row)
 	return 0;
 }
 
-int jail_seccomp(const struct jail_calls *rows, size_t n, struct err *err)
+static int install(const struct jail_calls *rows, size_t n, uint32_t otherwise, struct err *err)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx ctx = seccomp_init(otherwise);
 	if (!ctx)
 		return err_set(err, ENOMEM, "cannot make a seccomp filter");
 	/* A binary tree: the list is long, and file calls are frequent. */
@@ -44,4 +44,14 @@ int jail_seccomp(const struct jail_calls *rows, size_t n, struct err *err)
 		rc = seccomp_load(ctx); /* sets no_new_privs, too */
 	seccomp_release(ctx);
 	return rc < 0 ? err_rc(err, rc, "cannot install the seccomp filter") : 0;
+}
+
+int jail_seccomp(const struct jail_calls *rows, size_t n, struct err *err)
+{
+	return install(rows, n, SCMP_ACT_KILL_PROCESS, err);
+}
+
+int jail_seccomp_refusing(const struct jail_calls *rows, size_t n, int refuse, struct err *err)
+{
+	return install(rows, n, SCMP_ACT_ERRNO((uint32_t)refuse), err);
 }

@@ -29,6 +29,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -198,7 +199,50 @@ int confine_layer(int root_fd, const int *keep, size_t n, struct err *err)
 #define NET_FILES_MAX    256
 #define NET_MEMORY_BYTES (512ULL * 1024 * 1024)
 
-/* No list of system calls: the C library's name services are plug-ins of the host. */
+#define CLONE_NAMESPACES                                                                           \
+	(CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | \
+	 CLONE_NEWCGROUP)
+
+/* What else is called fails and does not kill: the C library's name services are
+ * plug-ins of the host (systemd-resolved, sssd, mDNS, nscd), which do without. So does
+ * the C library without clone3, whose flags no filter can see. */
+static const struct jail_calls net_calls[] = {
+	{ .names = "socket",
+	  .why = "Unix (resolvers), IPv4, IPv6, netlink (addresses that are here), not VSOCK, ALG...",
+	  .arg = 0,
+	  .forbidden = ~(uint64_t)(AF_UNIX | AF_INET | AF_INET6 | AF_NETLINK) },
+	{ .names = "socketpair connect bind getsockname getpeername getsockopt setsockopt shutdown",
+	  .why = "connections; a resolver's own port" },
+	{ .names = "sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg",
+	  .why = "TLS, DNS; what a push sends comes from the job" },
+	{ .names = "read readv pread64 write writev lseek close fcntl ioctl",
+	  .why = "frames to the job, files that names and certificates are read from" },
+	{ .names = "openat open fstat newfstatat stat lstat statx access faccessat faccessat2 "
+		   "readlink readlinkat getdents64 fstatfs statfs",
+	  .why = "certificates, /etc/resolv.conf, plug-ins; Landlock says where" },
+	{ .names = "poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait "
+		   "eventfd2 pipe2 timerfd_create timerfd_settime",
+	  .why = "waiting, libcurl's wake-ups, the event loops of plug-ins" },
+	{ .names = "clone",
+	  .why = "libcurl's resolver is a thread; no namespaces",
+	  .arg = 0,
+	  .forbidden = CLONE_NAMESPACES },
+	{ .names = "set_robust_list rseq set_tid_address futex sched_yield sched_getaffinity "
+		   "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall",
+	  .why = "threads, signals" },
+	{ .names = "mmap mprotect munmap mremap brk madvise",
+	  .why = "memory; plug-ins are loaded when a name is asked for" },
+	{ .names = "clock_gettime clock_nanosleep nanosleep gettimeofday time getrandom",
+	  .why = "deadlines, keys" },
+	{ .names = "getpid getppid gettid getuid geteuid getgid getegid uname sysinfo prctl "
+		   "getrlimit prlimit64",
+	  .why = "who and where we are; dying with the job" },
+	{ .names = "exit exit_group", .why = "the end" },
+#ifdef __SANITIZE_ADDRESS__
+	{ .names = "tgkill", .why = "reports of the sanitizers" },
+#endif
+};
+
 int confine_net(struct err *err)
 {
 	static const char *const readable[] = { "/etc", "/usr", "/lib", "/lib64", "/run" };
@@ -225,9 +269,10 @@ int confine_net(struct err *err)
 		rc = jail_caps(0, err);
 	if (rc == 0)
 		rc = jail_landlock_files(paths, n, err);
-	if (rc == -EOPNOTSUPP)
-		rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	for (size_t i = 0; i < n; i++)
 		(void)close(paths[i].fd);
+	if (rc == 0 || rc == -EOPNOTSUPP)
+		rc = jail_seccomp_refusing(net_calls, sizeof(net_calls) / sizeof(net_calls[0]),
+					   ENOSYS, err);
 	return rc < 0 ? err_prefix(err, "cannot confine the network process") : 0;
 }

@@ -35,6 +35,6 @@ int confine_view(uint64_t bytes_max, bool reads_marks, bool devices, bool requir
 int confine_layer(int root_fd, const int *keep, size_t n, struct err *err);
 
 /* In a forked network process (net.h): user and group nobody, no capability, no new
- * privileges; only reads, and only below /etc, /usr, /lib and /run (Landlock). The
- * network is the host's. */
+ * privileges; only reads, and only below /etc, /usr, /lib and /run (Landlock); a short
+ * list of system calls, of which nothing starts a program. The network is the host's. */
 int confine_net(struct err *err);

@@ -266,14 +266,17 @@ static int lease_all(struct pull *p, struct err *err)
 
 static int prepare(struct pull *p, struct err *err)
 {
-	p->parts = calloc(p->m.n + 1, sizeof(*p->parts));
 	p->layers = calloc(p->m.n + 1, sizeof(*p->layers));
-	if (!p->parts || !p->layers)
+	p->parts = p->layers ? calloc(p->m.n + 1, sizeof(*p->parts)) : NULL;
+	if (!p->parts)
 		return err_set(err, ENOMEM, "out of memory");
+	/* All of them, before anything can fail: pull_fini() looks at all. */
+	for (size_t i = 0; i < p->m.n; i++) {
+		p->parts[i] = (struct part){ .p = p, .w = BLOB_WRITE_INIT, .read_fd = -1 };
+		p->layers[i] = (struct layer)LAYER_INIT;
+	}
 	for (size_t i = 0; i < p->m.n; i++) {
 		struct part *part = &p->parts[i];
-		*part = (struct part){ .p = p, .w = BLOB_WRITE_INIT, .read_fd = -1 };
-		p->layers[i] = (struct layer)LAYER_INIT;
 		part->size = p->m.layers[i].size;
 		strcpy(part->digest, p->m.layers[i].digest);
 		strcpy(p->src.layers[i].digest, part->digest);
@@ -358,7 +361,7 @@ static void pull_fini(struct pull *p)
 {
 	for (size_t i = 0; p->parts && i < p->m.n; i++)
 		blob_write_fini(&p->parts[i].w);
-	for (size_t i = p->layers ? p->m.n : 0; i-- > 0;)
+	for (size_t i = p->parts ? p->m.n : 0; i-- > 0;)
 		layer_fini(p->s, &p->layers[i]);
 	free(p->parts);
 	free(p->layers);

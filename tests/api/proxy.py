@@ -60,8 +60,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = r.read()
         if mode == "corrupt" and blob and len(body) > 1000:
             body = body[:500] + bytes([body[500] ^ 1]) + body[501:]
+        if mode == "short" and blob and len(body) > 1000:
+            body = body[:-100]
         if mode == "long" and blob and len(body) > 1000:
             body += b"x" * 100
+        if mode == "hang" and blob and len(body) > 1000:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:len(body) // 2])
+            self.wfile.flush()
+            while open(sys.argv[3]).read().strip() == mode:
+                time.sleep(0.1)
+            self.close_connection = True
+            return self.connection.shutdown(2)
         if mode == "stall" and blob and n == 0:
             time.sleep(4)
         self.send_response(r.status)

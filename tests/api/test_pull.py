@@ -181,7 +181,7 @@ def clean():
 
 def fails(name, ref, text, *flags):
     got = pull(ref, *flags, limit_s=60)
-    check(got.rc == 1 and text in got.err, name, "wanted %r\n%s" % (text, got))
+    check(got.rc == 1 and re.search(text, got.err), name, "wanted %r\n%s" % (text, got))
     is_(clean(), True, name + ": nothing is left")
 
 
@@ -278,8 +278,9 @@ else:
 
 other = image([LAYERS[0], layer({"who": b"arm64\n"})], arch="arm64")
 put("manifest", other, media=OCI)
+INDEX = "application/vnd.oci.image.index.v1+json"
 index = json.dumps({
-    "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+    "schemaVersion": 2, "mediaType": INDEX,
     "manifests": [{"mediaType": OCI, "size": len(m), "digest": digest(m),
                    "platform": {"os": "linux", "architecture": a}}
                   for m, a in ((other, "arm64"), (app, "amd64"))]}).encode()
@@ -313,6 +314,29 @@ artifact = json.dumps({"schemaVersion": 2, "mediaType": OCI, "config": {
 put("manifest", artifact, name="artifact", media=OCI)
 fails("an artifact", "127.0.0.1:5000/t/app:artifact", "this is no container image")
 fails("a tag that is not there", "127.0.0.1:5000/t/app:none", "not found")
+sized = json.loads(image(LAYERS))
+sized["layers"][1]["size"] -= 1
+put("manifest", json.dumps(sized).encode(), name="sized", media=OCI)
+fails("a descriptor with a wrong size", "127.0.0.1:5000/t/app:sized", "wrong size: blob")
+sized["layers"][1]["size"] = 1 << 50
+put("manifest", json.dumps(sized).encode(), name="vast", media=OCI)
+fails("a layer of a PiB", "127.0.0.1:5000/t/app:vast", "more than --max-bytes")
+escape = image(LAYERS, kind="application/x\033[31m+json")
+put("manifest", escape, name="escape", media=OCI)
+got = pull("127.0.0.1:5000/t/app:escape")
+check(got.rc == 1 and "application/x?[31m" in got.err and "\033" not in got.err,
+      "escapes of a manifest do not reach the terminal", got)
+nested = index
+for depth in range(6):
+    nested = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+        {"mediaType": INDEX, "size": len(nested), "digest": put("manifest", nested, media=INDEX),
+         "platform": {"os": "linux", "architecture": "amd64"}}]}).encode()
+    if depth == 2:
+        put("manifest", nested, name="nested", media=INDEX)
+put("manifest", nested, name="deep", media=INDEX)
+check(pull("127.0.0.1:5000/t/app:nested").rc == 0, "an index of indexes")
+forget()
+fails("indexes without end", "127.0.0.1:5000/t/app:deep", "nested deeper than")
 bad = json.loads(image(LAYERS))
 bad["layers"].reverse()
 put("manifest", json.dumps(bad).encode(), name="mixed", media=OCI)
@@ -335,8 +359,92 @@ mode("stall")
 json.dump({"registries": {"127.0.0.1:5001": {"stall_seconds": 1}}}, open(CONF, "w"))
 got = pull("127.0.0.1:5001/t/app:1")
 check(got.rc == 0, "a download that stalls is begun anew", got)
+json.dump({"registries": {}}, open(CONF, "w"))
+
+
+def children_of(pid, name):
+    out = []
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            parent = open("/proc/%s/stat" % p).read().rsplit(") ", 1)[1].split()[1]
+            words = open("/proc/%s/cmdline" % p).read()
+        except OSError:
+            continue
+        if parent == str(pid) and name in words:
+            out.append(int(p))
+    return out
+
+
+def jobs():
+    """Pairs of a job of isola-image and its processes."""
+    return [(j, children_of(j, "isola-image")) for j in children_of(d.pid, "isola-image")]
+
+
+def halfway():
+    """A pull that stands still in the middle: its thread and its processes."""
+    mode("hang")
+    t = threading.Thread(target=lambda: out.append(pull("127.0.0.1:5001/t/app:1", limit_s=60)))
+    out.clear()
+    t.start()
+    wait_for(20, lambda: [x for x in log() if "/blobs/" in x[1] and "config" not in x[1]] and
+             any(kids for _, kids in jobs()) and len(os.listdir(T + "/state/tmp")) > 0)
+    return t, jobs()
+
+
+out = []
+t, found = halfway()
+net = [p for _, kids in found for p in kids
+       if "\nUid:\t65534" in open("/proc/%d/status" % p).read()]
+status = open("/proc/%d/status" % net[0]).read() if net else repr(found)
+check(all(x in status for x in ("\nCapEff:\t0000000000000000\n", "\nNoNewPrivs:\t1\n",
+                                "\nSeccomp:\t2\n")),
+      "the network process: nobody, no rights, a list of system calls", status)
+os.kill(found[0][0], signal.SIGKILL)
+t.join()
+check(out[0].rc == 1 and "killed by signal 9" in out[0].err, "kill -9 of the job", out)
+is_(wait_for(10, lambda: not any(os.path.exists("/proc/%d" % p) for p in net)), True,
+    "takes the network process along")
+check(wait_for(10, lambda: os.listdir(T + "/state/tmp") == []), "isolad sweeps up behind it",
+      os.listdir(T + "/state/tmp"))
+got = d.ctr("system", "check")
+check(got.rc == 0, "the store is whole", got)
+mode("pass")
+fails("a pull of nothing behind it", "127.0.0.1:5000/t/app:none", "not found")
+
+t, found = halfway()
+os.kill(found[0][1][0], signal.SIGKILL)
+t.join()
+check(out[0].rc == 1 and "network process of the job has ended" in out[0].err,
+      "kill -9 of the network process", out)
+mode("pass")
+is_(clean(), True, "nothing is left of it")
+
+t, found = halfway()
+pids = [p for j, kids in found for p in [j, *kids]]
+d.stop(signal.SIGKILL)
+t.join()
+is_(wait_for(20, lambda: not any(os.path.exists("/proc/%d" % p) for p in pids)), True,
+    "kill -9 of isolad ends the job")
+d.start("--registries", CONF)
+mode("pass")
+is_(wait_for(10, lambda: clean() is True), True, "and what it left is gone after the start")
+got = d.ctr("system", "check")
+check(got.rc == 0, "the store is whole", got)
+
+ctl = subprocess.Popen([BUILD + "/ctrctl", "-H", "unix://" + d.socket, "pull",
+                        "127.0.0.1:5001/t/app:1"], stdout=subprocess.DEVNULL)
+mode("hang")
+wait_for(20, lambda: any(kids for _, kids in jobs()))
+ctl.send_signal(signal.SIGINT)
+ctl.wait()
+is_(wait_for(10, lambda: not jobs()), True, "a client that leaves cancels its pull")
+mode("pass")
+is_(clean(), True, "and nothing is left of it")
+
 mode("corrupt")
-fails("a changed byte", "127.0.0.1:5001/t/app:1", "layer 1 (")
+fails("a changed byte", "127.0.0.1:5001/t/app:1", r"wrong digest: blob|layer 1 \(")
+mode("short")
+fails("fewer bytes than said", "127.0.0.1:5001/t/app:1", r"wrong size: blob|layer 1 \(")
 mode("long")
 fails("more bytes than said", "127.0.0.1:5001/t/app:1", "wrong size")
 mode("html")
@@ -388,7 +496,7 @@ json.dump({"registries": {}}, open(CONF, "w"))
 # -------------------------------------------------------------------- two at one time
 
 mode("pass")
-out = []
+out.clear()
 ts = [threading.Thread(target=lambda: out.append(pull("127.0.0.1:5001/t/app:1")))
       for _ in range(2)]
 [t.start() for t in ts]
@@ -399,5 +507,44 @@ check(all(x.rc == 0 for x in out) and sorted(x for x in blobs if x in layers) ==
       "two pulls at once load each layer once", blobs)
 forget()
 is_(clean(), True, "nothing is left in the store")
+
+# ------------------------------------------------------------------ Docker's client
+
+if run("sh", "-c", "command -v docker").rc == 0:
+    def docker(*argv):
+        return run("docker", "-H", "unix://" + d.socket, *argv, limit_s=60)
+    got = docker("pull", "127.0.0.1:5001/t/app:1")
+    check(got.rc == 0 and "Pull complete" in got.out and "Downloaded newer image" in got.out,
+          "docker pull", got)
+    got = docker("pull", "127.0.0.1:5001/t/app:1")
+    check(got.rc == 0 and "Image is up to date" in got.out, "docker pull again", got)
+    got = docker("pull", "-q", "127.0.0.1:5001/t/app:none")
+    check(got.rc == 1 and "not found" in got.err, "docker pull of what is not there", got)
+    forget()
+    got = docker("run", "--rm", "--network", "none", "127.0.0.1:5001/t/app:1")
+    check(got.rc == 0 and got.out == "amd64\n" and "Unable to find image" in got.err,
+          "docker run pulls", got)
+    forget()
+else:
+    skip("docker pull", "docker is not installed")
+
+# -------------------------------------------------------------------------- full disk
+
+small = Isolad(T + "/small")
+small.netns = d.netns
+os.makedirs(T + "/small/state")
+if run("mount", "-t", "tmpfs", "-o", "size=1200k", "small", T + "/small/state").rc == 0:
+    check(small.start("--registries", CONF), "an isolad on a small disk starts")
+    got = small.ctr("pull", "127.0.0.1:5000/t/app:1", limit_s=60)
+    check(got.rc == 1 and "No space left" in got.err, "a disk that gets full", got)
+    got = small.ctr("system", "check")
+    check(got.rc == 0, "leaves a good store", got)
+    left = [x for _, _, files in os.walk(T + "/small/state/images/blobs") for x in files]
+    left += os.listdir(T + "/small/state/tmp") + os.listdir(T + "/small/state/layers")
+    is_(left, [], "and nothing of the pull")
+    small.stop()
+    run("umount", T + "/small/state")
+else:
+    skip("a disk that gets full", "no tmpfs can be mounted")
 end_children()
 finish()

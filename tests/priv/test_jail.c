@@ -208,6 +208,21 @@ static int try_exec_memory(void)
 			       0) != MAP_FAILED;
 }
 
+static int try_refusing(void)
+{
+	struct err err = ERR_INIT;
+	int rc = jail_seccomp_refusing(calls, sizeof(calls) / sizeof(calls[0]), ENOSYS, &err);
+	if (rc < 0)
+		return fail_with(&err, 2);
+	void *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	WANT(p != MAP_FAILED);
+	WANT(open("/etc/passwd", O_RDONLY) < 0 && errno == ENOSYS);
+	WANT(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == ENOSYS);
+	WANT(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	     MAP_FAILED);
+	return 0;
+}
+
 static void jail_root__shows_one_folder(void **state)
 {
 	(void)state;
@@ -244,6 +259,12 @@ static void jail_seccomp__kills_at_other_calls(void **state)
 	assert_int_equal(inside(try_exec_memory), 128 + SIGSYS);
 }
 
+static void jail_seccomp_refusing__lets_live(void **state)
+{
+	(void)state;
+	assert_int_equal(inside(try_refusing), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +273,7 @@ int main(void)
 		cmocka_unit_test(jail_limits__only_lowers),
 		cmocka_unit_test(jail_landlock__leaves_one_folder),
 		cmocka_unit_test(jail_seccomp__kills_at_other_calls),
+		cmocka_unit_test(jail_seccomp_refusing__lets_live),
 	};
 	return cmocka_run_group_tests_name("jail", tests, setup, teardown);
 }
