@@ -68,9 +68,6 @@ static void finish(struct image_job *job)
 	/* Also after a failure: an archive may have brought some of its images. */
 	if (job->d->images && images_reload(job->d->images, &reload) < 0)
 		log_error(NULL, "cannot read the image store: %s", reload.text);
-	/* One that was cancelled has done that itself. */
-	if (job->d->images && WIFSIGNALED(job->status) && !job->cancelled && !job->cleans)
-		images_clean(job->d);
 	if (rc == 0 && job->event)
 		emit_all(job);
 	/* What a killed one could not clean up must not fill the disk until a restart. */

@@ -32,9 +32,6 @@ struct images {
 	struct list jobs; /* struct image_job */
 };
 
-/* Starts a job that removes what killed jobs left behind, if there is anything. */
-void images_clean(struct isolad *d);
-
 /* Reads what changed on disk; bad records are logged and left out. */
 int images_reload(struct images *images, struct err *err);
 
@@ -76,7 +73,6 @@ struct image_job {
 	json_object *aux; /* from the last line, owned */
 	char *error;      /* the same */
 	int error_code;   /* its errno; 0 = EINVAL, the archive's fault */
-	bool cleans;      /* is images_clean()'s own */
 	bool tells_errno; /* the job's error lines count for that */
 	image_progress_fn *progress;
 	op_done_fn *done;

@@ -22,10 +22,8 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define BYTES_MAX_DEFAULT   (64ULL << 30)
@@ -351,7 +349,6 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 			       "isola-image must run as root: it makes files of any owner");
 	if (verb->copy)
 		return run_copy(verb, o, ret_aux, err);
-	pid_t parent = getppid();
 	int rc = verb->spec ? view_read(&o->view, err) : 0;
 	if (rc == 0)
 		rc = path_mkdir_all(o->state, 0700, err);
@@ -359,11 +356,6 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 		rc = start_net(verb, o, err);
 	if (rc == 0)
 		rc = confine_job(&confine, err);
-	/* A registry may be silent for long, and nobody would hear of the result. Behind
-	 * the change of capabilities, which clears it. */
-	if (rc == 0 && verb->actions &&
-	    (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
-		rc = err_set(err, ECANCELED, "the process that wanted it has ended");
 	if (rc == 0)
 		rc = store_open("/", &store, err);
 	if (rc == 0)

@@ -70,9 +70,9 @@ void progress_status(const char *status, const char *id, uint64_t current, uint6
 		}
 		detail = json_object_new_object();
 	}
-	json_add(line, "status", new_text(status));
+	json_add_text(line, "status", status);
 	if (detail) {
-		json_add(line, "id", new_text(short_id));
+		json_add_text(line, "id", short_id);
 		if (current > 0 || total > 0)
 			json_add_i64(detail, "current", (int64_t)current);
 		if (total > 0)
