@@ -67,14 +67,7 @@ void http_setup(const struct http *h, CURL *easy)
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)h->r->stall_s);
-	if (h->r->skip_verify) {
-		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
-	if (h->r->ca) {
-		struct curl_blob blob = { h->r->ca, h->r->ca_size, CURL_BLOB_NOCOPY };
-		(void)curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-	}
+	trust_setup(&h->trust, h->r, easy);
 }
 
 /* ---- to the job ---- */
@@ -392,6 +385,8 @@ static void finished(struct transfer *t, CURLcode code)
 		   !t->h->plain[t->base] && !t->url) {
 		t->h->plain[t->base] = true;
 		begin(t);
+	} else if (trust_again(&t->h->trust, code)) {
+		begin(t);
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		next_base_or_fail(t, EACCES,
 				  "the certificate of the registry is not trusted (ca_file or "
@@ -508,6 +503,7 @@ void net_main(const struct registry *r, const char *actions, int data_fd, int ct
 		_exit(1);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(h.multi = curl_multi_init()))
 		_exit(1);
+	trust_init(&h.trust);
 	if (confine_net(&err) < 0) {
 		(void)fprintf(stderr, "isola-image: %s\n", err.text);
 		_exit(1);

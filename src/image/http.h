@@ -5,6 +5,7 @@
 
 #include "registry.h"
 #include "auth.h"
+#include "trust.h"
 
 #include "isola/strbuf.h"
 
@@ -15,6 +16,7 @@ struct http {
 	const struct registry *r;
 	const char *actions; /* of the scope: "pull", "pull,push" */
 	CURLM *multi;
+	struct trust trust;
 	char *authorization; /* header field for the registry, or NULL; owned */
 	unsigned int auth_stamp;
 	bool plain[REGISTRY_BASES_MAX]; /* this base turned out to have no TLS */

@@ -61,15 +61,16 @@ static int take_token(struct http *h, const struct strbuf *body, struct err *err
 		      : err_set(err, EPROTO, "the log-in of %s gave no token", h->r->host);
 }
 
-static int fetch(struct http *h, CURL *easy, const char *url, const char *form, struct err *err)
+static CURLcode ask(struct http *h, CURL *easy, const char *url, const char *form,
+		    struct strbuf *body)
 {
-	cleanup_strbuf struct strbuf body = STRBUF_INIT;
-	long status = 0;
+	curl_easy_reset(easy);
+	strbuf_reset(body);
 	http_setup(h, easy);
 	(void)curl_easy_setopt(easy, CURLOPT_URL, url);
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)TOKEN_TIMEOUT_S);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, body);
 	if (form) {
 		(void)curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, form);
 	} else if (h->r->user) {
@@ -77,7 +78,16 @@ static int fetch(struct http *h, CURL *easy, const char *url, const char *form, 
 		(void)curl_easy_setopt(easy, CURLOPT_USERNAME, h->r->user);
 		(void)curl_easy_setopt(easy, CURLOPT_PASSWORD, h->r->password);
 	}
-	CURLcode code = curl_easy_perform(easy);
+	return curl_easy_perform(easy);
+}
+
+static int fetch(struct http *h, CURL *easy, const char *url, const char *form, struct err *err)
+{
+	cleanup_strbuf struct strbuf body = STRBUF_INIT;
+	long status = 0;
+	CURLcode code = ask(h, easy, url, form, &body);
+	if (trust_again(&h->trust, code))
+		code = ask(h, easy, url, form, &body);
 	(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code != CURLE_OK)
 		return err_set(err, EIO, "cannot log in to %s: %s", h->r->host,
