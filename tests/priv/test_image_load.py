@@ -188,7 +188,7 @@ for verb, args, says in (("tag", ("sha256:" + "0" * 64, "x"), "No such image"),
                          ("load", ("--max-bytes", "x"), "max-bytes"),
                          ("load", ("--max-entries", "0"), "max-entries"),
                          ("import", ("--platform", "windows/amd64"), "only linux"),
-                         ("import", ("--platform", "linux"), "os/architecture"),
+                         ("import", ("--platform", "linux/"), "os/architecture"),
                          ("import", ("--change", "RUN x"), "RUN"),
                          ("import", ("--ref", "a b"), "invalid reference")):
     job = store(verb, *args, data=b"")

@@ -171,7 +171,8 @@ static void create__checks_the_platform(void **state)
 		{ "linux%2Famd64", 201 },  { "linux/amd64", 201 },
 		{ "amd64", 201 },          { "", 201 },
 		{ "linux/amd64/v3", 201 }, { "linux/arm64", 404 },
-		{ "windows/amd64", 404 },
+		{ "windows/amd64", 400 },  { "x86_64", 201 },
+		{ "a/b/c/d", 400 },
 	};
 	struct rig *rig = *state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
