@@ -245,7 +245,10 @@ void image_job_cancel(struct image_job *job);
 struct image_build {
 	json_object *spec;        /* BUILD_SPEC of src/image/build.h, tags as given; borrowed */
 	json_object *host_config; /* of the containers of RUN, borrowed */
-	json_object *auths;       /* {registry: its X-Registry-Auth}, or NULL; borrowed */
+	const char *auth;         /* X-Registry-Config's text, for pulls, or NULL; borrowed */
+	/* Asked with the same @arg: is as much underway to the client as may be? Then a
+	 * command's output waits. Or NULL. */
+	bool (*full)(void *arg);
 };
 /* As image_job_start(); the context goes to *@ret_fd. What is printed begins only when
  * the context is there. An error of a RUN has {"code": exit status} beside it, as

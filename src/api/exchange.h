@@ -31,7 +31,7 @@ enum exchange_header {
 	HEADER_HOST,
 	HEADER_CONTENT_TYPE,
 	HEADER_EXPECT,
-	HEADER_REGISTRY_AUTH
+	HEADER_REGISTRY_AUTH,
 };
 
 struct exchange {
@@ -51,12 +51,12 @@ struct exchange {
 	struct query query;
 	struct strbuf url, body;
 	char content_type[64];
-	struct strbuf registry_auth; /* X-Registry-Auth as it came */
+	struct strbuf registry_auth; /* X-Registry-Auth or -Config as it came */
 	unsigned int n_hosts;
 	/* the header field being read */
 	enum exchange_header header;
 	bool in_value;
-	char field[16];
+	char field[24];
 	size_t field_len;
 	size_t n_dropped; /* body bytes nobody wants */
 

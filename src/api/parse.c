@@ -89,6 +89,7 @@ static const struct {
 	{ "content-type", HEADER_CONTENT_TYPE },
 	{ "expect", HEADER_EXPECT },
 	{ "x-registry-auth", HEADER_REGISTRY_AUTH },
+	{ "x-registry-config", HEADER_REGISTRY_AUTH },
 };
 
 static enum exchange_header header_of(const struct exchange *x)

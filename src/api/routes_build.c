@@ -170,7 +170,9 @@ void images_build(struct exchange *x)
 	int rc = spec && host ? make_spec(x, spec, &err) : err_set(&err, ENOMEM, "out of memory");
 	if (rc == 0)
 		rc = make_host_config(x, host, &err);
-	const struct image_build build = { .spec = spec, .host_config = host };
+	const struct image_build build = { .spec = spec,
+					   .host_config = host,
+					   .auth = x->registry_auth.text };
 	if (rc < 0)
 		reply_err(x, &err);
 	else

@@ -265,9 +265,17 @@ void images_load(struct exchange *x)
 	start(x, NULL, NULL);
 }
 
+static bool is_full(void *arg)
+{
+	const struct exchange *x = arg;
+	return x->conn && conn_queued(x->conn) > API_QUEUE_BYTES / 4;
+}
+
 void upload_build(struct exchange *x, const struct image_build *build)
 {
-	start(x, NULL, build);
+	struct image_build with_brake = *build;
+	with_brake.full = is_full;
+	start(x, NULL, &with_brake);
 }
 
 /* ---- import ---- */

@@ -26,7 +26,7 @@ void build_unref(struct build *b)
 		return;
 	json_object_put(b->tags);
 	json_object_put(b->host_config);
-	json_object_put(b->auths);
+	free(b->auth);
 	json_object_put(b->result);
 	free(b->pulling);
 	free(b);
@@ -162,36 +162,20 @@ static void on_pulled(void *arg, const struct err *err, json_object *result)
 	build_unref(b);
 }
 
-/* "docker.io/library/x:y" -> what the client sent for that registry, or NULL. */
-static const char *auth_for(const struct build *b, const char *full)
-{
-	char host[256];
-	(void)snprintf(host, sizeof(host), "%.*s", (int)strcspn(full, "/"), full);
-	const char *auth = json_str_or(b->auths, host, NULL);
-	if (!auth && !strcmp(host, "docker.io"))
-		auth = json_str_or(b->auths, "https://index.docker.io/v1/", NULL);
-	return auth;
-}
-
 static int start_pull(struct build *b, const char *ref, const char *platform, struct err *err)
 {
-	char full[IMAGE_REF_MAX];
 	const struct image_import import = { .ref = ref, .platform = platform, .pull = true };
 	int fd = -1;
-	int rc = image_ref_normalize(ref, full, sizeof(full), err);
-	if (rc < 0)
-		return rc;
 	free(b->pulling);
 	b->pulling = strdup(ref);
 	if (!b->pulling)
 		return err_set(err, ENOMEM, "out of memory");
-	rc = image_job_start(b->d, &import, on_pull_line, on_pulled, b, &b->pull, &fd, err);
+	int rc = image_job_start(b->d, &import, on_pull_line, on_pulled, b, &b->pull, &fd, err);
 	if (rc < 0)
 		return rc;
 	build_ref(b);
-	const char *auth = auth_for(b, full);
-	/* Less than a pipe takes at once. */
-	if (auth && write(fd, auth, strlen(auth)) != (ssize_t)strlen(auth))
+	/* A header field's size: a pipe takes it at once. */
+	if (b->auth && write(fd, b->auth, strlen(b->auth)) != (ssize_t)strlen(b->auth))
 		image_job_cancel(b->pull);
 	fd_close(&fd);
 	return 0;
@@ -382,11 +366,12 @@ int image_build_start(struct isolad *d, const struct image_build *build,
 			     .refs = 1,
 			     .progress = progress,
 			     .done = done,
+			     .full = build->full,
 			     .arg = arg,
 			     .quiet = json_bool_or(spec, "quiet", false),
 			     .tags = json_copy(json_get(spec, "tags")),
 			     .host_config = json_copy(build->host_config),
-			     .auths = json_copy(build->auths) };
+			     .auth = build->auth ? strdup(build->auth) : NULL };
 	rc = start(b, spec, ret_job, ret_fd, err);
 	if (rc < 0)
 		build_unref(b);

@@ -17,9 +17,11 @@ struct build {
 	unsigned int refs; /* the job, callbacks under way, handles */
 	image_progress_fn *progress;
 	op_done_fn *done;
+	bool (*full)(void *arg);
 	void *arg;
 	bool quiet;
-	json_object *tags, *host_config, *auths; /* owned */
+	json_object *tags, *host_config; /* owned */
+	char *auth;                      /* for pulls, owned, or NULL */
 
 	struct image_job *job; /* NULL once it has ended */
 	uv_pipe_t talk;        /* to its descriptor 3 */
@@ -35,7 +37,8 @@ struct build {
 	struct waiter *waiter;
 	uv_pipe_t out; /* its output */
 	bool out_open;
-	char tail[4]; /* of it, not whole characters yet */
+	struct timer *pause; /* the client is behind */
+	char tail[4];        /* of it, not whole characters yet */
 	size_t n_tail;
 	int status;
 	bool ended; /* status is known */

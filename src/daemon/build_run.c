@@ -7,6 +7,7 @@
 #include "life.h"
 #include "op.h"
 #include "persist.h"
+#include "timer.h"
 #include "wait.h"
 
 #include "isola/fd.h"
@@ -16,7 +17,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TAIL_MAX 3
+#define TAIL_MAX  3
+#define BEHIND_MS 10
 
 static struct instance *instance_of(struct build *b, struct err *err)
 {
@@ -69,6 +71,7 @@ static void on_out_closed(uv_handle_t *handle)
 
 static void close_out(struct build *b)
 {
+	timer_stop(&b->pause);
 	if (!b->out_open)
 		return;
 	b->out_open = false;
@@ -77,11 +80,42 @@ static void close_out(struct build *b)
 
 static void go_on(struct build *b);
 
+static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+
+static bool is_behind(const struct build *b)
+{
+	return !b->quiet && !b->over && b->full && b->full(b->arg);
+}
+
+static void look_again(void *arg)
+{
+	struct build *b = arg;
+	timer_stop(&b->pause);
+	if (is_behind(b))
+		b->pause = timer_start(b->d, BEHIND_MS, look_again, b);
+	/* Also with memory out, rather than never. */
+	if (!b->pause)
+		(void)uv_read_start((uv_stream_t *)&b->out, on_alloc, on_output);
+}
+
+/* A client that is behind slows the command down; one that does not read at all keeps
+ * it waiting. */
+static void wait_for_client(struct build *b)
+{
+	if (!is_behind(b))
+		return;
+	b->pause = timer_start(b->d, BEHIND_MS, look_again, b);
+	if (b->pause)
+		(void)uv_read_stop((uv_stream_t *)&b->out);
+}
+
 static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct build *b = container_of(stream, struct build, out);
-	if (n > 0 && !b->over)
+	if (n > 0 && !b->over) {
 		say_output(b, buf->base, (size_t)n, false);
+		wait_for_client(b);
+	}
 	if (n >= 0)
 		return;
 	say_output(b, "", 0, true);

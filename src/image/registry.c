@@ -191,6 +191,19 @@ static int take_auth(struct registry *r, json_object *o, struct err *err)
 	return 0;
 }
 
+/* Is a member an object? Credentials are texts. */
+static bool has_objects(json_object *o)
+{
+	if (!json_object_is_type(o, json_type_object))
+		return false;
+	json_object_object_foreach (o, key, value) {
+		(void)key;
+		if (json_object_is_type(value, json_type_object))
+			return true;
+	}
+	return false;
+}
+
 int registry_read_auth(struct registry *r, int fd, struct err *err)
 {
 	cleanup_free char *buf = malloc(AUTH_BYTES_MAX + 1), *text = NULL;
@@ -204,5 +217,13 @@ int registry_read_auth(struct registry *r, int fd, struct err *err)
 	int rc = auth_decode(buf, &text, err);
 	if (rc == 0 && *text)
 		rc = json_parse(text, strlen(text), "X-Registry-Auth", &o, err);
-	return rc < 0 || !o ? rc : take_auth(r, o, err);
+	if (rc < 0 || !o)
+		return rc;
+	/* One for each registry (X-Registry-Config)? Then ours. */
+	json_object *ours = json_get(o, r->host);
+	if (!ours && !strcmp(r->host, "docker.io"))
+		ours = json_get(o, "https://index.docker.io/v1/");
+	if (ours)
+		return take_auth(r, ours, err);
+	return has_objects(o) ? 0 : take_auth(r, o, err);
 }

@@ -32,5 +32,6 @@ void registry_fini(struct registry *r);
  * may be missing. */
 int registry_init(struct registry *ret, const char *full, const char *path, struct err *err);
 
-/* Credentials from @fd up to its end: nothing, or X-Registry-Auth's text. */
+/* Credentials from @fd up to its end: nothing, X-Registry-Auth's text, or
+ * X-Registry-Config's, which has those of several registries. */
 int registry_read_auth(struct registry *r, int fd, struct err *err);

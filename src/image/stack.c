@@ -185,7 +185,7 @@ struct finder {
 	struct stack_spot *spot;
 	char rest[2 * PATH_MAX];
 	unsigned int links;
-	bool gone; /* what was met last does not exist: the rest is only text */
+	unsigned int gone; /* components at the path's end that do not exist: only text */
 };
 
 static int append(char path[PATH_MAX], const char *name, size_t n, struct err *err)
@@ -237,7 +237,7 @@ static int look(struct finder *f, const char *name, bool follow, bool more, stru
 		return rc;
 	int i = level_find(f->s, &l, name, &st);
 	if (i == -ENOENT) {
-		f->gone = true;
+		f->gone = 1;
 		return append(f->spot->path, name, strlen(name), err);
 	}
 	if (i < 0)
@@ -288,11 +288,13 @@ static int next(struct finder *f, bool follow, struct err *err)
 		return 0;
 	if (!strcmp(name, "..")) {
 		drop_last(f->spot->path);
-		f->gone = false;
-		return stat_again(f, err);
+		f->gone -= f->gone > 0;
+		return f->gone ? 0 : stat_again(f, err);
 	}
-	if (f->gone)
+	if (f->gone) {
+		f->gone++;
 		return append(f->spot->path, name, n, err);
+	}
 	return look(f, name, follow || slash, more, err);
 }
 

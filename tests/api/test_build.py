@@ -5,6 +5,7 @@
 # a client that leaves, isolad killed in the middle.
 # time limit: 300 s
 # not in the lab: dozens of containers, one after the other, under emulation
+import base64
 import gzip
 import io
 import json
@@ -452,6 +453,49 @@ def leaving():
         "works after all that")
 
 
+def slow():
+    """A client that is behind slows the command down, and misses nothing."""
+    got = run("sh", "-c", "printf 'FROM busybox\\nRUN yes a123456789 | head -c 11000000\\n' | '%s/ctrctl' "
+              "--host unix://%s build --no-cache - | (sleep 2; grep -c a123456789)" % (
+                  os.environ.get("ISOLA_BUILD", SRC + "/build/release"), d.socket))
+    is_(got.out, "1000001\n", "all of a long output comes, also late")
+
+
+def pulling():
+    """FROM and COPY --from of what only a registry has, which wants a log-in."""
+    if not shutil.which("docker-registry") or not shutil.which("htpasswd") or not shutil.which("skopeo"):
+        skip("a base is pulled", "needs docker-registry, htpasswd, skopeo")
+        return
+    with open(T + "/htpasswd", "w") as f:
+        f.write(run("htpasswd", "-Bbn", "me", "secret").out)
+    with open(T + "/registry.yml", "w") as f:
+        f.write("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/reg\nhttp:\n  addr: 127.0.0.1:5000\n"
+                "auth:\n  htpasswd:\n    realm: test\n    path: %s/htpasswd\n" % (T, T))
+    p = subprocess.Popen(["nsenter", "--net=/proc/%d/ns/net" % d.netns.pid, "--", "docker-registry", "serve",
+                          T + "/registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        built("an image to push", {"Dockerfile": "FROM busybox\nRUN echo remote >/r\n"}, t="push:1")
+        d.ctr("save", "-o", T + "/push.tar", "push:1")
+
+        def push():
+            return d.in_net("skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", "me:secret",
+                            "docker-archive:%s/push.tar" % T, "docker://127.0.0.1:5000/t/app:1").rc == 0
+        check(wait_for(20, push), "is pushed")
+        auth = base64.urlsafe_b64encode(json.dumps({"127.0.0.1:5000": {
+            "username": "me", "password": "secret"}, "other:1": {"username": "x", "password": "y"}}).encode()).decode()
+        df = {"Dockerfile": "FROM 127.0.0.1:5000/t/app:1\nCOPY --from=127.0.0.1:5000/t/app:1 /r /r2\nRUN cat /r2\n"}
+        refused("a base that wants a log-in", df, "Dockerfile:1: ")
+        got = d.request("POST", "/build", pack(df), {"Content-Type": "application/x-tar", "X-Registry-Config": auth}, timeout=60)
+        check(b"remote\\n" in got[2] and b"Successfully built" in got[2], "is pulled with X-Registry-Config", got)
+        check(b"Pull complete" in got[2] or b"Downloaded newer image" in got[2], "and is told of", got)
+        got = d.request("POST", "/build?pull=1", pack(df), {"Content-Type": "application/x-tar", "X-Registry-Config": auth}, timeout=60)
+        check(b"Image is up to date" in got[2], "--pull asks again", got)
+        refused("--pull of what is here alone", {"Dockerfile": "FROM push:1\n"}, "Dockerfile:1: ", pull=1)
+    finally:
+        p.kill()
+        p.wait()
+
+
 def cli():
     shutil.rmtree(CONTEXT, ignore_errors=True)
     os.makedirs(CONTEXT + "/sub")
@@ -582,7 +626,8 @@ def oracle():
         run("umount", "-l", "%s/%s/overlay" % (T, p))
 
 
-for chapter in (steps, stages, cache, lists, copying, ignoring, failing, hostile, leaving, cli, docker, oracle):
+for chapter in (steps, stages, cache, lists, copying, ignoring, failing, hostile, leaving, slow, pulling,
+                cli, docker, oracle):
     try:
         chapter()
     except Exception as e:
