@@ -160,7 +160,8 @@ need_program() { # NAME...: of the build folder
 
 # The daemon's flags, in one place.
 isolad_flags() {
-	printf '%s\n' --state "$T/state" --run "$T/run" --socket "$SOCK" --cgroup "$CGROUP"
+	printf '%s\n' --state "$T/state" --run "$T/run" --socket "$SOCK" --cgroup "$CGROUP" \
+		--default-network none # a bridge is for who asks: less to wait for
 }
 
 in_net() { # COMMAND...: in the network namespace isolad runs in

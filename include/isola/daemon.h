@@ -55,6 +55,26 @@ void instance_rename(struct instance *inst, const char *name, op_done_fn *done, 
 void instance_update(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
 void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg);
 
+/* ---- networks (network.c, connect.c) ---- */
+
+struct network;
+
+/* By name, id, or unique beginning of the id; NULL with ENOENT or EINVAL. "none" and "host"
+ * are not among them. Borrowed until the loop turns. */
+struct network *network_find(struct isolad *d, const char *ref, struct err *err);
+/* The one behind @net, the first one for NULL; NULL behind the last. */
+struct network *network_next(struct isolad *d, const struct network *net);
+const char *network_name(const struct network *net);
+json_object *network_view(const struct network *net);
+bool network_is_unused(const struct network *net);
+/* @body: Docker's NetworkCreateRequest, borrowed. Result: {"Id", "Warning"}. */
+void network_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg);
+void network_remove(struct network *net, op_done_fn *done, void *arg);
+/* @settings: Docker's EndpointSettings, borrowed, may be NULL. */
+void network_connect(struct network *net, struct instance *inst, json_object *settings,
+		     op_done_fn *done, void *arg);
+void network_disconnect(struct network *net, struct instance *inst, op_done_fn *done, void *arg);
+
 /* ---- VMs (vm.c, create_vm.c): all that is said of instances, and ---- */
 
 /* @body: VmConfig of docs/openapi.json; else as instance_create(). */

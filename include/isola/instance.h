@@ -92,6 +92,7 @@ struct instance {
 	pid_t keeper_pid;
 	struct link *link;                        /* NULL without a live keeper */
 	struct list waiters, execs, streams, ops; /* src/daemon's own */
+	struct list endpoints;                    /* struct endpoint, of networks */
 	void *priv;                               /* src/daemon/life.c: timers, pending callbacks */
 };
 

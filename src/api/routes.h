@@ -87,6 +87,10 @@ void images_create(struct exchange *x);
 void networks_list(struct exchange *x);
 void networks_inspect(struct exchange *x);
 void networks_prune(struct exchange *x);
+void networks_create(struct exchange *x);
+void networks_remove(struct exchange *x);
+void networks_connect(struct exchange *x);
+void networks_disconnect(struct exchange *x);
 void volumes_list(struct exchange *x);
 void volumes_inspect(struct exchange *x);
 

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routes_networks - what clients that list networks and volumes get to see: the
- * two networks every host has (none, host) and no volumes, since isolad manages
- * neither yet. Docker Engine API 1.47, "Networks" and "Volumes". isolad, loop
- * thread. */
+/* routes_networks - networks: isolad's, and the two that every host has (none, host).
+ * And what clients that list volumes get to see: none, since there are none yet.
+ * Docker Engine API 1.47, "Networks" and "Volumes". isolad, loop thread. */
 #include "routes.h"
 
+#include "isola/fd.h"
 #include "isola/json.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const struct network {
+/* ---- the two that need nothing done ---- */
+
+static const struct fixed {
 	const char *name, *driver, *id;
-} networks[] = {
+} fixed[] = {
 	{ "host", "host", "686f7374000000000000000000000000000000000000000000000000000a0001" },
 	{ "none", "null", "6e6f6e65000000000000000000000000000000000000000000000000000a0002" },
 };
-#define N_NETWORKS (sizeof(networks) / sizeof(networks[0]))
+#define N_FIXED (sizeof(fixed) / sizeof(fixed[0]))
 
-static json_object *view_network(const struct network *net)
+static json_object *view_fixed(const struct fixed *net)
 {
 	json_object *o = json_object_new_object(), *ipam = json_object_new_object();
 	json_add_str(ipam, "Driver", "default");
@@ -41,92 +45,135 @@ static json_object *view_network(const struct network *net)
 	return o;
 }
 
-static bool is_any(json_object *values, bool (*fits)(const struct network *, const char *),
-		   const struct network *net)
+static const struct fixed *find_fixed(const char *ref)
 {
-	for (size_t i = 0; i < json_len(values); i++)
-		if (fits(net, json_item_str(values, i)))
-			return true;
-	return false;
+	for (size_t i = 0; i < N_FIXED; i++)
+		if (!strcmp(fixed[i].name, ref) ||
+		    (strlen(ref) >= 4 && !strncmp(fixed[i].id, ref, strlen(ref))))
+			return &fixed[i];
+	return NULL;
 }
 
-static bool has_name(const struct network *net, const char *v)
+/* ---- filters ---- */
+
+/* What they look at: the network as it is shown, and of ours the object. */
+struct shown {
+	json_object *view;
+	const struct network *net; /* NULL: one of the two above, or Docker's own "bridge" */
+	bool builtin;
+};
+
+static bool has_name(const struct shown *s, const char *v)
 {
-	return strstr(net->name, v) != NULL;
+	return strstr(json_str_or(s->view, "Name", ""), v) != NULL;
 }
 
-static bool has_id(const struct network *net, const char *v)
+static bool has_id(const struct shown *s, const char *v)
 {
-	return !strncmp(net->id, v, strlen(v));
+	return !strncmp(json_str_or(s->view, "Id", ""), v, strlen(v));
 }
 
-static bool has_driver(const struct network *net, const char *v)
+static bool has_driver(const struct shown *s, const char *v)
 {
-	return !strcmp(net->driver, v);
+	return !strcmp(json_str_or(s->view, "Driver", ""), v);
 }
 
-static bool has_scope(const struct network *net, const char *v)
+static bool has_scope(const struct shown *s, const char *v)
 {
-	(void)net;
+	(void)s;
 	return !strcmp(v, "local");
 }
 
-static bool has_type(const struct network *net, const char *v)
+static bool has_type(const struct shown *s, const char *v)
 {
-	(void)net;
-	return !strcmp(v, "builtin");
+	return !strcmp(v, s->builtin ? "builtin" : "custom");
 }
 
-static bool has_label(const struct network *net, const char *v)
+static bool has_label(const struct shown *s, const char *v)
 {
-	(void)net;
-	(void)v;
-	return false;
+	json_object *labels = json_get(s->view, "Labels"), *value = NULL;
+	size_t n = strcspn(v, "=");
+	char key[256];
+	if (n >= sizeof(key))
+		return false;
+	(void)snprintf(key, sizeof(key), "%.*s", (int)n, v);
+	if (!json_object_object_get_ex(labels, key, &value))
+		return false;
+	return !v[n] || !strcmp(v + n + 1, json_object_get_string(value));
 }
 
-static bool is_dangling(const struct network *net, const char *v)
+static bool is_dangling(const struct shown *s, const char *v)
 {
-	(void)net;
-	return !strcmp(v, "false") || !strcmp(v, "0");
+	bool wanted = strcmp(v, "false") != 0 && strcmp(v, "0") != 0;
+	return wanted == (s->net && network_is_unused(s->net));
 }
 
 static const struct {
 	const char *key;
-	bool (*fits)(const struct network *net, const char *value);
+	bool (*fits)(const struct shown *s, const char *value);
+	bool all; /* of its values, not any */
 } network_filters[] = {
 	{ "name", has_name },        { "id", has_id },     { "driver", has_driver },
-	{ "scope", has_scope },      { "type", has_type }, { "label", has_label },
+	{ "scope", has_scope },      { "type", has_type }, { "label", has_label, .all = true },
 	{ "dangling", is_dangling },
 };
-#define N_NETWORK_FILTERS (sizeof(network_filters) / sizeof(network_filters[0]))
+#define N_FILTERS (sizeof(network_filters) / sizeof(network_filters[0]))
+
+static bool key_fits(size_t i, json_object *values, const struct shown *s)
+{
+	for (size_t k = 0; k < json_len(values); k++)
+		if (network_filters[i].fits(s, json_item_str(values, k)) != network_filters[i].all)
+			return !network_filters[i].all;
+	return network_filters[i].all;
+}
 
 /* 1, 0, or -EINVAL for a filter nobody knows. */
-static int network_fits(const struct network *net, json_object *filters, struct err *err)
+static int fits(const struct shown *s, json_object *asked, struct err *err)
 {
 	bool all = true;
-	if (!filters)
+	if (!asked)
 		return 1;
-	json_object_object_foreach (filters, key, values) {
+	json_object_object_foreach (asked, key, values) {
 		size_t i = 0;
-		while (i < N_NETWORK_FILTERS && strcmp(network_filters[i].key, key) != 0)
+		while (i < N_FILTERS && strcmp(network_filters[i].key, key) != 0)
 			i++;
-		if (i == N_NETWORK_FILTERS)
+		if (i == N_FILTERS)
 			return err_set(err, EINVAL, "invalid filter '%s'", key);
-		all = all && is_any(values, network_filters[i].fits, net);
+		all = all && key_fits(i, values, s);
 	}
 	return all;
+}
+
+/* Takes the view; members are shown by inspect only. */
+static int add_shown(json_object *list, json_object *asked, struct shown *s, struct err *err)
+{
+	int rc = fits(s, asked, err);
+	json_add(s->view, "Containers", json_object_new_object());
+	if (rc > 0)
+		(void)json_object_array_add(list, s->view);
+	else
+		json_object_put(s->view);
+	return rc;
+}
+
+static bool is_builtin(const struct network *net)
+{
+	return !strcmp(network_name(net), "bridge");
 }
 
 void networks_list(struct exchange *x)
 {
 	struct err err = ERR_INIT;
-	cleanup_json json_object *filters = NULL;
+	cleanup_json json_object *asked = NULL;
 	cleanup_json json_object *list = json_object_new_array();
-	int rc = request_filters(x, &filters, &err);
-	for (size_t i = 0; i < N_NETWORKS && rc >= 0; i++) {
-		rc = network_fits(&networks[i], filters, &err);
-		if (rc > 0)
-			(void)json_object_array_add(list, view_network(&networks[i]));
+	int rc = request_filters(x, &asked, &err);
+	for (struct network *net = NULL; rc >= 0 && (net = network_next(x->isolad, net));) {
+		struct shown s = { network_view(net), net, is_builtin(net) };
+		rc = add_shown(list, asked, &s, &err);
+	}
+	for (size_t i = 0; i < N_FIXED && rc >= 0; i++) {
+		struct shown s = { view_fixed(&fixed[i]), NULL, true };
+		rc = add_shown(list, asked, &s, &err);
 	}
 	if (rc < 0)
 		reply_err(x, &err);
@@ -134,19 +181,190 @@ void networks_list(struct exchange *x)
 		reply_json(x, 200, json_object_get(list));
 }
 
+/* One of ours, or NULL and the answer is given. */
+static struct network *route_network(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	struct network *net = network_find(x->isolad, x->param[0], &err);
+	const struct fixed *f = net ? NULL : find_fixed(x->param[0]);
+	if (f)
+		reply_error(x, 403, "%s is a pre-defined network: containers choose it at create",
+			    f->name);
+	else if (!net)
+		reply_err(x, &err);
+	return net;
+}
+
 void networks_inspect(struct exchange *x)
 {
 	const char *ref = x->param[0], *scope = query_get(&x->query, "scope");
-	for (size_t i = 0; i < N_NETWORKS; i++) {
-		bool named = !strcmp(networks[i].name, ref) ||
-			     (strlen(ref) >= 4 && has_id(&networks[i], ref));
-		if (named && (!scope || !*scope || !strcmp(scope, "local"))) {
-			reply_json(x, 200, view_network(&networks[i]));
-			return;
-		}
-	}
-	reply_error(x, 404, "network %s not found", ref);
+	struct err err = ERR_INIT;
+	struct network *net = network_find(x->isolad, ref, &err);
+	const struct fixed *f = net ? NULL : find_fixed(ref);
+	if (scope && *scope && strcmp(scope, "local") != 0)
+		reply_error(x, 404, "network %s not found in scope %s", ref, scope);
+	else if (f)
+		reply_json(x, 200, view_fixed(f));
+	else if (net)
+		reply_json(x, 200, network_view(net));
+	else
+		reply_err(x, &err);
 }
+
+/* ---- create, remove ---- */
+
+static int read_body(struct exchange *x, json_object **ret, struct err *err)
+{
+	int rc = request_json(x, ret, err);
+	return rc > 0 ? 0 : rc < 0 ? rc : err_set(err, EINVAL, "the body is missing");
+}
+
+void networks_create(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *body = NULL;
+	if (read_body(x, &body, &err) < 0)
+		reply_err(x, &err);
+	else
+		network_create(x->isolad, body, done_created_json, exchange_ref(x));
+}
+
+void networks_remove(struct exchange *x)
+{
+	struct network *net = route_network(x);
+	if (net)
+		network_remove(net, done_no_content, exchange_ref(x));
+}
+
+/* ---- connect, disconnect ---- */
+
+/* Network and container, or an answer and false. @ret_body is owned. */
+static bool find_both(struct exchange *x, struct network **ret_net, struct instance **ret_inst,
+		      json_object **ret_body)
+{
+	struct err err = ERR_INIT;
+	*ret_net = route_network(x);
+	if (!*ret_net)
+		return false;
+	if (read_body(x, ret_body, &err) == 0)
+		*ret_inst = registry_find(x->isolad, INSTANCE_CONTAINER,
+					  json_str_or(*ret_body, "Container", ""), &err);
+	if (!*ret_inst)
+		reply_err(x, &err);
+	return *ret_inst != NULL;
+}
+
+void networks_connect(struct exchange *x)
+{
+	cleanup_json json_object *body = NULL;
+	struct network *net = NULL;
+	struct instance *inst = NULL;
+	if (find_both(x, &net, &inst, &body))
+		network_connect(net, inst, json_get(body, "EndpointConfig"), done_ok_empty,
+				exchange_ref(x));
+}
+
+/* "Force" is for a container that is gone, which has left its networks here. */
+void networks_disconnect(struct exchange *x)
+{
+	cleanup_json json_object *body = NULL;
+	struct network *net = NULL;
+	struct instance *inst = NULL;
+	if (find_both(x, &net, &inst, &body))
+		network_disconnect(net, inst, done_ok_empty, exchange_ref(x));
+}
+
+/* ---- prune ---- */
+
+struct prune {
+	struct exchange *x;
+	json_object *deleted;
+	unsigned int left; /* removals under way, and the loop that begins them */
+};
+
+static void prune_step(struct prune *p)
+{
+	if (--p->left)
+		return;
+	json_object *o = json_object_new_object();
+	json_add(o, "NetworksDeleted", json_len(p->deleted) ? p->deleted : NULL);
+	if (!json_len(p->deleted))
+		json_object_put(p->deleted);
+	reply_json(p->x, 200, o);
+	exchange_unref(p->x);
+	free(p);
+}
+
+struct pruned {
+	struct prune *prune;
+	char *name;
+};
+
+static void on_pruned(void *arg, const struct err *err, json_object *result)
+{
+	struct pruned *one = arg;
+	(void)result;
+	if (!err)
+		(void)json_object_array_add(one->prune->deleted, json_object_new_string(one->name));
+	prune_step(one->prune);
+	free(one->name);
+	free(one);
+}
+
+static void prune_one(struct prune *p, struct network *net)
+{
+	struct pruned *one = calloc(1, sizeof(*one));
+	if (!one || !(one->name = strdup(network_name(net)))) {
+		free(one);
+		return;
+	}
+	one->prune = p;
+	p->left++;
+	network_remove(net, on_pruned, one);
+}
+
+/* Filters: label, label!, and until (network.created before it). */
+static int prune_wanted(struct network *net, json_object *asked, struct err *err)
+{
+	struct shown s = { .net = net };
+	bool all = true;
+	if (!asked)
+		return 1;
+	cleanup_json json_object *view = network_view(net);
+	s.view = view;
+	json_object_object_foreach (asked, key, values) {
+		bool label = !strcmp(key, "label"), no_label = !strcmp(key, "label!");
+		if (!label && !no_label)
+			return err_set(err, EINVAL, "invalid filter '%s'", key);
+		for (size_t i = 0; i < json_len(values); i++)
+			all = all && has_label(&s, json_item_str(values, i)) == label;
+	}
+	return all;
+}
+
+void networks_prune(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *asked = NULL;
+	struct prune *p = calloc(1, sizeof(*p));
+	int rc = p ? request_filters(x, &asked, &err) : err_set(&err, ENOMEM, "out of memory");
+	for (struct network *net = NULL; rc >= 0 && (net = network_next(x->isolad, net));)
+		rc = prune_wanted(net, asked, &err);
+	if (rc < 0) {
+		free(p);
+		reply_err(x, &err);
+		return;
+	}
+	p->x = exchange_ref(x);
+	p->deleted = json_object_new_array();
+	p->left = 1;
+	for (struct network *net = NULL; (net = network_next(x->isolad, net));)
+		if (network_is_unused(net) && prune_wanted(net, asked, NULL) > 0)
+			prune_one(p, net);
+	prune_step(p);
+}
+
+/* ---- volumes ---- */
 
 void volumes_list(struct exchange *x)
 {
@@ -165,13 +383,4 @@ void volumes_list(struct exchange *x)
 void volumes_inspect(struct exchange *x)
 {
 	reply_error(x, 404, "get %s: no such volume", x->param[0]);
-}
-
-/* The two that every host has are never removed. Docker's client asks in `system
- * prune`. */
-void networks_prune(struct exchange *x)
-{
-	json_object *o = json_object_new_object();
-	json_add(o, "NetworksDeleted", NULL);
-	reply_json(x, 200, o);
 }

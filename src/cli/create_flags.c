@@ -9,6 +9,7 @@
 #include "isola/json.h"
 #include "isola/num.h"
 #include "isola/strbuf.h"
+#include "publish.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ const struct flag flags_create[] = {
 	{ "entrypoint", 0, FLAG_STR, "command", "replace the image's entrypoint" },
 	{ "env", 'e', FLAG_LIST, "name[=value]", "set a variable, or pass ours" },
 	{ "env-file", 0, FLAG_LIST, "file", "variables from a file" },
-	{ "expose", 0, FLAG_LIST, "port[/proto]", "note a port; nothing is opened" },
+	{ "expose", 0, FLAG_LIST, "port[/proto]", "note a port, for -P; nothing is opened" },
 	{ "group-add", 0, FLAG_LIST, "gid", "additional group, by number" },
 	{ "hostname", 'h', FLAG_STR, "name", "host name inside" },
 	{ "init", 0, FLAG_BOOL, NULL, "run a small init that reaps and forwards signals" },
@@ -66,12 +67,16 @@ const struct flag flags_create[] = {
 	{ "memory-swappiness", 0, FLAG_INT, "n", "not on cgroup v2: refused unless -1" },
 	{ "mount", 0, FLAG_LIST, "spec", "type=bind|tmpfs,source=...,target=...[,readonly]" },
 	{ "name", 0, FLAG_STR, "name", "name of the container" },
-	{ "network", 0, FLAG_STR, "mode", "none (own loopback) or host" },
+	{ "ip", 0, FLAG_STR, "ip", "its address in the network" },
+	{ "mac-address", 0, FLAG_STR, "mac", "its link's address" },
+	{ "network", 0, FLAG_STR, "name", "network to join; bridge, none (own loopback) or host" },
 	{ "net", 0, FLAG_STR, "mode", "same as --network" },
 	{ "no-healthcheck", 0, FLAG_BOOL, NULL, "note that there is no health check" },
 	{ "oom-kill-disable", 0, FLAG_BOOL, NULL, "not on cgroup v2: refused" },
 	{ "oom-score-adj", 0, FLAG_INT, "n", "preference of the kernel's OOM killer" },
 	{ "pid", 0, FLAG_STR, "mode", "PID namespace: host, container:x" },
+	{ "publish", 'p', FLAG_LIST, "port", "publish a port: [[ip:]host:]port[/udp]" },
+	{ "publish-all", 'P', FLAG_BOOL, NULL, "publish all exposed ports on free ones" },
 	{ "privileged", 0, FLAG_BOOL, NULL, "nearly all rights of the host's root" },
 	{ "read-only", 0, FLAG_BOOL, NULL, "mount the root read-only" },
 	{ "rm", 0, FLAG_BOOL, NULL, "remove the container when it ends" },
@@ -121,6 +126,7 @@ static const struct body_row rows[] = {
 	{ "memory-reservation", TO_HOST, "MemoryReservation" },
 	{ "memory-swap", TO_HOST, "MemorySwap" },
 	{ "memory-swappiness", TO_HOST, "MemorySwappiness" },
+	{ "mac-address", TO_CONFIG, "MacAddress" },
 	{ "net", TO_HOST, "NetworkMode" },
 	{ "network", TO_HOST, "NetworkMode" },
 	{ "oom-kill-disable", TO_HOST, "OomKillDisable" },
@@ -128,6 +134,7 @@ static const struct body_row rows[] = {
 	{ "pid", TO_HOST, "PidMode" },
 	{ "pids-limit", TO_HOST, "PidsLimit" },
 	{ "privileged", TO_HOST, "Privileged" },
+	{ "publish-all", TO_HOST, "PublishAllPorts" },
 	{ "read-only", TO_HOST, "ReadonlyRootfs" },
 	{ "rm", TO_HOST, "AutoRemove" },
 	{ "runtime", TO_HOST, "Runtime" },
@@ -253,23 +260,6 @@ int create_resources(struct args *args, json_object *host, struct err *err)
 	return rc < 0 ? rc : body_restart(args, host, err);
 }
 
-/* Docker's client adds "/tcp" where no protocol is given. */
-static void add_ports(struct args *args, json_object *config)
-{
-	const char *text;
-	for (size_t i = 0; (text = args_list(args, "expose", i)); i++) {
-		json_object *ports = json_get(config, "ExposedPorts");
-		if (!ports) {
-			ports = json_object_new_object();
-			json_add(config, "ExposedPorts", ports);
-		}
-		cleanup_strbuf struct strbuf b = STRBUF_INIT;
-		strbuf_printf(&b, "%s%s", text, strchr(text, '/') ? "" : "/tcp");
-		if (strbuf_ok(&b))
-			json_add(ports, b.text, json_object_new_object());
-	}
-}
-
 static void add_no_healthcheck(struct args *args, json_object *config)
 {
 	if (!args_bool(args, "no-healthcheck"))
@@ -321,11 +311,11 @@ json_object *create_body(struct args *args, struct err *err)
 	if (body_cpus(args, "cpus", host, err) < 0 || body_restart(args, host, err) < 0 ||
 	    mount_flags(args, host, err) < 0 || add_security(args, host, err) < 0 ||
 	    add_devices(args, host, err) < 0 || add_throttles(args, host, err) < 0 ||
-	    add_ulimits(args, host, err) < 0 || body_labels(args, config, err) < 0 ||
-	    body_environment(args, config, err) < 0)
+	    add_ulimits(args, host, err) < 0 || publish_flags(args, config, host, err) < 0 ||
+	    body_labels(args, config, err) < 0 || body_environment(args, config, err) < 0)
 		return NULL;
 	body_logging(args, host);
-	add_ports(args, config);
+	network_flags(args, config);
 	add_no_healthcheck(args, config);
 	body_rows(args, rows, (json_object *const[]){ config, host });
 	return take_ptr(config);

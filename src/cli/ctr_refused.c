@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-#define BRIDGE  "there is no bridge network, only --network none and host"
+#define IPV6    "containers have no IPv6 addresses yet"
+#define NAMES   "containers have no names for each other yet; use addresses (--ip)"
 #define VOLUMES "there are no named volumes; bind a host path with -v /path:/path"
 #define HEALTH  "there are no health checks; run one with exec"
 #define GROUP   "every container has its own cgroup below isolad's"
@@ -27,16 +28,25 @@ const struct refused ctr_refused[] = {
 	{ "run create", "health-start-interval", 0, HEALTH },
 	{ "run create", "health-start-period", 0, HEALTH },
 	{ "run create", "health-timeout", 0, HEALTH },
-	{ "run create", "ip", 0, BRIDGE },
-	{ "run create", "ip6", 0, BRIDGE },
+	{ "run create", "ip6", 0, IPV6 },
 	{ "run create update", "kernel-memory", 0, KMEM },
-	{ "run create", "link", 0, BRIDGE },
-	{ "run create", "link-local-ip", 0, BRIDGE },
-	{ "run create", "mac-address", 0, BRIDGE },
-	{ "run create", "network-alias", 0, BRIDGE },
-	{ "run create", "net-alias", 0, BRIDGE },
-	{ "run create", "publish", 'p', BRIDGE },
-	{ "run create", "publish-all", 'P', BRIDGE },
+	{ "run create connect", "link", 0, NAMES },
+	{ "run create connect", "link-local-ip", 0, IPV6 },
+	{ "run create", "network-alias", 0, NAMES },
+	{ "run create", "net-alias", 0, NAMES },
+	{ "connect", "alias", 0, NAMES },
+	{ "connect", "driver-opt", 0, "a bridge has no options" },
+	{ "connect", "ip6", 0, IPV6 },
+	{ "create", "attachable", 0, "it is for Swarm's networks" },
+	{ "create", "aux-address", 0, "keep addresses free with --ip-range" },
+	{ "create", "config-from", 0, "a network is configured by its own flags" },
+	{ "create", "config-only", 0, "a network is configured by its own flags" },
+	{ "create", "ingress", 0, "it is for Swarm's networks" },
+	{ "create", "ipam-driver", 0, "addresses come from isolad" },
+	{ "create", "ipam-opt", 0, "addresses come from isolad" },
+	{ "create", "ipv6", 0, IPV6 },
+	{ "create", "opt", 'o', "a bridge has no options" },
+	{ "create", "scope", 0, "every network is of this host" },
 	{ "run create", "storage-opt", 0, "the writable layer has no quota" },
 	{ "run create", "use-api-socket", 0, "bind the socket with -v" },
 	{ "run create", "volume-driver", 0, VOLUMES },
@@ -55,7 +65,7 @@ const struct refused ctr_refused[] = {
 	{ "build", "ssh", 0, "RUN --mount is BuildKit's" },
 	{ "build", "ulimit", 0, "RUN has the default limits; use ulimit in the step" },
 	{ "pull", "all-tags", 'a', "one tag at a time; name it" },
-	{ "rm", "link", 'l', BRIDGE },
+	{ "rm", "link", 'l', "there are no links" },
 	{ "rmi rm", "no-prune", 0, "an image has no parents that could go with it" },
 	{ "load", "platform", 0, "all that the archive holds for this host is loaded" },
 	{ "images ls", "tree", 0, "an image is of one platform" },

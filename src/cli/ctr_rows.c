@@ -51,6 +51,22 @@ static void add_networks(json_object *row, json_object *c)
 	json_add_str(row, "Networks", b.text ? b.text : "");
 }
 
+/* "0.0.0.0:8080->80/tcp, 53/udp" */
+static void add_ports(json_object *row, json_object *ports)
+{
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	for (size_t i = 0; i < json_len(ports); i++) {
+		json_object *o = json_object_array_get_idx(ports, i);
+		int64_t host = json_i64_or(o, "PublicPort", 0);
+		strbuf_puts(&b, i ? ", " : "");
+		if (host)
+			strbuf_printf(&b, "%s:%lld->", json_str_or(o, "IP", ""), (long long)host);
+		strbuf_printf(&b, "%lld/%s", (long long)json_i64_or(o, "PrivatePort", 0),
+			      json_str_or(o, "Type", ""));
+	}
+	json_add_str(row, "Ports", b.text ? b.text : "");
+}
+
 static void add_size(json_object *row, json_object *c)
 {
 	char rw[32], root[32], text[80] = "";
@@ -77,7 +93,7 @@ static void fill_ps(json_object *row, json_object *c, bool trunc)
 	json_add_str(row, "Command", quoted.text);
 	cell_times(row, json_i64_or(c, "Created", 0));
 	cell_state(row, c);
-	json_add_str(row, "Ports", "");
+	add_ports(row, json_get(c, "Ports"));
 	cell_names(row, json_get(c, "Names"));
 	cell_labels(row, json_get(c, "Labels"));
 	add_mounts(row, json_get(c, "Mounts"));

@@ -48,6 +48,30 @@ static int verb_image(struct cli *cli, struct args *args)
 	return cli_dispatch(cli, "image", image_verbs, args->argc, args->argv);
 }
 
+static const struct verb network_verbs[] = {
+	{ "ls", "list", "", "list networks", NULL, FLAGS(flags_network_ls), 0, 0, false,
+	  verb_network_ls },
+	{ "inspect", NULL, "NETWORK...", "show everything about networks", NULL,
+	  FLAGS(flags_format), 1, -1, false, verb_network_inspect },
+	{ "create", NULL, "NETWORK", "make a network",
+	  "  ctrctl network create --subnet 10.5.0.0/24 db\n", FLAGS(flags_network_create), 1, 1,
+	  false, verb_network_create },
+	{ "connect", NULL, "NETWORK CONTAINER", "put a container into one more network", NULL,
+	  FLAGS(flags_network_connect), 2, 2, false, verb_network_connect },
+	{ "disconnect", NULL, "NETWORK CONTAINER", "take a container out of a network", NULL,
+	  FLAGS(flags_network_disconnect), 2, 2, false, verb_network_disconnect },
+	{ "rm", "remove", "NETWORK...", "remove networks", NULL, FLAGS(flags_none), 1, -1, false,
+	  verb_network_rm },
+	{ "prune", NULL, "", "remove networks no container is in", NULL, FLAGS(flags_network_prune),
+	  0, 0, false, verb_network_prune },
+	{ .name = NULL },
+};
+
+static int verb_network(struct cli *cli, struct args *args)
+{
+	return cli_dispatch(cli, "network", network_verbs, args->argc, args->argv);
+}
+
 static const struct verb system_verbs[] = {
 	{ "df", NULL, "", "show what the disk is used for", NULL, FLAGS(flags_df), 0, 0, false,
 	  verb_system_df },
@@ -125,6 +149,10 @@ static const struct verb verbs[] = {
 	  "  ctrctl export -o web.tar web\n", FLAGS(flags_export), 1, 1, false, verb_export },
 	{ "prune", NULL, "", "remove all stopped containers", NULL, FLAGS(flags_prune), 0, 0, false,
 	  verb_prune },
+	{ "port", NULL, "CONTAINER [PORT[/PROTO]]", "show published ports", NULL, FLAGS(flags_none),
+	  1, 2, false, verb_port },
+	{ "network", NULL, "ls|inspect|create|connect|disconnect|rm|prune",
+	  "all that concerns networks", NULL, NULL, 0, -1, true, verb_network },
 	{ "images", NULL, "[NAME]", "list images", NULL, FLAGS(flags_images), 0, 1, false,
 	  verb_images },
 	{ "image", NULL, "ls|inspect|history|load|save|import|tag|rm|prune",

@@ -79,6 +79,17 @@ int verb_rmi(struct cli *cli, struct args *args);
 /* pull.c */
 extern const struct flag flags_pull[], flags_create_pull[];
 int verb_pull(struct cli *cli, struct args *args);
+/* network.c */
+extern const struct flag flags_network_ls[], flags_network_create[], flags_network_connect[],
+	flags_network_disconnect[], flags_network_prune[];
+int verb_network_ls(struct cli *cli, struct args *args);
+int verb_network_inspect(struct cli *cli, struct args *args);
+int verb_network_create(struct cli *cli, struct args *args);
+int verb_network_rm(struct cli *cli, struct args *args);
+int verb_network_prune(struct cli *cli, struct args *args);
+int verb_network_connect(struct cli *cli, struct args *args);
+int verb_network_disconnect(struct cli *cli, struct args *args);
+int verb_port(struct cli *cli, struct args *args);
 /* system.c */
 extern const struct flag flags_df[], flags_check[];
 int verb_system_df(struct cli *cli, struct args *args);

@@ -5,6 +5,7 @@
 #include "bundle_priv.h"
 
 #include "create_priv.h"
+#include "endpoint.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HOST_FILE_MAX (64 * 1024)
 
@@ -35,8 +37,35 @@ static void add_host_file(struct strbuf *b, const char *path)
 		strbuf_putc(b, '\n');
 }
 
-static void make_hosts(struct strbuf *b, json_object *host)
+/* The container's own names, of each of its addresses. */
+static void add_own(struct strbuf *b, const struct instance *inst)
 {
+	const char *name = json_str_or(inst->config, "Hostname", "");
+	const char *domain = json_str_or(inst->config, "Domainname", "");
+	char addr[NET_ADDR_TEXT];
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		net_addr_format(&e->addr, addr, sizeof(addr));
+		if (*domain)
+			strbuf_printf(b, "%s\t%s.%s %s\n", addr, name, domain, name);
+		else
+			strbuf_printf(b, "%s\t%s\n", addr, name);
+	}
+}
+
+/* The host as a container sees it; "" without a network. */
+static const char *host_gateway(const struct instance *inst, char *buf, size_t size)
+{
+	if (list_is_empty(&inst->endpoints))
+		return "";
+	const struct endpoint *e = container_of(inst->endpoints.next, struct endpoint, node);
+	return net_addr_format(&e->network->gateway, buf, size);
+}
+
+static void make_hosts(struct strbuf *b, const struct instance *inst)
+{
+	json_object *host = inst->host_config;
+	char gateway[NET_ADDR_TEXT];
 	if (!strcmp(json_str_or(host, "NetworkMode", ""), "host"))
 		add_host_file(b, "/etc/hosts");
 	else
@@ -44,10 +73,16 @@ static void make_hosts(struct strbuf *b, json_object *host)
 	json_object *extra = json_get(host, "ExtraHosts");
 	for (size_t i = 0; i < json_len(extra); i++) {
 		char name[256], address[64];
+		const char *a = address;
 		if (create_split_host(json_item_str(extra, i), name, sizeof(name), address,
-				      sizeof(address), NULL) == 0)
-			strbuf_printf(b, "%s\t%s\n", address, name);
+				      sizeof(address), NULL) < 0)
+			continue;
+		if (!strcmp(address, "host-gateway"))
+			a = host_gateway(inst, gateway, sizeof(gateway));
+		if (*a)
+			strbuf_printf(b, "%s\t%s\n", a, name);
 	}
+	add_own(b, inst);
 }
 
 static void add_line(struct strbuf *b, const char *key, json_object *words)
@@ -66,17 +101,41 @@ static bool begins(const char *line, const char *key)
 	return !strncmp(line, key, n) && (line[n] == ' ' || line[n] == '\t');
 }
 
+/* systemd-resolved's stub on 127.0.0.53 does not answer from a container; this is its
+ * list of the servers behind it. */
+static const char *host_resolv(void)
+{
+	static const char behind[] = "/run/systemd/resolve/resolv.conf";
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	bool stub = fd_read_file(AT_FDCWD, "/etc/resolv.conf", HOST_FILE_MAX, &text, &size, NULL) >=
+			    0 &&
+		    strstr(text, "nameserver 127.0.0.53");
+	return stub && faccessat(AT_FDCWD, behind, R_OK, 0) == 0 ? behind : "/etc/resolv.conf";
+}
+
+/* A server on the host's loopback is not on the container's. */
+static bool is_loopback_server(const char *line)
+{
+	if (!begins(line, "nameserver"))
+		return false;
+	line += strcspn(line, " \t");
+	line += strspn(line, " \t");
+	return !strncmp(line, "127.", 4) || !strncmp(line, "::1", 3);
+}
+
 /* The host's lines, but for the kinds that were given for this container. */
-static void make_resolv(struct strbuf *b, json_object *host)
+static void make_resolv(struct strbuf *b, json_object *host, bool networked)
 {
 	json_object *dns = json_get(host, "Dns"), *search = json_get(host, "DnsSearch");
 	json_object *options = json_get(host, "DnsOptions");
 	cleanup_strbuf struct strbuf all = STRBUF_INIT;
-	add_host_file(&all, "/etc/resolv.conf");
+	add_host_file(&all, networked ? host_resolv() : "/etc/resolv.conf");
 	for (char *line = all.text; line && *line;) {
 		size_t n = strcspn(line, "\n");
 		bool replaced =
 			(json_len(dns) && begins(line, "nameserver")) ||
+			(networked && is_loopback_server(line)) ||
 			(json_len(search) && (begins(line, "search") || begins(line, "domain"))) ||
 			(json_len(options) && begins(line, "options"));
 		if (!replaced)
@@ -112,9 +171,9 @@ int bundle_files(const struct instance *inst, uint32_t owner, int run_dir_fd, st
 {
 	cleanup_strbuf struct strbuf hosts = STRBUF_INIT, hostname = STRBUF_INIT,
 				     resolv = STRBUF_INIT;
-	make_hosts(&hosts, inst->host_config);
+	make_hosts(&hosts, inst);
 	strbuf_printf(&hostname, "%s\n", json_str_or(inst->config, "Hostname", ""));
-	make_resolv(&resolv, inst->host_config);
+	make_resolv(&resolv, inst->host_config, !list_is_empty(&inst->endpoints));
 	int rc = write_file(owner, run_dir_fd, "hosts", &hosts, err);
 	if (rc >= 0)
 		rc = write_file(owner, run_dir_fd, "hostname", &hostname, err);

@@ -84,6 +84,10 @@ static const struct setting settings[] = {
 	{ "default-no-new-privileges", "BOOL", BOOL, AT(default_no_new_privileges),
 	  .fallback = "false", .reload = true,
 	  .help = "set-user-id programs gain nothing, as with --security-opt" },
+	{ "default-network", "MODE", TEXT, AT(default_network), .fallback = "bridge",
+	  .choices = "bridge|none|host", .reload = true,
+	  .help = "bridge: an address behind isolad's bridge; none: only a loopback of its "
+		  "own; host" },
 	{ "default-userns", "MODE", TEXT, AT(default_userns), .fallback = "private",
 	  .choices = "private|host", .reload = true,
 	  .help = "private: each container has ids of its own; host: root is root" },

@@ -36,7 +36,8 @@ struct config {
 	int64_t default_pids_limit;   /* 0 = none */
 	bool default_init;
 	bool default_no_new_privileges;
-	char *default_userns; /* "private" or "host" */
+	char *default_userns;  /* "private" or "host" */
+	char *default_network; /* "bridge", "none" or "host" */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_EXIT };

@@ -4,6 +4,8 @@
  * range of user ids). Loop thread. */
 #include "create.h"
 
+#include "endpoint.h"
+
 #include "bundle.h"
 #include "bundle_priv.h"
 #include "create_priv.h"
@@ -116,6 +118,10 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 	if (!inst->image_ref || (name && !inst->name))
 		return err_set(err, ENOMEM, "out of memory");
 	rc = instance_apply_host_config(inst, err);
+	if (rc >= 0)
+		rc = endpoints_create(inst, err);
+	if (rc >= 0 && !list_is_empty(&inst->endpoints) && d->networks.conflict)
+		create_warn(warnings, "The network may be cut off: %s", d->networks.conflict);
 	if (rc < 0 || strcmp(json_str_or(inst->host_config, "UsernsMode", ""), "host") == 0)
 		return rc;
 	return uidrange_take(&d->uidrange, &inst->userns_base, err);

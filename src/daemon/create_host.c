@@ -197,12 +197,11 @@ int create_network(void *arg, const struct field *row, json_object *v, json_obje
 	(void)arg;
 	(void)row;
 	const char *mode = json_object_get_string(v);
-	bool is_default = !strcmp(mode, "default");
-	if (!is_default && strcmp(mode, "none") && strcmp(mode, "host"))
-		return err_set(err, EOPNOTSUPP,
-			       "network '%.64s' is not supported yet: only none and host are",
-			       mode);
-	*ret = is_default ? NULL : json_object_get(v);
+	if (!strncmp(mode, "container:", 10))
+		return err_set(err, EOPNOTSUPP, "container:… is not supported yet");
+	if (!id_is_name(mode))
+		return err_set(err, EINVAL, "'%.64s' is no name of a network", mode);
+	*ret = strcmp(mode, "default") ? json_object_get(v) : NULL;
 	return 0;
 }
 
@@ -310,9 +309,10 @@ int create_split_host(const char *text, char *ret_name, size_t name_size, char *
 	(void)snprintf(ret_name, name_size, "%.*s", (int)n, text);
 	if (!is_word(ret_name) || *ret_name == '#')
 		return err_set(err, EINVAL, "bad name in add-host: '%.128s'", ret_name);
-	if (!strcmp(address, "host-gateway"))
-		return err_set(err, EOPNOTSUPP,
-			       "host-gateway is not supported yet: there is no bridge");
+	if (!strcmp(address, "host-gateway")) {
+		(void)snprintf(ret_address, address_size, "%s", address);
+		return 0;
+	}
 	bool brackets = *address == '[' && address[len - 1] == ']';
 	(void)snprintf(ret_address, address_size, "%.*s", (int)(len - (brackets ? 2 : 0)),
 		       address + brackets);
@@ -362,8 +362,9 @@ static const struct field rows[] = {
 	{ "LogConfig", "--log-driver", FIELD_OBJ, DEFAULT_NULL, .only_null = true,
 	  .check = create_log_config },
 	{ "NetworkMode", "--network", FIELD_STR, DEFAULT_EMPTY, .check = create_network },
-	{ "PortBindings", "-p", FIELD_OBJ, DEFAULT_OBJECT,
-	  .refuse = "yet: only --network none or host" },
+	/* {"80/tcp": [{"HostPort": ""}]} says something: any port of the host. */
+	{ "PortBindings", "-p", FIELD_OBJ, DEFAULT_OBJECT, .only_null = true,
+	  .check = create_port_bindings },
 	{ "RestartPolicy", "--restart", FIELD_OBJ, DEFAULT_NULL, .only_null = true,
 	  .check = create_restart },
 	{ "AutoRemove", "--rm", FIELD_BOOL, DEFAULT_FALSE },
@@ -385,14 +386,12 @@ static const struct field rows[] = {
 	{ "IpcMode", "--ipc", FIELD_STR, DEFAULT_EMPTY, .tag = "none|private|shareable|host",
 	  .check = create_namespace },
 	{ "Cgroup", NULL, FIELD_STR, DEFAULT_EMPTY, .refuse = "" },
-	{ "Links", "--link", FIELD_STRS, DEFAULT_NULL,
-	  .refuse = "yet: only --network none or host" },
+	{ "Links", "--link", FIELD_STRS, DEFAULT_NULL, .refuse = "yet" },
 	{ "OomScoreAdj", "--oom-score-adj", FIELD_INT, DEFAULT_0, .min = -1000, .max = 1000 },
 	{ "PidMode", "--pid", FIELD_STR, DEFAULT_EMPTY,
 	  .tag = "host|container:", .check = create_namespace },
 	{ "Privileged", "--privileged", FIELD_BOOL, DEFAULT_FALSE },
-	{ "PublishAllPorts", "-P", FIELD_BOOL, DEFAULT_FALSE,
-	  .refuse = "yet: only --network none or host" },
+	{ "PublishAllPorts", "-P", FIELD_BOOL, DEFAULT_FALSE },
 	{ "ReadonlyRootfs", "--read-only", FIELD_BOOL, DEFAULT_FALSE },
 	{ "SecurityOpt", "--security-opt", FIELD_STRS, DEFAULT_NULL, .check = create_security_opt },
 	{ "StorageOpt", "--storage-opt", FIELD_MAP, DEFAULT_ABSENT, .refuse = "yet" },

@@ -47,7 +47,7 @@ int create_normalise(const struct create_env *env, json_object *body, json_objec
 int create_complete(struct create *c, json_object *raw, json_object *config, json_object *host,
 		    struct err *err);
 int create_agree(struct create *c, json_object *config, json_object *host, struct err *err);
-/* NetworkingConfig: nothing but the network that NetworkMode names. */
+/* NetworkingConfig; which networks there are is known in endpoints_create(). */
 int create_check_networking(json_object *networking, const char *mode, struct err *err);
 
 /* Checks a ContainerUpdateRequest against the current HostConfig; the result is
@@ -67,6 +67,7 @@ field_fn create_pids, create_ulimits;
 field_fn create_caps, create_security_opt, create_devices,
 	create_device_rules; /* create_security.c */
 field_fn create_sysctls, create_paths, create_userns_mode;
+field_fn create_port_bindings;                                                /* publish.c */
 field_fn create_log_config, create_restart, create_network, create_namespace; /* create_host.c */
 
 /* create_rules.c: the defaults of LogConfig and RestartPolicy, which VMs have too. */

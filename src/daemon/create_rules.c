@@ -130,7 +130,7 @@ void create_complete_restart(json_object *h)
 static void complete_plain(struct create *c, json_object *h)
 {
 	const struct config *config = c->env->config;
-	set_if_empty(h, "NetworkMode", "none");
+	set_if_empty(h, "NetworkMode", config->default_network ? config->default_network : "none");
 	set_if_empty(h, "IpcMode", "private");
 	set_if_empty(h, "CgroupnsMode", "private");
 	set_if_empty(h, "Runtime", "ctr");
@@ -253,6 +253,42 @@ static int sysctls_agree(json_object *h, struct err *err)
 	return 0;
 }
 
+static int network_agrees(json_object *config, json_object *h, struct err *err)
+{
+	const char *mode = json_str_or(h, "NetworkMode", "");
+	json_object *ports = json_get(h, "PortBindings");
+	if (strcmp(mode, "none") != 0 && strcmp(mode, "host") != 0)
+		return 0;
+	if (ports && json_object_object_length(ports))
+		return err_set(err, EINVAL,
+			       "HostConfig.PortBindings (-p): nothing can be published with "
+			       "NetworkMode (--network) %s",
+			       mode);
+	if (json_bool_or(h, "PublishAllPorts", false))
+		return err_set(err, EINVAL,
+			       "HostConfig.PublishAllPorts (-P): nothing can be published with "
+			       "NetworkMode (--network) %s",
+			       mode);
+	if (*json_str_or(config, "MacAddress", ""))
+		return err_set(
+			err, EINVAL,
+			"MacAddress (--mac-address) goes not with NetworkMode (--network) %s",
+			mode);
+	return 0;
+}
+
+static bool has_host_gateway(json_object *h)
+{
+	json_object *extra = json_get(h, "ExtraHosts");
+	for (size_t i = 0; i < json_len(extra); i++) {
+		const char *text = json_item_str(extra, i);
+		if (!strcmp(text + strcspn(text, ":="), ":host-gateway") ||
+		    !strcmp(text + strcspn(text, ":="), "=host-gateway"))
+			return true;
+	}
+	return false;
+}
+
 int create_agree(struct create *c, json_object *config, json_object *h, struct err *err)
 {
 	(void)c;
@@ -268,8 +304,16 @@ int create_agree(struct create *c, json_object *config, json_object *h, struct e
 			       "HostConfig.ShmSize (--shm-size) needs a private IpcMode (--ipc)");
 	if (!json_len(json_get(config, "Cmd")) && !json_len(json_get(config, "Entrypoint")))
 		return err_set(err, EINVAL, "no command specified");
+	const char *network = json_str_or(h, "NetworkMode", "");
+	if (has_host_gateway(h) && (!strcmp(network, "none") || !strcmp(network, "host")))
+		return err_set(err, EINVAL,
+			       "HostConfig.ExtraHosts (--add-host): there is no host-gateway with "
+			       "NetworkMode (--network) %s",
+			       network);
 	cleanup_mounts struct mounts mounts = { NULL, 0 };
 	int rc = mounts_parse(h, &mounts, err);
+	if (rc >= 0)
+		rc = network_agrees(config, h, err);
 	if (rc >= 0)
 		rc = sysctls_agree(h, err);
 	return rc < 0 ? rc : create_limits_agree(h, err);
@@ -284,12 +328,14 @@ int create_check_networking(json_object *networking, const char *mode, struct er
 	int rc = fields_check(rows, 1, "NetworkingConfig.", networking, NULL, &checked, err);
 	if (rc < 0 || !json_get(networking, "EndpointsConfig"))
 		return rc;
+	if (strcmp(mode, "none") != 0 && strcmp(mode, "host") != 0)
+		return 0;
 	json_object_object_foreach (json_get(networking, "EndpointsConfig"), name, endpoint) {
 		if (strcmp(name, mode) != 0 && strcmp(name, "default") != 0)
-			return err_set(err, EOPNOTSUPP,
-				       "NetworkingConfig.EndpointsConfig: network '%.64s' is not "
-				       "supported yet: only none and host are",
-				       name);
+			return err_set(err, EINVAL,
+				       "NetworkingConfig.EndpointsConfig: network '%.64s' goes not "
+				       "with NetworkMode %s",
+				       name, mode);
 		if (!json_is_zero(endpoint))
 			return err_set(err, EOPNOTSUPP,
 				       "NetworkingConfig.EndpointsConfig.%.64s: settings of an "

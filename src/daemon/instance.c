@@ -6,6 +6,7 @@
 #include "isola/json.h"
 #include "isola/num.h"
 #include "isola/strbuf.h"
+#include "endpoint.h"
 #include "isolad.h"
 #include "life.h"
 #include "restart.h"
@@ -34,6 +35,7 @@ struct instance *instance_new(struct isolad *d, struct err *err)
 	list_init(&inst->execs);
 	list_init(&inst->streams);
 	list_init(&inst->ops);
+	list_init(&inst->endpoints);
 	return inst;
 }
 
@@ -42,6 +44,7 @@ void instance_free(struct instance *inst)
 	if (!inst)
 		return;
 	life_fini(inst);
+	endpoints_free(inst);
 	uidrange_put(&inst->isolad->uidrange, inst->userns_base);
 	json_object_put(inst->config);
 	json_object_put(inst->host_config);

@@ -82,6 +82,7 @@ static void let_go(struct isolad *d)
 		wait_fail_all(inst, &e);
 	}
 	images_stop(d->images);
+	networks_stop(d);
 	wrecks_drop(d);
 	recover_fini(d);
 }
@@ -240,6 +241,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	programs_init(&d->programs);
 	nursery_init(&d->nursery);
 	roots_init(&d->roots);
+	networks_init(&d->networks);
 	int rc = init_process(d, err);
 	if (rc >= 0)
 		rc = init_loop(d, err);
@@ -254,6 +256,8 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 				   err);
 	if (rc >= 0)
 		rc = images_open(d, &d->images, err);
+	if (rc >= 0)
+		rc = networks_open(d, err);
 	if (rc >= 0)
 		rc = recover_begin(d, on_recovered, err);
 	return rc < 0 ? rc : 0;
@@ -290,6 +294,7 @@ void isolad_fini(struct isolad *d)
 		(void)uv_run(&d->loop, UV_RUN_DEFAULT);
 		(void)uv_loop_close(&d->loop);
 	}
+	networks_fini(d);
 	events_fini(&d->events);
 	uidrange_fini(&d->uidrange);
 	place_fini(&d->place);

@@ -9,6 +9,7 @@
 #include "events.h"
 #include "isola/daemon.h"
 #include "later.h"
+#include "network.h"
 #include "notify.h"
 #include "nursery.h"
 #include "place.h"
@@ -43,6 +44,7 @@ struct isolad {
 	struct list copies;      /* struct copy, copy.c */
 	struct list commits;     /* struct committing, images_save.c */
 	struct images *images;   /* images.c */
+	struct networks networks;
 	struct api_server *api;
 	int listen_fd; /* systemd's, until it is served; else -1 */
 	uv_signal_t on_term, on_int, on_hup;

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "child.h"
+#include "endpoint.h"
 #include "link.h"
 #include "op.h"
 #include "state.h"
@@ -29,6 +30,8 @@ struct life {
 	bool sweeping;                /* a job removes what a dead keeper left */
 	bool adopting;                /* recover.c waits for this keeper's hello */
 	enum instance_state recorded; /* the record's, until then */
+	pid_t init_pid;               /* of hello: what waits for its start; 0 = none */
+	struct bindings bindings;     /* this run's published ports */
 	char *fail_text;              /* why the creation failed, from the keeper's exit event */
 	struct timer *back_off;
 	struct timer *grace; /* the keeper ought to have ended by itself */

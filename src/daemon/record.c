@@ -3,6 +3,7 @@
 #include "record.h"
 
 #include "isola/json.h"
+#include "endpoint.h"
 #include "isolad.h"
 
 #include <errno.h>
@@ -57,6 +58,8 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 		json_add(o, "host_config", json_object_get(inst->host_config));
 		json_add(o, "networking", json_object_get(inst->networking));
 		json_add(o, "image", json_object_get(inst->image));
+		json_add(o, "endpoints", endpoints_record(inst));
+		json_add(o, "bindings", bindings_record(inst));
 	}
 	const char *text = json_object_to_json_string_length(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_size);
@@ -136,7 +139,7 @@ static int load_container(struct instance *inst, json_object *doc, struct err *e
 		return -EINVAL;
 	if (!inst->image_ref || !inst->host_config || !inst->image)
 		return err_set(err, EINVAL, "one of image_ref, host_config, image is missing");
-	return 0;
+	return endpoints_load(inst, doc, err);
 }
 
 static int load_vm(struct instance *inst, json_object *doc, struct err *err)

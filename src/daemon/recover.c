@@ -190,6 +190,7 @@ static void on_half_made(struct instance *inst)
 	struct life *life = life_of(inst);
 	log_warn(inst->id, "its start was cut off: undone");
 	life->ended = true;
+	endpoints_down(inst);
 	inst->state = life->recorded == INSTANCE_RUNNING || life->recorded == INSTANCE_PAUSED
 			      ? INSTANCE_EXITED
 			      : life->recorded;
@@ -257,6 +258,7 @@ static void finish(void *arg)
 		return;
 	d->recover = NULL;
 	timer_stop(&r->timer);
+	networks_recover(d);
 	restart_those_who_want(d);
 	r->done(d);
 	free(r->found);

@@ -50,6 +50,7 @@ void life_fini(struct instance *inst)
 	life->keeper = NULL;
 	fd_close(&life->run_dir_fd);
 	streams_drop(inst);
+	bindings_clear(&life->bindings);
 	execs_free(inst);
 	set_text(&life->fail_text, NULL);
 }
@@ -107,6 +108,7 @@ void run_ended(struct instance *inst, json_object *exit)
 		return;
 	life->ended = true;
 	take_exit(inst, exit);
+	endpoints_down(inst);
 	bool again = policy_may_act(inst) && restart_wanted(inst);
 	(void)state_apply(inst, again ? EVENT_ENDED_AGAIN : EVENT_ENDED, NULL);
 	execs_ended(inst, json_get(exit, "execs"));
@@ -225,6 +227,7 @@ void run_start_failed(struct instance *inst, int exit_code, struct err *err)
 	log_warn(inst->id, "%s", err->text);
 	life->ended = true;
 	inst->pid = 0;
+	endpoints_down(inst);
 	set_text(&inst->error, err->text);
 	if (inst->started_ns)
 		inst->finished_ns = num_now_ns();
@@ -288,6 +291,8 @@ static void on_hello(struct instance *inst, json_object *msg)
 	if (version != KEEPER_VERSION)
 		log_warn(inst->id, "its keeper speaks version %lld, this isolad %d",
 			 (long long)version, KEEPER_VERSION);
+	if (!strcmp(json_str_or(msg, "state", ""), "created"))
+		life_of(inst)->init_pid = (pid_t)json_i64_or(msg, "pid", 0);
 	if (life_of(inst)->adopting)
 		recover_on_hello(inst, msg);
 }

@@ -3,8 +3,9 @@
  * makes the container while the messages are still on their way. isolad, loop
  * thread.
  *
- *   wait until the last run is over -> run folder, bundle -> spawn -> attach
- *   streams -> "start" -> answer: RUNNING, or back with the reason */
+ *   wait until the last run is over -> ports of the host -> run folder, bundle ->
+ *   spawn -> attach streams -> (with a network: the container is made -> its links)
+ *   -> "start" -> answer: RUNNING, or back with the reason */
 #include "isola/cgroup.h"
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -88,17 +89,82 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	op_finish(op, NULL, NULL);
 }
 
+/* ---- the network: between the container and its start ---- */
+
+static void send_start(struct op *op)
+{
+	link_call(op->inst->link, "start", NULL, -1, on_started, op);
+}
+
+/* No payload will run in it. */
+static void fail_before_start(struct op *op, const struct err *err)
+{
+	struct instance *inst = op->inst;
+	struct err e = *err;
+	op->pinned = false;
+	if (inst->isolad->stopping) {
+		op_finish(op, err, NULL);
+		return;
+	}
+	/* Init ends with its keeper. */
+	if (life_of(inst)->keeper)
+		(void)child_kill(life_of(inst)->keeper, SIGKILL);
+	run_start_failed(inst, 0, &e);
+	op_finish(op, &e, NULL);
+}
+
+/* The published ports must be known to whoever adopts a payload that runs. */
+static void on_ports_saved(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	struct err gone = ERR_INIT;
+	if (!err && !op->inst->link) {
+		(void)err_set(&gone, ECONNRESET, "the keeper ended");
+		err = &gone;
+	}
+	if (err)
+		fail_before_start(op, err);
+	else
+		send_start(op);
+}
+
+static void on_plugged(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	if (err || !life_of(op->inst)->bindings.n)
+		on_ports_saved(op, err);
+	else
+		persist_save(op->inst, on_ports_saved, op);
+}
+
+/* Hello has come before. Without an init, "start" is answered with the reason. */
+static void on_created(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	struct instance *inst = op->inst;
+	(void)reply;
+	if (inst->isolad->stopping || !inst->link)
+		on_started(op, err, NULL);
+	else if (err || !life_of(inst)->init_pid)
+		send_start(op);
+	else
+		endpoints_up(inst, life_of(inst)->init_pid, on_plugged, op);
+}
+
 static int begin_run(struct op *op, struct err *err)
 {
 	struct instance *inst = op->inst;
 	struct life *life = life_of(inst);
 	int socks[2] = { -1, -1 };
 	life->ended = life->reported = false;
+	life->init_pid = 0;
 	set_text(&life->fail_text, NULL);
 	cleanup_fd int dir = open_run_dir(inst, err);
 	if (dir < 0)
 		return dir;
-	int rc = bundle_write(inst, dir, err);
+	int rc = publish_take(inst, err);
+	if (rc == 0)
+		rc = bundle_write(inst, dir, err);
 	if (rc == 0)
 		rc = spawn_keeper(inst, socks, err);
 	if (rc < 0)
@@ -112,7 +178,11 @@ static int begin_run(struct op *op, struct err *err)
 	}
 	streams_send_pending(inst);
 	op->pinned = true;
-	link_call(inst->link, "start", NULL, -1, on_started, op);
+	/* A request for nothing: it is answered when the container is made. */
+	if (list_is_empty(&inst->endpoints))
+		send_start(op);
+	else
+		link_call(inst->link, "update", NULL, -1, on_created, op);
 	return 0;
 }
 

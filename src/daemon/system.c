@@ -230,11 +230,11 @@ static json_object *strings(const char *const *items, size_t n)
 
 static json_object *make_plugins(void)
 {
-	static const char *const networks[] = { "host", "null" };
+	static const char *const networks[] = { "bridge", "host", "null" };
 	static const char *const logs[] = { "json-file", "none" };
 	json_object *o = json_object_new_object();
 	json_add(o, "Volume", json_object_new_array());
-	json_add(o, "Network", strings(networks, 2));
+	json_add(o, "Network", strings(networks, 3));
 	json_add(o, "Authorization", NULL);
 	json_add(o, "Log", strings(logs, 2));
 	return o;

@@ -3,6 +3,7 @@
  * element of /containers/json (Docker Engine API, ContainerInspect and
  * ContainerSummary). Which keys are there, and whether an empty one is null, []
  * or {}, is part of that. isolad, loop thread; reads no file. */
+#include "endpoint.h"
 #include "exec.h"
 #include "folders.h"
 #include "isolad.h"
@@ -123,30 +124,6 @@ static const char *network_mode(struct instance *inst)
 	return json_str_or(inst->host_config, "NetworkMode", "none");
 }
 
-/* none and host: an endpoint without any address. */
-static json_object *make_endpoint(void)
-{
-	static const char *const texts[] = { "NetworkID", "EndpointID",  "Gateway",
-					     "IPAddress", "IPv6Gateway", "GlobalIPv6Address",
-					     "MacAddress" };
-	static const char *const nulls[] = { "IPAMConfig", "Links", "Aliases", "DriverOpts" };
-	json_object *o = json_object_new_object();
-	for (size_t i = 0; i < sizeof(nulls) / sizeof(nulls[0]); i++)
-		json_add(o, nulls[i], NULL);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		json_add_str(o, texts[i], "");
-	json_add_i64(o, "IPPrefixLen", 0);
-	json_add_i64(o, "GlobalIPv6PrefixLen", 0);
-	return o;
-}
-
-static json_object *make_networks(struct instance *inst)
-{
-	json_object *networks = json_object_new_object();
-	json_add(networks, network_mode(inst), make_endpoint());
-	return networks;
-}
-
 static json_object *make_network_settings(struct instance *inst)
 {
 	static const char *const texts[] = { "Bridge",      "SandboxID",
@@ -162,10 +139,10 @@ static json_object *make_network_settings(struct instance *inst)
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		json_add_i64(o, numbers[i], 0);
 	json_add_bool(o, "HairpinMode", false);
-	json_add(o, "Ports", json_object_new_object());
 	json_add(o, "SecondaryIPAddresses", NULL);
 	json_add(o, "SecondaryIPv6Addresses", NULL);
-	json_add(o, "Networks", make_networks(inst));
+	json_add(o, "Networks", view_endpoints(inst));
+	view_add_network_settings(o, inst);
 	return o;
 }
 
@@ -311,14 +288,14 @@ json_object *view_summary(struct instance *inst)
 	json_add_str(o, "ImageID", json_str_or(inst->image, "id", ""));
 	json_add(o, "Command", make_command(inst->config));
 	json_add_i64(o, "Created", inst->created_ns / 1000000000);
-	json_add(o, "Ports", json_object_new_array());
+	json_add(o, "Ports", view_ports(inst));
 	share(o, "Labels", json_get(inst->config, "Labels"));
 	json_add_str(o, "State", instance_state_name(inst));
 	json_add_str(o, "Status", status);
 	json_object *host = json_object_new_object(), *net = json_object_new_object();
 	json_add_str(host, "NetworkMode", network_mode(inst));
 	json_add(o, "HostConfig", host);
-	json_add(net, "Networks", make_networks(inst));
+	json_add(net, "Networks", view_endpoints(inst));
 	json_add(o, "NetworkSettings", net);
 	json_add(o, "Mounts", make_mounts(inst));
 	return o;

@@ -145,13 +145,13 @@ refused "cidfile.*exists already" "--cidfile never overwrites" create --cidfile 
 
 # ---------------------------------------------------------------- what is not
 
-for f in "publish 80:80" "link a" "health-cmd x" "gpus all" \
-	"ip 1.2.3.4" "mac-address 2:2:2:2:2:2" "volumes-from x" "storage-opt size=1G" \
+for f in "link a" "health-cmd x" "gpus all" \
+	"ip6 fd00::7" "link-local-ip 1.2.3.4" "volumes-from x" "storage-opt size=1G" \
 	"volume-driver x" "kernel-memory 1m" "cgroup-parent /x" "network-alias x"; do
 	# shellcheck disable=SC2086
 	refused "--${f% *} is not supported yet: .{12}" "--${f% *} says why not" run --$f box true
 done
-refused "--publish is not supported yet" "-p says so, too" run -p 80:80 box true
+refused "-p.*NetworkMode .--network. none" "-p without a network" run --network none -p 80:80 box true
 refused "--pull takes missing, always or never, not \"often\"" "a bad --pull" run --pull often box true
 refused "--all-tags is not supported yet: one tag" "pull -a" pull -a box
 refused "--platform a/b/c/d: must be os/arch" "a bad --platform" run --platform a/b/c/d box true

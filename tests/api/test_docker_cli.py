@@ -105,7 +105,7 @@ def system():
     good("version", dk("version", "--format", "{{.Server.APIVersion}}"), "1.47\n")
     good("info", dk("info", "--format", "{{.OSType}} {{.Swarm.LocalNodeState}}"),
          "linux inactive\n")
-    good("network ls", dk("network", "ls", "--format", "{{.Name}}"), "host\nnone\n")
+    good("network ls", dk("network", "ls", "--format", "{{.Name}}"), "bridge\nhost\nnone\n")
     good("volume ls", dk("volume", "ls", "-q"), "")
 
 
@@ -429,7 +429,7 @@ def moving():
 
 
 def unsupported():
-    for what, argv in (("creating networks", ["network", "create", "n"]),
+    for what, argv in (("EnableIPv6 (--ipv6)", ["network", "create", "--ipv6", "six"]),
                        ("creating volumes", ["volume", "create", "v"])):
         env = dict(ENV, DOCKER_BUILDKIT="0")
         got = run(docker, *argv, env=env, text="FROM busybox\n")

@@ -812,7 +812,7 @@ def _():
 
 @route("GET", "/networks")
 def _():
-    is_(sorted(n["Name"] for n in ask("GET", "/networks")[2]), ["host", "none"], "networks")
+    is_(sorted(n["Name"] for n in ask("GET", "/networks")[2]), ["bridge", "host", "none"], "networks")
     got = ask("GET", "/networks" + q(filters={"driver": ["null"]}))[2]
     is_([n["Name"] for n in got], ["none"], "networks filtered")
     expect("networks with a wrong filter", ask("GET", "/networks" + q(filters={"x": ["y"]})), 400)
@@ -823,7 +823,65 @@ def _():
     o = ask("GET", "/networks/host")[2]
     is_(ask("GET", "/networks/" + o["Id"])[2]["Name"], "host", "inspect of a network")
     not_found("GET", "/networks/{id}")
-    expect("removing networks", ask("DELETE", "/networks/host"), 501, "managing networks")
+    is_(ask("GET", "/networks/bridge?scope=local")[2]["Driver"], "bridge", "the default one")
+    expect("of another scope", ask("GET", "/networks/bridge?scope=swarm"), 404)
+
+
+@route("POST", "/networks/create")
+def _():
+    got = ask("POST", "/networks/create", {"Name": "lan", "Labels": {"a": "b"}, "Internal": True})
+    expect("create of a network", got, 201, "Id")
+    o = ask("GET", "/networks/" + got[2]["Id"][:12])[2]
+    is_((o["Name"], o["Internal"], o["Labels"]), ("lan", True, {"a": "b"}), "it is there")
+    expect("create of another of its name", ask("POST", "/networks/create", {"Name": "lan"}), 409)
+    expect("create without a name", ask("POST", "/networks/create", {}), 400, "Name")
+    expect("create without a body", ask("POST", "/networks/create"), 400)
+    expect("create with IPv6", ask("POST", "/networks/create", {"Name": "six", "EnableIPv6": True}),
+           501, "--ipv6")
+    expect("create with an unknown field", ask("POST", "/networks/create",
+                                               {"Name": "six", "Bogus": 1}), 400, "Bogus")
+    expect("create of another driver", ask("POST", "/networks/create",
+                                           {"Name": "six", "Driver": "macvlan"}), 501, "macvlan")
+    ask("DELETE", "/networks/lan")
+
+
+@route("DELETE", "/networks/{id}")
+def _():
+    ask("POST", "/networks/create", {"Name": "lan"})
+    expect("removing a network", ask("DELETE", "/networks/lan"), 204)
+    not_found("DELETE", "/networks/{id}")
+    expect("removing one that every host has", ask("DELETE", "/networks/host"), 403)
+    expect("removing the default one", ask("DELETE", "/networks/bridge"), 403)
+
+
+@route("POST", "/networks/{id}/connect")
+def _():
+    ask("POST", "/networks/create", {"Name": "lan", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}})
+    id = create(d, "true")
+    body = {"Container": id, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.9.0.7"}}}
+    expect("connecting", ask("POST", "/networks/lan/connect", body), 200)
+    nets = ask("GET", "/containers/%s/json" % id)[2]["NetworkSettings"]["Networks"]
+    is_(nets["lan"]["IPAMConfig"], {"IPv4Address": "10.9.0.7"}, "it is in it")
+    expect("connecting twice", ask("POST", "/networks/lan/connect", body), 409)
+    expect("removing it then", ask("DELETE", "/networks/lan"), 403, "active endpoints")
+    expect("connecting nothing", ask("POST", "/networks/lan/connect", {"Container": "no"}), 404)
+    expect("connecting to the host's", ask("POST", "/networks/host/connect", body), 403)
+    not_found("POST", "/networks/{id}/connect")
+    remove(d, id)
+    ask("DELETE", "/networks/lan")
+
+
+@route("POST", "/networks/{id}/disconnect")
+def _():
+    ask("POST", "/networks/create", {"Name": "lan"})
+    id = create(d, "true")
+    ask("POST", "/networks/lan/connect", {"Container": id})
+    expect("disconnecting", ask("POST", "/networks/lan/disconnect", {"Container": id}), 200)
+    expect("disconnecting twice", ask("POST", "/networks/lan/disconnect", {"Container": id}), 400)
+    expect("disconnecting nothing", ask("POST", "/networks/lan/disconnect", {"Container": "no"}), 404)
+    not_found("POST", "/networks/{id}/disconnect")
+    remove(d, id)
+    ask("DELETE", "/networks/lan")
 
 
 @route("GET", "/volumes")

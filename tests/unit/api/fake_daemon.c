@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- later ---- */
@@ -815,4 +816,77 @@ void fake_fini(struct isolad *d)
 	json_object_put(d->body);
 	json_object_put(d->web.config);
 	json_object_put(d->term.config);
+}
+
+/* ---- networks: there are none ---- */
+
+struct network *network_find(struct isolad *d, const char *ref, struct err *err)
+{
+	(void)d;
+	(void)err_set(err, ENOENT, "network %s not found", ref);
+	return NULL;
+}
+
+struct network *network_next(struct isolad *d, const struct network *net)
+{
+	(void)d;
+	(void)net;
+	return NULL;
+}
+
+const char *network_name(const struct network *net)
+{
+	(void)net;
+	return "";
+}
+
+json_object *network_view(const struct network *net)
+{
+	(void)net;
+	return json_object_new_object();
+}
+
+bool network_is_unused(const struct network *net)
+{
+	(void)net;
+	return false;
+}
+
+void network_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg)
+{
+	asked(d, "network-create");
+	keep_body(d, body);
+	json_object *o = json_object_new_object();
+	json_add_str(o, "Id", FAKE_ID);
+	json_add_str(o, "Warning", "");
+	later(d, done, arg, o);
+}
+
+/* Never reached: no network is found. */
+void network_remove(struct network *net, op_done_fn *done, void *arg)
+{
+	(void)net;
+	(void)done;
+	(void)arg;
+	abort();
+}
+
+void network_connect(struct network *net, struct instance *inst, json_object *settings,
+		     op_done_fn *done, void *arg)
+{
+	(void)net;
+	(void)inst;
+	(void)settings;
+	(void)done;
+	(void)arg;
+	abort();
+}
+
+void network_disconnect(struct network *net, struct instance *inst, op_done_fn *done, void *arg)
+{
+	(void)net;
+	(void)inst;
+	(void)done;
+	(void)arg;
+	abort();
 }

@@ -49,7 +49,11 @@ static void unknown_paths__are_told_apart(void **state)
 	assert_int_equal(rig_ask(rig, "POST", "/volumes/create", NULL), 501);
 	assert_true(says(rig, "not supported yet: creating volumes (POST /volumes/create)"));
 	assert_int_equal(rig_ask(rig, "GET", "/v1.41/distribution/a/b/json", NULL), 501);
-	assert_int_equal(rig_ask(rig, "DELETE", "/networks/none", NULL), 501);
+	assert_int_equal(rig_ask(rig, "DELETE", "/networks/none", NULL), 403);
+	assert_int_equal(rig_ask(rig, "POST", "/networks/create", "{\"Name\":\"lan\"}"), 201);
+	assert_int_equal(rig_ask(rig, "POST", "/networks/create", NULL), 400);
+	assert_int_equal(rig_ask(rig, "POST", "/networks/lan/connect", "{}"), 404);
+	assert_int_equal(rig_ask(rig, "POST", "/networks/host/disconnect", "{}"), 403);
 }
 
 static void bad_urls__are_refused(void **state)

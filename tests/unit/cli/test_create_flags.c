@@ -89,6 +89,18 @@ static void create_body__maps_flags(void **state)
 		{ "--tmpfs /run:size=1m img", "HostConfig.Tmpfs", "{\"/run\":\"size=1m\"}" },
 		{ "--cap-drop ALL --cap-add CHOWN img", "HostConfig.CapAdd", "[\"CHOWN\"]" },
 		{ "--network host img", "HostConfig.NetworkMode", "\"host\"" },
+		{ "-p 127.0.0.1:8080:80 img", "HostConfig.PortBindings",
+		  "{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"8080\"}]}" },
+		{ "-p 1-2:3-4/udp img", "HostConfig.PortBindings",
+		  "{\"3/udp\":[{\"HostIp\":\"\",\"HostPort\":\"1\"}],"
+		  "\"4/udp\":[{\"HostIp\":\"\",\"HostPort\":\"2\"}]}" },
+		{ "-p 80 -p 1-9:80 img", "HostConfig.PortBindings",
+		  "{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"\"},"
+		  "{\"HostIp\":\"\",\"HostPort\":\"1-9\"}]}" },
+		{ "--expose 5-6 img", "ExposedPorts", "{\"5/tcp\":{},\"6/tcp\":{}}" },
+		{ "--network lan --ip 10.0.0.7 img", "NetworkingConfig.EndpointsConfig",
+		  "{\"lan\":{\"IPAMConfig\":{\"IPv4Address\":\"10.0.0.7\"}}}" },
+		{ "-P --mac-address 02:00:00:00:00:01 img", "MacAddress", "\"02:00:00:00:00:01\"" },
 		{ "--log-opt max-size=1m img", "HostConfig.LogConfig.Config",
 		  "{\"max-size\":\"1m\"}" },
 		{ "-l a=b -l c img", "Labels", "{\"a\":\"b\",\"c\":\"\"}" },
@@ -118,7 +130,9 @@ static void create_body__names_the_bad_flag(void **state)
 		{ "--env-file /nonexistent img", "--env-file" },
 		{ "--device-read-bps /dev/sda img", "--device-read-bps" },
 		{ "--security-opt seccomp=/nonexistent img", "--security-opt" },
-		{ "--publish 80:80 img", "--publish" },
+		{ "--publish 80:x img", "--publish" },
+		{ "--publish 1-2:3-5 img", "different size" },
+		{ "--expose http img", "--expose" },
 		{ "-e =x img", "--env" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -219,24 +219,35 @@ static void create__merges_the_image(void **state)
 	}
 }
 
-#define NO_NET "only none and host are"
-
 /* A HostConfig and the whole error. */
 static const struct {
 	const char *host;
 	int code;
 	const char *error;
 } host_errors[] = {
-	{ "{'PortBindings':{'80/tcp':[{'HostPort':'80'}]}}", EOPNOTSUPP,
-	  "HostConfig.PortBindings (-p) is not supported yet: only --network none or host" },
-	{ "{'PublishAllPorts':true}", EOPNOTSUPP,
-	  "HostConfig.PublishAllPorts (-P) is not supported yet: only --network none or host" },
-	{ "{'NetworkMode':'bridge'}", EOPNOTSUPP,
-	  "HostConfig.NetworkMode (--network): network 'bridge' is not supported yet: " NO_NET },
+	{ "{'NetworkMode':'host','PortBindings':{'80/tcp':[{'HostPort':'80'}]}}", EINVAL,
+	  "HostConfig.PortBindings (-p): nothing can be published with NetworkMode (--network) "
+	  "host" },
+	{ "{'NetworkMode':'none','PublishAllPorts':true}", EINVAL,
+	  "HostConfig.PublishAllPorts (-P): nothing can be published with NetworkMode (--network) "
+	  "none" },
+	{ "{'NetworkMode':'bridge','PortBindings':{'80/sctp':null}}", EOPNOTSUPP,
+	  "HostConfig.PortBindings (-p): sctp is not supported: only tcp and udp are" },
+	{ "{'NetworkMode':'bridge','PortBindings':{'http':null}}", EINVAL,
+	  "HostConfig.PortBindings (-p): 'http' is no port like 80/tcp" },
+	{ "{'NetworkMode':'bridge','PortBindings':{'80-81/tcp':null}}", EINVAL,
+	  "HostConfig.PortBindings (-p): '80-81/tcp': one port a key" },
+	{ "{'NetworkMode':'bridge','PortBindings':{'80':[{'HostIp':'::1'}]}}", EOPNOTSUPP,
+	  "HostConfig.PortBindings (-p): HostIp ::1: IPv6 is not supported yet" },
+	{ "{'NetworkMode':'bridge','PortBindings':{'80':[{'HostIp':'lan'}]}}", EINVAL,
+	  "HostConfig.PortBindings (-p): HostIp 'lan' is no address" },
+	{ "{'NetworkMode':'bridge','PortBindings':{'80':[{'HostPort':'70000'}]}}", EINVAL,
+	  "HostConfig.PortBindings (-p): HostPort '70000' is no port like 8080" },
 	{ "{'NetworkMode':'container:x'}", EOPNOTSUPP,
-	  "HostConfig.NetworkMode (--network): network 'container:x' is not supported yet: " NO_NET },
-	{ "{'Links':['a']}", EOPNOTSUPP,
-	  "HostConfig.Links (--link) is not supported yet: only --network none or host" },
+	  "HostConfig.NetworkMode (--network): container:… is not supported yet" },
+	{ "{'NetworkMode':'a b'}", EINVAL,
+	  "HostConfig.NetworkMode (--network): 'a b' is no name of a network" },
+	{ "{'Links':['a']}", EOPNOTSUPP, "HostConfig.Links (--link) is not supported yet" },
 	{ "{'VolumesFrom':['a']}", EOPNOTSUPP,
 	  "HostConfig.VolumesFrom (--volumes-from) is not supported yet: there are no volumes" },
 	{ "{'VolumeDriver':'x'}", EOPNOTSUPP,
@@ -372,9 +383,9 @@ static const struct {
 	  "group's number" },
 	{ "{'ExtraHosts':['a']}", EINVAL,
 	  "HostConfig.ExtraHosts (--add-host): bad format for add-host: 'a'" },
-	{ "{'ExtraHosts':['a:host-gateway']}", EOPNOTSUPP,
-	  "HostConfig.ExtraHosts (--add-host): host-gateway is not supported yet: there is no "
-	  "bridge" },
+	{ "{'ExtraHosts':['a:host-gateway']}", EINVAL,
+	  "HostConfig.ExtraHosts (--add-host): there is no host-gateway with NetworkMode "
+	  "(--network) none" },
 	{ "{'ExtraHosts':['a:1.2.3']}", EINVAL,
 	  "HostConfig.ExtraHosts (--add-host): invalid IP address in add-host: '1.2.3'" },
 	{ "{'Dns':['8.8.8']}", EINVAL, "HostConfig.Dns (--dns): '8.8.8' is not an IP address" },
@@ -442,7 +453,7 @@ static void create__refuses_config(void **state)
 		  "Volumes (-v) is not supported yet: there are no anonymous volumes; bind a host "
 		  "folder or use --tmpfs" },
 		{ "{'MacAddress':'02:42:ac:11:00:02'}",
-		  "MacAddress (--mac-address) is not supported yet: only --network none or host" },
+		  "MacAddress (--mac-address) goes not with NetworkMode (--network) none" },
 		{ "{'Healthcheck':{'Test':['CMD','true']}}",
 		  "Healthcheck (--health-cmd): health checks are not supported yet; only Test "
 		  "[\"NONE\"] (--no-healthcheck) is" },
@@ -454,7 +465,7 @@ static void create__refuses_config(void **state)
 		  "conflicting options: Hostname (--hostname) and the UTS mode host" },
 		{ "{'Entrypoint':['']}", "no command specified" },
 		{ "{'NetworkingConfig':{'EndpointsConfig':{'lan':{}}}}",
-		  "NetworkingConfig.EndpointsConfig: network 'lan' is not supported yet: " NO_NET },
+		  "NetworkingConfig.EndpointsConfig: network 'lan' goes not with NetworkMode none" },
 		{ "{'NetworkingConfig':{'EndpointsConfig':{'none':{'Aliases':['a']}}}}",
 		  "NetworkingConfig.EndpointsConfig.none: settings of an endpoint are not "
 		  "supported with network none or host" },

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net - networks of containers, as far as one host's kernel is concerned: addresses
+ * and ports as people write them, free addresses, bridges, veth pairs and our own
+ * nftables table `inet isola`. Which networks there are and who is in them is
+ * isolad's business (src/daemon/network.h).
+ *
+ * What reads or changes the kernel blocks for a few milliseconds and runs in
+ * isolad's thread pool, one call at a time (src/daemon/netjob.h); all else is pure.
+ * No other program is run, and no table but ours is ever changed. */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/strbuf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NET_ADDR_TEXT   48
+#define NET_PREFIX_TEXT 56
+#define NET_MAC_TEXT    18
+#define NET_NAME_SIZE   16 /* IFNAMSIZ */
+
+/* ---- addresses (addr.c) ---- */
+
+struct net_addr {
+	uint8_t family; /* AF_INET, AF_INET6; 0 = none */
+	uint8_t bytes[16];
+};
+
+struct net_prefix {
+	struct net_addr addr; /* its host bits are zero */
+	uint8_t len;
+};
+
+/* "10.0.0.7", "fd00::7"; 0 or -EINVAL. */
+int net_addr_parse(const char *text, struct net_addr *ret);
+/* @buf is returned; "" for none. */
+const char *net_addr_format(const struct net_addr *addr, char *buf, size_t size);
+bool net_addr_is_equal(const struct net_addr *a, const struct net_addr *b);
+bool net_addr_is_any(const struct net_addr *addr); /* 0.0.0.0, :: */
+
+/* "10.201.0.0/16"; -EINVAL with a text. Host bits must be zero. */
+int net_prefix_parse(const char *text, struct net_prefix *ret, struct err *err);
+const char *net_prefix_format(const struct net_prefix *p, char *buf, size_t size);
+bool net_prefix_holds(const struct net_prefix *p, const struct net_addr *addr);
+bool net_prefix_overlap(const struct net_prefix *a, const struct net_prefix *b);
+/* The address number @n from its first one; -ERANGE beyond its last. */
+int net_prefix_nth(const struct net_prefix *p, uint64_t n, struct net_addr *ret);
+/* The number of @addr in @p. */
+uint64_t net_prefix_index(const struct net_prefix *p, const struct net_addr *addr);
+
+/* "02:42:0a:c9:00:02"; 0 or -EINVAL for anything but six bytes of a unicast address. */
+int net_mac_parse(const char *text, uint8_t ret[6]);
+const char *net_mac_format(const uint8_t mac[6], char *buf, size_t size);
+/* The locally administered one that belongs to @addr. */
+void net_mac_of(const struct net_addr *addr, uint8_t ret[6]);
+
+/* ---- pools (pool.c) ---- */
+
+/* What is taken already; all borrowed. */
+struct net_used {
+	const struct net_prefix *prefixes;
+	size_t n;
+};
+
+/* A subnet that overlaps none of @used: a large one for the default network, else
+ * one of 256 addresses. -ENOSPC. */
+int net_pool_subnet(bool is_default, const struct net_used *used, struct net_prefix *ret,
+		    struct err *err);
+
+/* The next free address of @range (within @subnet) behind @last (none: from the
+ * start), never the first or last of the subnet. @taken tells what is in use.
+ * -ENOSPC when all are. Going on behind the last one, an address that was just given
+ * back is not met again in a hurry by neighbours that remember its old owner. */
+int net_pool_addr(const struct net_prefix *subnet, const struct net_prefix *range,
+		  const struct net_addr *last,
+		  bool (*taken)(void *arg, const struct net_addr *addr), void *arg,
+		  struct net_addr *ret, struct err *err);
+
+/* ---- ports (port.c) ---- */
+
+enum net_proto { NET_TCP, NET_UDP };
+
+const char *net_proto_name(enum net_proto proto);
+
+struct net_ports {
+	uint16_t first, last;
+};
+
+/* "80", "8000-8010"; ports are 1 to 65535. -EINVAL. */
+int net_ports_parse(const char *text, struct net_ports *ret);
+/* "80/tcp", "80" (tcp), "8000-8010/udp". -EINVAL, or -EOPNOTSUPP for sctp. */
+int net_port_proto_parse(const char *text, struct net_ports *ret, enum net_proto *ret_proto,
+			 struct err *err);
+
+/* What -p says. */
+struct net_publish {
+	char host_ip[NET_ADDR_TEXT]; /* "" = all */
+	struct net_ports host;       /* 0-0 = any free one */
+	struct net_ports inside;
+	enum net_proto proto;
+};
+
+/* "[[ip:]host:]inside[/proto]", IPv6 addresses in brackets; host may be empty. Two
+ * ranges must be of one size, or a single inside port with a range to choose from.
+ * -EINVAL, -EOPNOTSUPP; the text does not name the flag. */
+int net_publish_parse(const char *text, struct net_publish *ret, struct err *err);
+
+/* A published port of a running container. */
+struct net_binding {
+	struct net_addr host_ip; /* 0.0.0.0 = all */
+	uint16_t host_port, port;
+	enum net_proto proto;
+	int fd; /* holds the port on the host; -1 */
+};
+
+/* ---- the host (host.c) ---- */
+
+/* All destinations of the main tables but the default ones, and the addresses of
+ * links: what a new subnet must not overlap. Those of links named in @but (NULL =
+ * none) are left out. @ret is owned. */
+int net_host_prefixes(const char *but, struct net_prefix **ret, size_t *ret_n, struct err *err);
+
+/* Takes a port of the host so that nobody else can, and an occupied one is known
+ * before anything starts: a bound socket in @b->fd. Port 0 in @b->host_port becomes
+ * the one that was free. -EADDRINUSE, -EADDRNOTAVAIL..., each with a text. */
+int net_host_take_port(struct net_binding *b, struct err *err);
+
+/* ---- one network in the kernel (bridge.c, veth.c) ---- */
+
+struct net_bridge {
+	char name[NET_NAME_SIZE];
+	char id[65]; /* the network's; written into the link's alias */
+	struct net_prefix subnet;
+	struct net_addr gateway;
+	bool internal;
+};
+
+/* A container's end. */
+struct net_port {
+	char host_name[NET_NAME_SIZE];
+	char name[NET_NAME_SIZE]; /* "eth0" */
+	struct net_addr addr;
+	uint8_t mac[6];
+	bool gateway; /* the default route goes through it */
+};
+
+/* Our alias in front of a network's id. */
+#define NET_ALIAS "isola network "
+
+struct net; /* a netlink socket, an nftables context and what they know */
+
+/* Opens nothing yet: where the host lacks a right, only who needs it hears of it. */
+struct net *net_new(void);
+void net_free(struct net *n);
+
+/* Makes the bridge where it is missing, with its rules; -EEXIST when a link has the
+ * name that is not ours, -EBUSY when the host has meanwhile got a route that its subnet
+ * overlaps, -EPERM, -EOPNOTSUPP when the kernel lacks nftables or bridges. */
+int net_bridge_up(struct net *n, const struct net_bridge *b, struct err *err);
+/* Removes it and its rules; one that is gone is fine. */
+int net_bridge_down(struct net *n, const struct net_bridge *b, struct err *err);
+
+/* Puts one end of a veth pair into the network namespace of the process @pid, with
+ * address and routes, and the other into the bridge. @parent must be its parent, else
+ * -ESRCH: the pid is another's by now. On failure nothing is left. */
+int net_port_add(struct net *n, const struct net_bridge *b, const struct net_port *port, pid_t pid,
+		 pid_t parent, struct err *err);
+/* Removes the pair; one that is gone is fine. */
+int net_port_remove(struct net *n, const char *host_name, struct err *err);
+/* Gives the namespace of @pid a default route through @gateway. */
+int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr *gateway,
+		   struct err *err);
+
+/* Calls @each for every link that is a bridge of ours (by alias: @id, NET_ALIAS cut
+ * off) or a port of one (@bridge_id: of which). */
+typedef void net_link_fn(void *arg, const char *name, const char *id, const char *bridge_id);
+int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err);
+
+/* ---- rules (rules.c, nft.c) ---- */
+
+/* Throws our table away and, if there are any bridges, makes it anew, in one
+ * transaction: nothing that runs sees a moment without rules. */
+int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size_t n_bridges,
+		    struct err *err);
+
+/* Bindings on the host become connections to @to. */
+int net_rules_publish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+		      size_t n_bindings, struct err *err);
+int net_rules_unpublish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+			size_t n_bindings, struct err *err);
+
+/* What of other people's rules stands in the way of forwarding (Docker, ufw, firewalld, an
+ * own drop policy): an owned sentence that names the fix, NULL when nothing does. */
+char *net_rules_conflict(struct net *n);
+
+/* The texts, for tests. */
+void net_rules_text_table(struct strbuf *s);
+void net_rules_text_bridge(struct strbuf *s, const struct net_bridge *b, bool add);
+void net_rules_text_binding(struct strbuf *s, const struct net_addr *to,
+			    const struct net_binding *b, bool add);
+/* @json: `list chains` of libnftables. */
+char *net_rules_find_conflict(const char *json);

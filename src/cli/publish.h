@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* publish - the flags of run and create that are about ports and addresses and have a
+ * grammar. */
+#pragma once
+
+#include "args.h"
+
+#include <json-c/json.h>
+
+/* --publish and --expose: ExposedPorts and PortBindings. */
+int publish_flags(struct args *args, json_object *config, json_object *host, struct err *err);
+
+/* --ip: NetworkingConfig. */
+void network_flags(struct args *args, json_object *config);

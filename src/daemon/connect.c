@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* connect - joining and leaving networks after create, running or not: ops, so that
+ * neither meets a start or an end half-way. isolad, loop thread. */
+#include "isola/json.h"
+
+#include "endpoint.h"
+#include "isolad.h"
+#include "life.h"
+#include "op.h"
+#include "persist.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* op->name: the network's id; op->body: EndpointSettings. */
+
+static int may_change(const struct instance *inst, struct err *err)
+{
+	const char *mode = json_str_or(inst->host_config, "NetworkMode", "");
+	if (inst->kind == INSTANCE_VM)
+		return err_set(err, EOPNOTSUPP, "a VM's network is a tap device (--net)");
+	if (inst->state == INSTANCE_REMOVING || inst->state == INSTANCE_DEAD)
+		return err_set(err, EBUSY, "container %s is being removed", inst->name);
+	if (!strcmp(mode, "host"))
+		return err_set(err, EINVAL,
+			       "container %s has the host's network and cannot be in another",
+			       inst->name);
+	return 0;
+}
+
+static void emit(struct instance *inst, const struct network *net, const char *action)
+{
+	json_object *attrs = json_object_new_object();
+	json_add_str(attrs, "network", net->name);
+	events_emit_instance(inst, action, attrs);
+}
+
+static void on_saved(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	op->pinned = false;
+	op_finish(op, err, NULL);
+}
+
+static void save(struct op *op)
+{
+	op->pinned = true;
+	persist_save(op->inst, on_saved, op);
+}
+
+static struct endpoint *endpoint_of(struct op *op)
+{
+	struct network *net = network_by_id(op->inst->isolad, op->name);
+	return net ? endpoint_find(op->inst, net) : NULL;
+}
+
+static void on_connected(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	struct instance *inst = op->inst;
+	struct endpoint *e = endpoint_of(op);
+	op->pinned = false;
+	if (inst->isolad->stopping) {
+		op_finish(op, err, NULL);
+		return;
+	}
+	if (err) {
+		endpoint_free(e);
+		op_finish(op, err, NULL);
+		return;
+	}
+	/* It ended meanwhile: what the job made goes again. */
+	if (!instance_is_running(inst))
+		endpoints_down(inst);
+	if (e)
+		emit(inst, e->network, "connect");
+	save(op);
+}
+
+static void connect_run(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	struct endpoint *ep = NULL;
+	struct network *net = network_by_id(inst->isolad, op->name);
+	int rc = may_change(inst, &e);
+	if (rc == 0 && !net)
+		rc = err_set(&e, ENOENT, "network %s not found", op->name);
+	if (rc == 0)
+		rc = endpoint_add(inst, net, op->body, &ep, &e);
+	if (rc < 0) {
+		op_finish(op, &e, NULL);
+		return;
+	}
+	if (!instance_is_running(inst)) {
+		emit(inst, net, "connect");
+		save(op);
+		return;
+	}
+	op->pinned = true;
+	endpoint_up(ep, on_connected, op);
+}
+
+/* A failure is logged; what counts is that it is not a member any more. */
+static void on_unplugged(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	(void)err;
+	op->pinned = false;
+	if (op->inst->isolad->stopping)
+		op_finish(op, NULL, NULL);
+	else
+		save(op);
+}
+
+static void disconnect_run(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	struct endpoint *ep = endpoint_of(op);
+	int rc = may_change(inst, &e);
+	if (rc == 0 && !ep)
+		rc = err_set(&e, EINVAL, "container %s is not connected to network %.12s",
+			     inst->name, op->name);
+	if (rc < 0) {
+		op_finish(op, &e, NULL);
+		return;
+	}
+	bool live = ep->live;
+	emit(inst, ep->network, "disconnect");
+	op->pinned = live;
+	if (live)
+		endpoint_down(ep, on_unplugged, op);
+	endpoint_free(ep);
+	if (!live)
+		save(op);
+}
+
+static const struct op_type connect_type = { .name = "connect", .run = connect_run };
+static const struct op_type disconnect_type = { .name = "disconnect", .run = disconnect_run };
+
+static void queue(const struct op_type *type, struct network *net, struct instance *inst,
+		  json_object *settings, op_done_fn *done, void *arg)
+{
+	struct op *op = op_new(inst, type, done, arg);
+	if (!op)
+		return;
+	op->name = strdup(net->id);
+	op->body = json_object_get(settings);
+	if (!op->name)
+		abort(); /* see later.h */
+	op_queue(op);
+}
+
+void network_connect(struct network *net, struct instance *inst, json_object *settings,
+		     op_done_fn *done, void *arg)
+{
+	queue(&connect_type, net, inst, settings, done, arg);
+}
+
+void network_disconnect(struct network *net, struct instance *inst, op_done_fn *done, void *arg)
+{
+	queue(&disconnect_type, net, inst, NULL, done, arg);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint - see endpoint.h: leases, and what the record says of them. */
+#include "endpoint.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include "fields.h"
+#include "isolad.h"
+#include "life.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void bindings_clear(struct bindings *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		fd_close(&b->items[i].fd);
+	free(b->items);
+	*b = (struct bindings){ NULL, 0 };
+}
+
+void endpoint_host_name(const struct endpoint *e, char ret[NET_NAME_SIZE])
+{
+	(void)snprintf(ret, NET_NAME_SIZE, "veth%.8s%u", e->inst->id, e->index % 1000);
+}
+
+struct endpoint *endpoint_find(struct instance *inst, const struct network *net)
+{
+	list_for_each (node, &inst->endpoints) {
+		struct endpoint *e = container_of(node, struct endpoint, node);
+		if (e->network == net)
+			return e;
+	}
+	return NULL;
+}
+
+struct endpoint *endpoint_gateway(struct instance *inst)
+{
+	list_for_each (node, &inst->endpoints) {
+		struct endpoint *e = container_of(node, struct endpoint, node);
+		if (!e->network->internal)
+			return e;
+	}
+	return NULL;
+}
+
+/* ---- leases ---- */
+
+static bool is_taken(void *arg, const struct net_addr *addr)
+{
+	const struct network *net = arg;
+	if (net_addr_is_equal(addr, &net->gateway))
+		return true;
+	list_for_each (node, &net->members)
+		if (net_addr_is_equal(&container_of(node, struct endpoint, member)->addr, addr))
+			return true;
+	return false;
+}
+
+static int lease_asked(struct endpoint *e, const char *text, struct err *err)
+{
+	struct network *net = e->network;
+	struct net_addr last;
+	char buf[NET_PREFIX_TEXT];
+	bool has_last =
+		net_prefix_nth(&net->subnet, (1ull << (32 - net->subnet.len)) - 1, &last) == 0;
+	if (net_addr_parse(text, &e->addr) < 0)
+		return err_set(err, EINVAL, "IPAMConfig.IPv4Address (--ip): '%.64s' is no address",
+			       text);
+	if (!net_prefix_holds(&net->subnet, &e->addr) ||
+	    net_addr_is_equal(&e->addr, &net->subnet.addr) ||
+	    (has_last && net_addr_is_equal(&e->addr, &last)))
+		return err_set(err, EINVAL,
+			       "IPAMConfig.IPv4Address (--ip): %s is no address of network %s, "
+			       "whose subnet is %s",
+			       text, net->name, net_prefix_format(&net->subnet, buf, sizeof(buf)));
+	if (is_taken(net, &e->addr))
+		return err_set(err, EEXIST,
+			       "IPAMConfig.IPv4Address (--ip): %s is in use in network %s", text,
+			       net->name);
+	e->asked_addr = true;
+	return 0;
+}
+
+static int lease(struct endpoint *e, const char *asked, struct err *err)
+{
+	struct network *net = e->network;
+	if (*asked)
+		return lease_asked(e, asked, err);
+	int rc = net_pool_addr(&net->subnet, &net->range, &net->last, is_taken, net, &e->addr, err);
+	if (rc < 0)
+		return err_prefix(err, "network %s", net->name);
+	net->last = e->addr;
+	return 0;
+}
+
+static unsigned int next_index(struct instance *inst)
+{
+	if (list_is_empty(&inst->endpoints))
+		return 0;
+	return container_of(inst->endpoints.prev, struct endpoint, node)->index + 1;
+}
+
+static int new_endpoint(struct instance *inst, struct network *net, struct endpoint **ret,
+			struct err *err)
+{
+	struct endpoint *e = calloc(1, sizeof(*e));
+	if (!e || id_new(e->id) < 0) {
+		free(e);
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	list_init(&e->node);
+	list_init(&e->member);
+	e->inst = inst;
+	e->network = net;
+	e->index = next_index(inst);
+	*ret = e;
+	return 0;
+}
+
+static const struct field ipam_rows[] = {
+	{ "IPv4Address", "--ip", FIELD_STR, DEFAULT_EMPTY },
+	{ "IPv6Address", "--ip6", FIELD_STR, DEFAULT_EMPTY, .refuse = "yet" },
+	{ "LinkLocalIPs", "--link-local-ip", FIELD_STRS, DEFAULT_ABSENT, .refuse = "yet" },
+};
+
+static const struct field rows[] = {
+	{ "IPAMConfig", "--ip", FIELD_OBJ, DEFAULT_ABSENT },
+	{ "Links", "--link", FIELD_STRS, DEFAULT_ABSENT, .refuse = "yet" },
+	{ "Aliases", "--network-alias", FIELD_STRS, DEFAULT_ABSENT,
+	  .refuse = "yet: containers have no names for each other" },
+	{ "MacAddress", "--mac-address", FIELD_STR, DEFAULT_EMPTY },
+	{ "DriverOpts", "--driver-opt", FIELD_MAP, DEFAULT_ABSENT, .refuse = "yet" },
+};
+
+static int set_mac(struct endpoint *e, const char *text, struct err *err)
+{
+	if (!*text)
+		net_mac_of(&e->addr, e->mac);
+	else if (net_mac_parse(text, e->mac) < 0)
+		return err_set(err, EINVAL,
+			       "MacAddress (--mac-address): '%.32s' is no address of one device "
+			       "like 02:42:0a:01:02:03",
+			       text);
+	return 0;
+}
+
+static int fill(struct endpoint *e, json_object *settings, const char *mac, struct err *err)
+{
+	cleanup_json json_object *o = NULL, *ipam = NULL;
+	int rc = fields_check(rows, sizeof(rows) / sizeof(rows[0]), "EndpointConfig.", settings,
+			      NULL, &o, err);
+	if (rc == 0)
+		rc = fields_check(ipam_rows, sizeof(ipam_rows) / sizeof(ipam_rows[0]),
+				  "EndpointConfig.IPAMConfig.", json_get(o, "IPAMConfig"), NULL,
+				  &ipam, err);
+	if (rc == 0)
+		rc = lease(e, json_str_or(ipam, "IPv4Address", ""), err);
+	const char *own = json_str_or(o, "MacAddress", "");
+	return rc < 0 ? rc : set_mac(e, *own ? own : mac, err);
+}
+
+static int add(struct instance *inst, struct network *net, json_object *settings, const char *mac,
+	       struct endpoint **ret, struct err *err)
+{
+	struct endpoint *e = NULL;
+	if (net->busy)
+		return err_set(err, EBUSY, "network %s is being made or removed", net->name);
+	if (endpoint_find(inst, net))
+		return err_set(err, EEXIST, "container %s is in network %s already",
+			       inst->name ? inst->name : inst->id, net->name);
+	int rc = new_endpoint(inst, net, &e, err);
+	if (rc == 0)
+		rc = fill(e, settings, mac, err);
+	if (rc < 0) {
+		endpoint_free(e);
+		return rc;
+	}
+	list_add_tail(&inst->endpoints, &e->node);
+	list_add_tail(&net->members, &e->member);
+	if (ret)
+		*ret = e;
+	return 0;
+}
+
+int endpoint_add(struct instance *inst, struct network *net, json_object *settings,
+		 struct endpoint **ret, struct err *err)
+{
+	return add(inst, net, settings, "", ret, err);
+}
+
+void endpoint_free(struct endpoint *e)
+{
+	if (!e)
+		return;
+	list_del(&e->node);
+	list_del(&e->member);
+	free(e);
+}
+
+void endpoints_free(struct instance *inst)
+{
+	while (!list_is_empty(&inst->endpoints))
+		endpoint_free(container_of(inst->endpoints.next, struct endpoint, node));
+}
+
+int endpoints_create(struct instance *inst, struct err *err)
+{
+	const char *mode = json_str_or(inst->host_config, "NetworkMode", "none");
+	const char *mac = json_str_or(inst->config, "MacAddress", "");
+	if (!strcmp(mode, "none") || !strcmp(mode, "host"))
+		return 0;
+	struct network *net = network_find(inst->isolad, mode, err);
+	if (!net) {
+		/* 404 is about the image. */
+		if (err->code == ENOENT)
+			err->code = EINVAL;
+		return err_prefix(err, "HostConfig.NetworkMode (--network)");
+	}
+	json_object *all = json_get(inst->networking, "EndpointsConfig");
+	json_object *settings = json_get(all, mode);
+	if (!settings)
+		settings = json_get(all, "default");
+	return add(inst, net, settings, mac, NULL, err);
+}
+
+/* ---- record ---- */
+
+json_object *endpoints_record(const struct instance *inst)
+{
+	char buf[NET_ADDR_TEXT];
+	if (list_is_empty(&inst->endpoints))
+		return NULL;
+	json_object *list = json_object_new_array();
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		json_object *o = json_object_new_object();
+		json_add_str(o, "id", e->id);
+		json_add_str(o, "network", e->network->id);
+		json_add_i64(o, "index", e->index);
+		json_add_str(o, "address", net_addr_format(&e->addr, buf, sizeof(buf)));
+		json_add_str(o, "mac", net_mac_format(e->mac, buf, sizeof(buf)));
+		json_add_bool(o, "asked", e->asked_addr);
+		(void)json_object_array_add(list, o);
+	}
+	return list;
+}
+
+json_object *bindings_record(const struct instance *inst)
+{
+	const struct bindings *b = &life_of(inst)->bindings;
+	char buf[NET_ADDR_TEXT];
+	json_object *list = b->n ? json_object_new_array() : NULL;
+	for (size_t i = 0; i < b->n; i++) {
+		json_object *o = json_object_new_object();
+		json_add_str(o, "host_ip", net_addr_format(&b->items[i].host_ip, buf, sizeof(buf)));
+		json_add_i64(o, "host_port", b->items[i].host_port);
+		json_add_i64(o, "port", b->items[i].port);
+		json_add_str(o, "proto", net_proto_name(b->items[i].proto));
+		(void)json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static int load_endpoint(struct instance *inst, json_object *o, struct err *err)
+{
+	const char *id = json_str_or(o, "id", ""), *network = json_str_or(o, "network", "");
+	struct network *net = network_by_id(inst->isolad, network);
+	struct endpoint *e = NULL;
+	if (!net) {
+		log_warn(inst->id, "its network %.12s is gone: it leaves it", network);
+		return 0;
+	}
+	int rc = new_endpoint(inst, net, &e, err);
+	if (rc < 0)
+		return rc;
+	int64_t index = json_i64_or(o, "index", -1);
+	if (!id_is_prefix(id) || strlen(id) != ID_SIZE - 1 || index < e->index || index > 999 ||
+	    net_addr_parse(json_str_or(o, "address", ""), &e->addr) < 0 ||
+	    !net_prefix_holds(&net->subnet, &e->addr) ||
+	    net_mac_parse(json_str_or(o, "mac", ""), e->mac) < 0) {
+		endpoint_free(e);
+		return err_set(err, EINVAL, "an item of endpoints is malformed");
+	}
+	memcpy(e->id, id, ID_SIZE);
+	e->index = (unsigned int)index;
+	e->asked_addr = json_bool_or(o, "asked", false);
+	list_add_tail(&inst->endpoints, &e->node);
+	list_add_tail(&net->members, &e->member);
+	return 0;
+}
+
+static int load_bindings(struct instance *inst, json_object *list, struct err *err)
+{
+	struct bindings *b = &life_of(inst)->bindings;
+	size_t n = json_len(list);
+	if (!n)
+		return 0;
+	b->items = calloc(n, sizeof(*b->items));
+	if (!b->items)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		json_object *o = json_object_array_get_idx(list, i);
+		int64_t host = json_i64_or(o, "host_port", 0), port = json_i64_or(o, "port", 0);
+		struct net_binding *at = &b->items[b->n++];
+		*at = (struct net_binding){ .fd = -1 };
+		if (net_addr_parse(json_str_or(o, "host_ip", ""), &at->host_ip) < 0 ||
+		    at->host_ip.family != AF_INET || host < 1 || host > UINT16_MAX || port < 1 ||
+		    port > UINT16_MAX)
+			return err_set(err, EINVAL, "an item of bindings is malformed");
+		at->host_port = (uint16_t)host;
+		at->port = (uint16_t)port;
+		at->proto = !strcmp(json_str_or(o, "proto", ""), "udp") ? NET_UDP : NET_TCP;
+	}
+	return 0;
+}
+
+int endpoints_load(struct instance *inst, json_object *doc, struct err *err)
+{
+	json_object *list = json_get(doc, "endpoints");
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < json_len(list); i++)
+		rc = load_endpoint(inst, json_object_array_get_idx(list, i), err);
+	return rc < 0 ? rc : load_bindings(inst, json_get(doc, "bindings"), err);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint - an instance's place in a network: its lease, and its link while it runs.
+ *
+ *   create -> endpoints_create()                        leased
+ *   start  -> keeper has made the container -> endpoints_up()    linked
+ *   payload's end -> endpoints_down()                   leased
+ *   rm     -> endpoints_free()                          gone
+ *
+ * Loop thread. */
+#pragma once
+
+#include "isola/instance.h"
+#include "isola/net.h"
+#include "network.h"
+
+struct endpoint {
+	struct list node;   /* in inst->endpoints, by index */
+	struct list member; /* in network->members */
+	struct instance *inst;
+	struct network *network;
+	char id[ID_SIZE];
+	unsigned int index; /* eth<index> */
+	struct net_addr addr;
+	uint8_t mac[6];
+	bool asked_addr;
+	bool live; /* counted in network->live */
+};
+
+/* Published ports of a run. */
+struct bindings {
+	struct net_binding *items;
+	size_t n;
+};
+
+void bindings_clear(struct bindings *b);
+
+/* The membership that HostConfig.NetworkMode, NetworkingConfig and MacAddress of a new
+ * instance ask for, with its lease. Nothing for none and host. */
+int endpoints_create(struct instance *inst, struct err *err);
+/* One more: of @net, with an EndpointSettings (NULL = all by itself). */
+int endpoint_add(struct instance *inst, struct network *net, json_object *settings,
+		 struct endpoint **ret, struct err *err);
+void endpoint_free(struct endpoint *e);
+void endpoints_free(struct instance *inst);
+/* The host's end: "veth", 8 digits of the instance's id, the index. */
+void endpoint_host_name(const struct endpoint *e, char ret[NET_NAME_SIZE]);
+struct endpoint *endpoint_find(struct instance *inst, const struct network *net);
+/* The one with the default route, or NULL. */
+struct endpoint *endpoint_gateway(struct instance *inst);
+
+/* Record: "endpoints" and "bindings"; NULL when there are none. */
+json_object *endpoints_record(const struct instance *inst);
+json_object *bindings_record(const struct instance *inst);
+int endpoints_load(struct instance *inst, json_object *doc, struct err *err);
+
+/* ---- the kernel (plug.c) ---- */
+
+typedef void plug_fn(void *arg, const struct err *err);
+
+/* Links all endpoints of the process that the keeper has made, publishes the
+ * bindings, and calls @done; on failure nothing is left. @inst must not go away
+ * meanwhile. */
+void endpoints_up(struct instance *inst, pid_t pid, plug_fn *done, void *arg);
+/* The same for one, of an instance that runs. */
+void endpoint_up(struct endpoint *e, plug_fn *done, void *arg);
+/* The end of a run: links, rules and ports of the host go, leases stay. Returns at
+ * once; @inst may go away. */
+void endpoints_down(struct instance *inst);
+/* Unlinks one of an instance that runs, which keeps a default route where it can; @e may
+ * go away, the instance not before @done. */
+void endpoint_down(struct endpoint *e, plug_fn *done, void *arg);
+/* What recovery found running. */
+void endpoints_adopt(struct instance *inst);
+
+/* ---- published ports (publish.c) ---- */
+
+/* Takes all ports that the instance publishes; on failure none. */
+int publish_take(struct instance *inst, struct err *err);
+
+/* ---- views (view_network.c) ---- */
+
+json_object *view_endpoints(struct instance *inst); /* name -> EndpointSettings */
+void view_add_network_settings(json_object *o, struct instance *inst); /* over the empty fields */
+json_object *view_ports(struct instance *inst);                        /* as in ps */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* network - the networks that isolad manages, who is in them, and their way into the
+ * kernel. "host" and "none" are not among them: nothing has to be done for them.
+ *
+ * A network is a record, <state>/networks/<id>.json. Its bridge is there while a
+ * member runs, and some seconds longer. An address is leased with the membership,
+ * from `create` or `network connect` to `rm` or `disconnect`, and is written in the
+ * instance's own record (endpoint.h): there is no second list that could say
+ * otherwise, and none that a crash could leave behind. Loop thread. */
+#pragma once
+
+#include "isola/id.h"
+#include "isola/list.h"
+#include "isola/net.h"
+#include "netjob.h"
+
+#include <json-c/json.h>
+
+#define NETWORK_DEFAULT "bridge"
+
+struct isolad;
+struct timer;
+
+struct network {
+	struct list node;
+	struct isolad *isolad;
+	char id[ID_SIZE];
+	char *name;
+	struct net_prefix subnet, range;
+	struct net_addr gateway, last; /* last: leased last */
+	bool internal, asked_subnet;
+	char bridge[NET_NAME_SIZE];
+	json_object *labels, *options;
+	int64_t created_ns;
+	struct list members; /* struct endpoint.member */
+	unsigned int live;   /* members that run, or are about to */
+	bool busy;           /* being created or removed */
+	bool up;             /* the bridge may be there */
+	struct timer *idle;
+};
+
+struct networks {
+	struct list all;  /* struct network, oldest first; the default one too */
+	struct list jobs; /* struct netjob that wait */
+	struct netjob *job;
+	struct net *net;
+	int dir_fd;         /* <state>/networks */
+	char *conflict;     /* what of others' rules stands in the way, or NULL */
+	uint64_t looked_ms; /* for it */
+};
+
+void networks_init(struct networks *all);
+/* Reads the records and makes the default network's where there is none. */
+int networks_open(struct isolad *d, struct err *err);
+/* Once it is known what runs, before isolad serves: our rules are made anew for it,
+ * links of what does not run are removed. Blocks for a moment. */
+void networks_recover(struct isolad *d);
+/* At the end: bridges that nobody uses go at once. */
+void networks_stop(struct isolad *d);
+void networks_fini(struct isolad *d);
+
+/* By id; for records. NULL when there is none. */
+struct network *network_by_id(struct isolad *d, const char *id);
+
+/* Each of its bridges' and rules' uses: one more, one less. */
+void network_use(struct network *net);
+void network_unuse(struct network *net);
+
+void network_bridge(const struct network *net, struct net_bridge *ret);
+
+/* network_record.c: the record and back; borrowed, owned. */
+json_object *network_record(const struct network *net);
+int network_load(struct network *net, json_object *doc, struct err *err);
+/* A NetworkCreateRequest; fills @net but for subnet and range where none was asked for. */
+int network_check(struct network *net, json_object *body, struct err *err);

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plug - an instance's way into the kernel's network and out of it. Jobs have copies:
+ * the network and the instance may change meanwhile. isolad, loop thread; the run_*
+ * functions in the thread pool.
+ *
+ * A run's links and rules go with the payload's end. A keeper that is killed takes the
+ * namespace with it, and the links by that; the rules go with the record of its end. */
+#include "endpoint.h"
+
+#include "isola/fd.h"
+
+#include "isolad.h"
+#include "life.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- up ---- */
+
+struct plug {
+	struct net_bridge bridge;
+	struct net_port port;
+	struct network *network; /* used until the job is done, so it stays */
+};
+
+struct up {
+	struct netjob job;
+	struct instance *inst; /* pinned by its op */
+	pid_t pid, keeper;
+	struct plug *items;
+	size_t n;
+	struct net_binding *bindings; /* fds are not this one's */
+	size_t n_bindings;
+	struct net_addr to;
+	plug_fn *done;
+	void *arg;
+};
+
+static void undo(struct up *up, struct net *n, size_t made)
+{
+	while (made-- > 0)
+		(void)net_port_remove(n, up->items[made].port.host_name, NULL);
+}
+
+static int run_up(struct netjob *job, struct net *n)
+{
+	struct up *up = container_of(job, struct up, job);
+	size_t made = 0;
+	int rc = 0;
+	for (; rc == 0 && made < up->n; made++) {
+		struct plug *p = &up->items[made];
+		rc = net_bridge_up(n, &p->bridge, &job->err);
+		if (rc == 0)
+			rc = net_port_add(n, &p->bridge, &p->port, up->pid, up->keeper, &job->err);
+	}
+	if (rc == 0)
+		rc = net_rules_publish(n, &up->to, up->bindings, up->n_bindings, &job->err);
+	if (rc < 0)
+		undo(up, n, made);
+	return rc;
+}
+
+static void up_free(struct up *up)
+{
+	free(up->items);
+	free(up->bindings);
+	free(up);
+}
+
+static void note_conflict(struct isolad *d);
+
+static void after_up(struct netjob *job)
+{
+	struct up *up = container_of(job, struct up, job);
+	struct instance *inst = up->inst;
+	note_conflict(job->isolad);
+	if (job->err.code) {
+		list_for_each (node, &inst->endpoints) {
+			struct endpoint *e = container_of(node, struct endpoint, node);
+			for (size_t i = 0; i < up->n; i++)
+				if (e->live && e->network == up->items[i].network) {
+					e->live = false;
+					network_unuse(e->network);
+				}
+		}
+		(void)err_prefix(&job->err, "cannot connect it to its network");
+	}
+	up->done(up->arg, job->err.code ? &job->err : NULL);
+	up_free(up);
+}
+
+static void fill_plug(struct endpoint *e, struct plug *p)
+{
+	p->network = e->network;
+	network_bridge(e->network, &p->bridge);
+	endpoint_host_name(e, p->port.host_name);
+	(void)snprintf(p->port.name, sizeof(p->port.name), "eth%u", e->index);
+	p->port.addr = e->addr;
+	memcpy(p->port.mac, e->mac, sizeof(p->port.mac));
+	p->port.gateway = endpoint_gateway(e->inst) == e;
+	e->live = true;
+	network_use(e->network);
+}
+
+static struct up *up_new(struct instance *inst, size_t n, plug_fn *done, void *arg)
+{
+	struct up *up = calloc(1, sizeof(*up));
+	if (!up || !(up->items = calloc(n, sizeof(*up->items))))
+		abort(); /* see later.h */
+	up->inst = inst;
+	up->keeper = inst->keeper_pid;
+	up->done = done;
+	up->arg = arg;
+	up->job.run = run_up;
+	up->job.done = after_up;
+	return up;
+}
+
+static void copy_bindings(const struct bindings *b, struct net_binding **ret, size_t *ret_n)
+{
+	if (!b->n)
+		return;
+	*ret = calloc(b->n, sizeof(**ret));
+	if (!*ret)
+		abort(); /* see later.h */
+	memcpy(*ret, b->items, b->n * sizeof(**ret));
+	*ret_n = b->n;
+}
+
+void endpoints_up(struct instance *inst, pid_t pid, plug_fn *done, void *arg)
+{
+	size_t n = 0;
+	list_for_each (node, &inst->endpoints)
+		n++;
+	struct up *up = up_new(inst, n, done, arg);
+	struct endpoint *gateway = endpoint_gateway(inst);
+	up->pid = pid;
+	list_for_each (node, &inst->endpoints)
+		fill_plug(container_of(node, struct endpoint, node), &up->items[up->n++]);
+	if (gateway) {
+		up->to = gateway->addr;
+		copy_bindings(&life_of(inst)->bindings, &up->bindings, &up->n_bindings);
+	}
+	netjob_queue(inst->isolad, &up->job);
+}
+
+void endpoint_up(struct endpoint *e, plug_fn *done, void *arg)
+{
+	struct up *up = up_new(e->inst, 1, done, arg);
+	up->pid = e->inst->pid;
+	fill_plug(e, &up->items[up->n++]);
+	netjob_queue(e->inst->isolad, &up->job);
+}
+
+/* ---- down ---- */
+
+struct down {
+	struct netjob job;
+	char (*names)[NET_NAME_SIZE];
+	size_t n;
+	struct net_binding *bindings;
+	size_t n_bindings;
+	struct net_addr from, next; /* next: gateway to go on with */
+	pid_t pid, keeper;
+	plug_fn *done; /* may be NULL */
+	void *arg;
+};
+
+static int run_down(struct netjob *job, struct net *n)
+{
+	struct down *down = container_of(job, struct down, job);
+	struct err e = ERR_INIT;
+	int rc = net_rules_unpublish(n, &down->from, down->bindings, down->n_bindings, &job->err);
+	for (size_t i = 0; i < down->n; i++)
+		if (net_port_remove(n, down->names[i], &e) < 0 && rc == 0)
+			rc = err_copy(&job->err, &e);
+	if (down->next.family && net_port_route(n, down->pid, down->keeper, &down->next, &e) < 0 &&
+	    rc == 0)
+		rc = err_copy(&job->err, &e);
+	return rc;
+}
+
+static void after_down(struct netjob *job)
+{
+	struct down *down = container_of(job, struct down, job);
+	if (job->err.code)
+		log_warn(NULL, "network: %s", job->err.text);
+	if (down->done)
+		down->done(down->arg, job->err.code ? &job->err : NULL);
+	free(down->bindings);
+	free(down->names);
+	free(down);
+}
+
+static struct down *down_new(size_t n)
+{
+	struct down *down = calloc(1, sizeof(*down));
+	if (!down || !(down->names = calloc(n + 1, sizeof(*down->names))))
+		abort(); /* see later.h */
+	down->job.run = run_down;
+	down->job.done = after_down;
+	return down;
+}
+
+static void unplug(struct endpoint *e, struct down *down)
+{
+	endpoint_host_name(e, down->names[down->n++]);
+	e->live = false;
+	network_unuse(e->network);
+}
+
+static void take_bindings(struct instance *inst, struct down *down)
+{
+	struct bindings *b = &life_of(inst)->bindings;
+	struct endpoint *gateway = endpoint_gateway(inst);
+	if (gateway)
+		down->from = gateway->addr;
+	down->bindings = b->items;
+	down->n_bindings = b->n;
+	*b = (struct bindings){ NULL, 0 };
+	/* Free at once for the next start, whose rules come behind this job. */
+	for (size_t i = 0; i < down->n_bindings; i++)
+		fd_close(&down->bindings[i].fd);
+}
+
+void endpoints_down(struct instance *inst)
+{
+	size_t n = 0;
+	list_for_each (node, &inst->endpoints)
+		n += container_of(node, struct endpoint, node)->live;
+	if (!n) {
+		/* Taken, but not published yet. */
+		bindings_clear(&life_of(inst)->bindings);
+		return;
+	}
+	struct down *down = down_new(n);
+	take_bindings(inst, down);
+	/* Before the bridges, whose turn to go network_unuse() may queue. */
+	netjob_queue(inst->isolad, &down->job);
+	list_for_each (node, &inst->endpoints) {
+		struct endpoint *e = container_of(node, struct endpoint, node);
+		if (e->live)
+			unplug(e, down);
+	}
+}
+
+void endpoint_down(struct endpoint *e, plug_fn *done, void *arg)
+{
+	struct instance *inst = e->inst;
+	struct down *down = down_new(1);
+	down->done = done;
+	down->arg = arg;
+	bool was_gateway = endpoint_gateway(inst) == e;
+	unplug(e, down);
+	if (was_gateway) {
+		take_bindings(inst, down);
+		list_del(&e->node);
+		struct endpoint *next = endpoint_gateway(inst);
+		list_add_head(&inst->endpoints, &e->node);
+		if (next && next->live) {
+			down->next = next->network->gateway;
+			down->pid = inst->pid;
+			down->keeper = inst->keeper_pid;
+		}
+	}
+	netjob_queue(inst->isolad, &down->job);
+}
+
+/* ---- adopted ---- */
+
+void endpoints_adopt(struct instance *inst)
+{
+	struct bindings *b = &life_of(inst)->bindings;
+	struct err e = ERR_INIT;
+	list_for_each (node, &inst->endpoints) {
+		struct endpoint *ep = container_of(node, struct endpoint, node);
+		if (ep->live)
+			continue;
+		ep->live = true;
+		network_use(ep->network);
+	}
+	for (size_t i = 0; i < b->n; i++)
+		if (b->items[i].fd < 0 && net_host_take_port(&b->items[i], &e) < 0)
+			log_warn(inst->id, "%s; what it publishes there goes first", e.text);
+}
+
+/* ---- what stands in the way ---- */
+
+struct look {
+	struct netjob job;
+	char *conflict;
+};
+
+static int run_look(struct netjob *job, struct net *n)
+{
+	container_of(job, struct look, job)->conflict = net_rules_conflict(n);
+	return 0;
+}
+
+static void after_look(struct netjob *job)
+{
+	struct look *look = container_of(job, struct look, job);
+	struct networks *all = &job->isolad->networks;
+	bool is_new = look->conflict && (!all->conflict || strcmp(all->conflict, look->conflict));
+	if (is_new)
+		log_warn(NULL, "containers may be cut off: %s", look->conflict);
+	free(all->conflict);
+	all->conflict = take_ptr(look->conflict);
+	free(look);
+}
+
+/* After the first start, and then now and then: others' rules come and go. */
+static void note_conflict(struct isolad *d)
+{
+	struct networks *all = &d->networks;
+	uint64_t now = uv_now(&d->loop);
+	if (all->looked_ms && now - all->looked_ms < 60000)
+		return;
+	struct look *look = calloc(1, sizeof(*look));
+	if (!look)
+		return;
+	all->looked_ms = now ? now : 1;
+	look->job.run = run_look;
+	look->job.done = after_look;
+	netjob_queue(d, &look->job);
+}

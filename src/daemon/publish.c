@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* publish - published ports: HostConfig.PortBindings, -P, and the ports of the host
+ * that they take at each start. isolad, loop thread. */
+#include "create_priv.h"
+#include "endpoint.h"
+#include "isolad.h"
+#include "life.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BINDINGS_MAX 1024
+
+/* ---- checks ---- */
+
+static int parse_host(json_object *o, struct net_addr *ret_ip, struct net_ports *ret,
+		      struct err *err)
+{
+	const char *ip = json_str_or(o, "HostIp", ""), *port = json_str_or(o, "HostPort", "");
+	struct net_ports ports = { 0, 0 };
+	struct net_addr addr = { .family = AF_INET };
+	if (*ip && net_addr_parse(ip, &addr) < 0)
+		return err_set(err, EINVAL, "HostIp '%.64s' is no address", ip);
+	if (addr.family != AF_INET)
+		return err_set(err, EOPNOTSUPP, "HostIp %s: IPv6 is not supported yet", ip);
+	if (*port && strcmp(port, "0") != 0 && net_ports_parse(port, &ports) < 0)
+		return err_set(err, EINVAL, "HostPort '%.64s' is no port like 8080", port);
+	*ret_ip = addr;
+	*ret = ports;
+	return 0;
+}
+
+static int check_one(const char *key, json_object *list, size_t *n, struct err *err)
+{
+	static const struct field rows[] = {
+		{ "HostIp", NULL, FIELD_STR, DEFAULT_EMPTY },
+		{ "HostPort", NULL, FIELD_STR, DEFAULT_EMPTY },
+	};
+	struct net_ports inside, host;
+	struct net_addr ip;
+	enum net_proto proto;
+	int rc = net_port_proto_parse(key, &inside, &proto, err);
+	if (rc == 0 && inside.first != inside.last)
+		rc = err_set(err, EINVAL, "'%.64s': one port a key", key);
+	if (rc == 0 && list && !json_object_is_type(list, json_type_array))
+		rc = err_set(err, EINVAL, "'%.64s' must be an array", key);
+	for (size_t i = 0; rc == 0 && i < json_len(list); i++) {
+		cleanup_json json_object *o = NULL;
+		rc = fields_check(rows, 2, "", json_object_array_get_idx(list, i), NULL, &o, err);
+		if (rc == 0)
+			rc = parse_host(o, &ip, &host, err);
+	}
+	*n += json_len(list) ? json_len(list) : 1;
+	if (rc == 0 && *n > BINDINGS_MAX)
+		rc = err_set(err, EINVAL, "more than %d ports", BINDINGS_MAX);
+	return rc;
+}
+
+int create_port_bindings(void *arg, const struct field *row, json_object *v, json_object **ret,
+			 struct err *err)
+{
+	(void)arg;
+	(void)row;
+	size_t n = 0;
+	json_object_object_foreach (v, key, list) {
+		int rc = check_one(key, list, &n, err);
+		if (rc < 0)
+			return rc;
+	}
+	*ret = json_object_get(v);
+	return 0;
+}
+
+/* ---- taking them ---- */
+
+static int append(struct bindings *b, const struct net_binding *item, struct err *err)
+{
+	struct net_binding *more = realloc(b->items, (b->n + 1) * sizeof(*more));
+	if (!more)
+		return err_set(err, ENOMEM, "out of memory");
+	b->items = more;
+	b->items[b->n++] = *item;
+	return 0;
+}
+
+/* The first free one of a range; without one, whichever is free. */
+static int take(struct bindings *b, struct net_binding *item, const struct net_ports *host,
+		struct err *err)
+{
+	int rc = -EINVAL;
+	for (unsigned int port = host->first; port <= host->last; port++) {
+		item->host_port = (uint16_t)port;
+		rc = net_host_take_port(item, err);
+		if (rc != -EADDRINUSE)
+			break;
+	}
+	if (rc < 0)
+		return err_prefix(err, "HostConfig.PortBindings (-p)");
+	rc = append(b, item, err);
+	if (rc < 0)
+		fd_close(&item->fd);
+	return rc;
+}
+
+static int take_key(struct bindings *b, const char *key, json_object *list, struct err *err)
+{
+	struct net_ports inside, host;
+	struct net_binding item = { .fd = -1 };
+	size_t n = json_len(list);
+	int rc = net_port_proto_parse(key, &inside, &item.proto, err);
+	item.port = inside.first;
+	for (size_t i = 0; rc == 0 && i < (n ? n : 1); i++) {
+		item.fd = -1;
+		rc = parse_host(n ? json_object_array_get_idx(list, i) : NULL, &item.host_ip, &host,
+				err);
+		if (rc == 0)
+			rc = take(b, &item, &host, err);
+	}
+	return rc;
+}
+
+/* -P: each exposed port that is not published by name. */
+static int take_exposed(struct instance *inst, json_object *asked, struct bindings *b,
+			struct err *err)
+{
+	json_object *exposed = json_get(inst->config, "ExposedPorts");
+	if (!exposed || !json_bool_or(inst->host_config, "PublishAllPorts", false))
+		return 0;
+	json_object_object_foreach (exposed, key, unused) {
+		(void)unused;
+		int rc = asked && json_object_object_get_ex(asked, key, NULL)
+				 ? 0
+				 : take_key(b, key, NULL, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int publish_take(struct instance *inst, struct err *err)
+{
+	struct bindings *b = &life_of(inst)->bindings;
+	json_object *asked = json_get(inst->host_config, "PortBindings");
+	int rc = 0;
+	bindings_clear(b);
+	if (!endpoint_gateway(inst)) {
+		bool wanted = asked && json_object_object_length(asked);
+		return wanted ? err_set(err, EINVAL,
+					"HostConfig.PortBindings (-p): none of its networks has a "
+					"way to the outside")
+			      : 0;
+	}
+	if (asked) {
+		json_object_object_foreach (asked, key, list)
+			if (rc == 0)
+				rc = take_key(b, key, list, err);
+	}
+	if (rc == 0)
+		rc = take_exposed(inst, asked, b, err);
+	if (rc < 0)
+		bindings_clear(b);
+	return rc;
+}

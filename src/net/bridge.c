@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bridge - a network's bridge. Its rules are there before it is up, so an up bridge of
+ * ours needs no second look, and one that is not was left by a crash: it is begun
+ * again. Thread pool. */
+#include "kernel.h"
+
+#include "isola/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/bridge.h>
+#include <stdio.h>
+#include <string.h>
+
+static int write_sysctl(const char *path, const char *value, struct err *err)
+{
+	char now[8] = "";
+	cleanup_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, "cannot open %s", path);
+	if (fd_read_all(fd, now, sizeof(now) - 1) > 0 && now[0] == value[0])
+		return 0;
+	if (pwrite(fd, value, strlen(value), 0) < 0)
+		return err_sys(err, "cannot write %s", path);
+	return 0;
+}
+
+static int set_sysctls(const struct net_bridge *b, struct err *err)
+{
+	char path[96];
+	/* For ports that are published on 127.0.0.1; the chain "guard" keeps containers
+	 * away from it. */
+	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/route_localnet", b->name);
+	int rc = write_sysctl(path, "1", err);
+	if (rc < 0 || b->internal)
+		return rc;
+	return write_sysctl("/proc/sys/net/ipv4/ip_forward", "1", err);
+}
+
+/* 1 = ours and up, 0 = to be made. One that is ours but not up is removed. */
+static int look(struct nl_sock *sock, const struct net_bridge *b, struct err *err)
+{
+	struct rtnl_link *link = NULL;
+	int rc = rtnl_link_get_kernel(sock, 0, b->name, &link);
+	if (rc == -NLE_NODEV || rc == -NLE_OBJ_NOTFOUND)
+		return 0;
+	if (rc < 0)
+		return kernel_err(err, rc, "look for the bridge", b->name);
+	const char *alias = rtnl_link_get_ifalias(link);
+	size_t n = strlen(NET_ALIAS);
+	bool up = rtnl_link_get_flags(link) & IFF_UP;
+	bool bridge = rtnl_link_get_type(link) && !strcmp(rtnl_link_get_type(link), "bridge");
+	bool ours = alias && *alias ? !strncmp(alias, NET_ALIAS, n) && !strcmp(alias + n, b->id)
+				    : bridge && !up; /* a crash came before the alias */
+	rtnl_link_put(link);
+	if (!ours)
+		return err_set(err, EEXIST,
+			       "the host has a link named %s that does not belong to this network: "
+			       "rename or remove it",
+			       b->name);
+	if (up)
+		return 1;
+	return kernel_link_delete(sock, b->name, err);
+}
+
+/* What is in @more, of the link @index. */
+static int change(struct nl_sock *sock, int index, struct rtnl_link *more, const char *name,
+		  struct err *err)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+	int rc = link ? 0 : -NLE_NOMEM;
+	if (rc == 0) {
+		rtnl_link_set_ifindex(link, index);
+		rc = rtnl_link_change(sock, link, more, 0);
+	}
+	rtnl_link_put(link);
+	return rc < 0 ? kernel_err(err, rc, "change the bridge", name) : 0;
+}
+
+/* Returns its index. */
+static int make(struct nl_sock *sock, const struct net_bridge *b, struct err *err)
+{
+	char alias[sizeof(NET_ALIAS) + sizeof(b->id)];
+	struct rtnl_link *link = rtnl_link_bridge_alloc(), *more = rtnl_link_alloc();
+	int index = 0, rc = link && more ? 0 : -NLE_NOMEM;
+	(void)snprintf(alias, sizeof(alias), NET_ALIAS "%s", b->id);
+	if (rc == 0) {
+		rtnl_link_set_name(link, b->name);
+		rc = rtnl_link_add(sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	}
+	if (rc < 0)
+		(void)kernel_err(err, rc, "make the bridge", b->name);
+	else
+		index = rc = kernel_link_index(sock, b->name, err);
+	if (rc >= 0) {
+		rtnl_link_set_ifalias(more, alias);
+		rc = change(sock, index, more, b->name, err);
+	}
+	rtnl_link_put(link);
+	rtnl_link_put(more);
+	return rc < 0 ? -err->code : index;
+}
+
+static int set_up(struct nl_sock *sock, const struct net_bridge *b, int index, struct err *err)
+{
+	struct rtnl_link *more = rtnl_link_alloc();
+	uint8_t mac[6];
+	/* Of its own: else it changes with the ports. */
+	net_mac_of(&b->gateway, mac);
+	struct nl_addr *lladdr = nl_addr_build(AF_UNSPEC, mac, sizeof(mac));
+	int rc = more && lladdr ? 0 : err_set(err, ENOMEM, "out of memory");
+	if (rc == 0) {
+		rtnl_link_set_addr(more, lladdr);
+		rtnl_link_set_flags(more, IFF_UP);
+		rc = change(sock, index, more, b->name, err);
+	}
+	nl_addr_put(lladdr);
+	rtnl_link_put(more);
+	return rc;
+}
+
+static int check_routes(const struct net_bridge *b, struct err *err)
+{
+	cleanup_free struct net_prefix *host = NULL;
+	size_t n = 0;
+	char mine[NET_PREFIX_TEXT], theirs[NET_PREFIX_TEXT];
+	int rc = net_host_prefixes(b->name, &host, &n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (net_prefix_overlap(&b->subnet, &host[i]))
+			rc = err_set(err, EBUSY,
+				     "its subnet %s overlaps the host's route to %s: remove one, "
+				     "or make a network with another --subnet",
+				     net_prefix_format(&b->subnet, mine, sizeof(mine)),
+				     net_prefix_format(&host[i], theirs, sizeof(theirs)));
+	}
+	return rc;
+}
+
+static int add_rules(struct net *n, const struct net_bridge *b, struct err *err)
+{
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	if (!n->has_table)
+		return net_rules_reset(n, &b, 1, err);
+	net_rules_text_bridge(&s, b, true);
+	return strbuf_ok(&s) ? kernel_nft(n, s.text, NULL, err)
+			     : err_set(err, ENOMEM, "out of memory");
+}
+
+static int build(struct net *n, struct nl_sock *sock, const struct net_bridge *b, struct err *err)
+{
+	int index = make(sock, b, err), rc = index;
+	if (rc >= 0)
+		rc = kernel_addr_add(sock, index, &b->gateway, b->subnet.len, err);
+	if (rc >= 0)
+		rc = set_sysctls(b, err);
+	if (rc >= 0)
+		rc = add_rules(n, b, err);
+	if (rc >= 0)
+		rc = set_up(sock, b, index, err);
+	/* Where a link of that name was there first, it is not ours to remove. */
+	if (rc < 0 && rc != -EEXIST)
+		(void)kernel_link_delete(sock, b->name, NULL);
+	return rc;
+}
+
+int net_bridge_up(struct net *n, const struct net_bridge *b, struct err *err)
+{
+	struct nl_sock *sock = NULL;
+	int rc = kernel_sock(n, &sock, err);
+	if (rc == 0)
+		rc = look(sock, b, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = check_routes(b, err);
+	return rc < 0 ? rc : build(n, sock, b, err);
+}
+
+int net_bridge_down(struct net *n, const struct net_bridge *b, struct err *err)
+{
+	struct nl_sock *sock = NULL;
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	struct err later = ERR_INIT;
+	int rc = kernel_sock(n, &sock, err);
+	if (rc == 0)
+		rc = look(sock, b, err);
+	if (rc < 0)
+		return rc;
+	int down = rc ? kernel_link_delete(sock, b->name, err) : 0;
+	net_rules_text_bridge(&s, b, false);
+	rc = n->has_table && strbuf_ok(&s) ? kernel_nft(n, s.text, NULL, &later) : 0;
+	if (down == 0 && rc < 0)
+		return err_copy(err, &later);
+	return down;
+}
+
+/* ---- ports of bridges ---- */
+
+int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err)
+{
+	struct nl_sock *sock = NULL;
+	struct nl_cache *all = NULL;
+	int rc = kernel_sock(n, &sock, err);
+	if (rc < 0)
+		return rc;
+	rc = rtnl_link_alloc_cache(sock, AF_UNSPEC, &all);
+	if (rc < 0)
+		return kernel_err(err, rc, "list", "links");
+	for (struct nl_object *o = nl_cache_get_first(all); o; o = nl_cache_get_next(o)) {
+		struct rtnl_link *link = (struct rtnl_link *)o;
+		struct rtnl_link *master = rtnl_link_get(all, rtnl_link_get_master(link));
+		const char *alias = rtnl_link_get_ifalias(master ? master : link);
+		size_t skip = strlen(NET_ALIAS);
+		if (alias && !strncmp(alias, NET_ALIAS, skip))
+			each(arg, rtnl_link_get_name(link), master ? NULL : alias + skip,
+			     master ? alias + skip : NULL);
+		rtnl_link_put(master);
+	}
+	nl_cache_free(all);
+	return 0;
+}

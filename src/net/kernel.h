@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernel - what the parts that talk to the kernel share. Thread pool. */
+#pragma once
+
+#include "isola/net.h"
+
+#include <netlink/netlink.h>
+
+struct nft_ctx;
+
+struct net {
+	struct nl_sock *sock; /* NETLINK_ROUTE, in isolad's own namespace */
+	struct nft_ctx *nft;
+	bool has_table; /* made by us, since isolad runs */
+};
+
+/* The connected socket of @n, made when it is first needed. */
+int kernel_sock(struct net *n, struct nl_sock **ret, struct err *err);
+/* A connected socket in the calling thread's network namespace; owned. */
+int kernel_sock_new(struct nl_sock **ret, struct err *err);
+/* A text from libnl's number; always negative. */
+int kernel_err(struct err *err, int nl_code, const char *what, const char *name);
+
+/* Index of the link, 0 when there is none, or -errno. */
+int kernel_link_index(struct nl_sock *sock, const char *name, struct err *err);
+int kernel_link_delete(struct nl_sock *sock, const char *name, struct err *err);
+int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr, unsigned int len,
+		    struct err *err);
+
+/* Runs commands as one transaction; the first line of nft's complaint is the text. With
+ * @ret_json its output is JSON and owned by the caller. */
+int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rules - our table `inet isola`. What grows with networks and ports are elements of
+ * sets and maps, never rules, so a packet and a start cost the same with one network
+ * and a thousand. Every text is made of numbers and names of ours. Thread pool, but
+ * for the texts.
+ *
+ *   guard        a container must not reach what listens on the host's loopback only:
+ *                route_localnet, which publishing on it needs, would let it
+ *   publish      the host's address and port -> a container's; from outside, from the
+ *                host itself (output), and from containers (hairpin)
+ *   postrouting  to the outside with the host's address; and where the answer would
+ *                take another way back than the request: loopback, hairpin
+ *   forward      only of our bridges. Within one: all. Out: all, unless internal.
+ *                In, and from one network to another: answers and published ports */
+#include "kernel.h"
+
+#include "isola/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TABLE "inet isola"
+
+static const char table[] =
+	"table " TABLE " {\n"
+	"set bridges { type ifname; }\n"
+	"set internal { type ifname; }\n"
+	"set within { type ifname . ifname; }\n"
+	"set subnets4 { type ipv4_addr; flags interval; }\n"
+	"set same4 { type ipv4_addr . ipv4_addr; flags interval; }\n"
+	"map one4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"map all4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"chain guard { type filter hook prerouting priority raw; policy accept;\n"
+	"  iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+	"}\n"
+	"chain publish {\n"
+	"  dnat ip to ip daddr . meta l4proto . th dport map @one4\n"
+	"  dnat ip to meta l4proto . th dport map @all4\n"
+	"}\n"
+	"chain prerouting { type nat hook prerouting priority dstnat; policy accept;\n"
+	"  meta nfproto ipv4 meta l4proto { tcp, udp } fib daddr type local jump publish\n"
+	"}\n"
+	"chain output { type nat hook output priority -100; policy accept;\n"
+	"  meta nfproto ipv4 meta l4proto { tcp, udp } fib daddr type local jump publish\n"
+	"}\n"
+	"chain postrouting { type nat hook postrouting priority srcnat; policy accept;\n"
+	"  ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
+	"  ct status dnat ip saddr . ip daddr @same4 masquerade\n"
+	"  ip saddr @subnets4 oifname != @bridges masquerade\n"
+	"}\n"
+	"chain forward { type filter hook forward priority filter; policy accept;\n"
+	"  iifname @bridges jump from\n"
+	"  oifname @bridges jump to\n"
+	"}\n"
+	"chain from {\n"
+	"  ct state established,related accept\n"
+	"  iifname . oifname @within accept\n"
+	"  iifname @internal drop\n"
+	"  oifname @bridges jump to\n"
+	"}\n"
+	"chain to {\n"
+	"  ct state established,related accept\n"
+	"  oifname @internal drop\n"
+	"  ct status dnat accept\n"
+	"  drop\n"
+	"}\n"
+	"}\n";
+
+/* To delete what may be missing without an error. */
+#define TABLE_GONE "table " TABLE "\ndelete table " TABLE "\n"
+
+void net_rules_text_table(struct strbuf *s)
+{
+	strbuf_puts(s, table);
+}
+
+static void element(struct strbuf *s, bool add, const char *set, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void element(struct strbuf *s, bool add, const char *set, const char *fmt, ...)
+{
+	va_list ap;
+	strbuf_printf(s, "%s element " TABLE " %s { ", add ? "add" : "delete", set);
+	va_start(ap, fmt);
+	strbuf_vprintf(s, fmt, ap);
+	va_end(ap);
+	strbuf_puts(s, " }\n");
+}
+
+void net_rules_text_bridge(struct strbuf *s, const struct net_bridge *b, bool add)
+{
+	char subnet[NET_PREFIX_TEXT];
+	element(s, add, "bridges", "\"%s\"", b->name);
+	element(s, add, "within", "\"%s\" . \"%s\"", b->name, b->name);
+	if (b->internal) {
+		element(s, add, "internal", "\"%s\"", b->name);
+		return;
+	}
+	net_prefix_format(&b->subnet, subnet, sizeof(subnet));
+	element(s, add, "subnets4", "%s", subnet);
+	element(s, add, "same4", "%s . %s", subnet, subnet);
+}
+
+void net_rules_text_binding(struct strbuf *s, const struct net_addr *to,
+			    const struct net_binding *b, bool add)
+{
+	char host[NET_ADDR_TEXT], inside[NET_ADDR_TEXT];
+	const char *proto = net_proto_name(b->proto);
+	net_addr_format(to, inside, sizeof(inside));
+	net_addr_format(&b->host_ip, host, sizeof(host));
+	if (net_addr_is_any(&b->host_ip))
+		element(s, add, "all4", "%s . %u : %s . %u", proto, b->host_port, inside, b->port);
+	else
+		element(s, add, "one4", "%s . %s . %u : %s . %u", host, proto, b->host_port, inside,
+			b->port);
+}
+
+static int run(struct net *n, struct strbuf *s, struct err *err)
+{
+	return strbuf_ok(s) ? kernel_nft(n, s->text, NULL, err)
+			    : err_set(err, ENOMEM, "out of memory");
+}
+
+int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size_t n_bridges,
+		    struct err *err)
+{
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	strbuf_puts(&s, TABLE_GONE);
+	if (n_bridges)
+		strbuf_puts(&s, table);
+	for (size_t i = 0; i < n_bridges; i++)
+		net_rules_text_bridge(&s, bridges[i], true);
+	int rc = run(n, &s, err);
+	if (rc == 0)
+		n->has_table = n_bridges > 0;
+	return rc;
+}
+
+static int change(struct net *n, const struct net_addr *to, const struct net_binding *b,
+		  size_t n_bindings, bool add, struct err *err)
+{
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	for (size_t i = 0; i < n_bindings; i++)
+		net_rules_text_binding(&s, to, &b[i], add);
+	return n_bindings ? run(n, &s, err) : 0;
+}
+
+int net_rules_publish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+		      size_t n_bindings, struct err *err)
+{
+	return change(n, to, b, n_bindings, true, err);
+}
+
+int net_rules_unpublish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+			size_t n_bindings, struct err *err)
+{
+	return change(n, to, b, n_bindings, false, err);
+}
+
+/* ---- others' rules ---- */
+
+/* What those who drop forwarded packets call their tables, and what helps. A packet
+ * that we accept still goes through every other table. */
+static const struct {
+	const char *family, *table, *chain;
+	const char *text;
+} foreign[] = {
+	{ NULL, "firewalld", NULL,
+	  "firewalld drops what is forwarded to and from containers; let it through with: "
+	  "firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload" },
+	{ "ip", "filter", "FORWARD",
+	  "iptables' FORWARD chain drops by default (Docker and ufw set it so), and with it what "
+	  "is forwarded to and from containers; let it through with: iptables -I FORWARD -i %s -j "
+	  "ACCEPT; iptables -I FORWARD -o %s -j ACCEPT (ufw: ufw route allow in on %s; ufw route "
+	  "allow out on %s)" },
+	{ NULL, NULL, NULL,
+	  "a forward chain of another nftables table has the policy drop, and with it ends what is "
+	  "forwarded to and from containers; accept iifname %s and oifname %s there" },
+};
+
+static bool is_dropping(json_object *chain)
+{
+	return !strcmp(json_str_or(chain, "hook", ""), "forward") &&
+	       !strcmp(json_str_or(chain, "policy", ""), "drop") &&
+	       strcmp(json_str_or(chain, "table", ""), "isola") != 0;
+}
+
+/* firewalld's chain accepts by policy and rejects by its last rule. */
+static bool is_firewalld(json_object *chain)
+{
+	return !strcmp(json_str_or(chain, "table", ""), "firewalld") &&
+	       !strcmp(json_str_or(chain, "hook", ""), "forward");
+}
+
+static bool fits(const char *want, json_object *chain, const char *key)
+{
+	return !want || !strcmp(json_str_or(chain, key, ""), want);
+}
+
+static char *describe(json_object *chain)
+{
+	size_t i = 0;
+	while (!(fits(foreign[i].family, chain, "family") &&
+		 fits(foreign[i].table, chain, "table") && fits(foreign[i].chain, chain, "name")))
+		i++;
+	struct strbuf s = STRBUF_INIT;
+	for (const char *p = foreign[i].text; *p; p++) {
+		if (p[0] == '%' && p[1] == 's') {
+			strbuf_puts(&s, "isola0");
+			p++;
+		} else {
+			strbuf_putc(&s, *p);
+		}
+	}
+	return strbuf_take(&s);
+}
+
+char *net_rules_find_conflict(const char *json)
+{
+	cleanup_json json_object *doc = NULL;
+	if (json_parse(json, strlen(json), "nftables' chains", &doc, NULL) < 0)
+		return NULL;
+	json_object *all = json_get(doc, "nftables");
+	for (size_t i = 0; i < json_len(all); i++) {
+		json_object *chain = json_get(json_object_array_get_idx(all, i), "chain");
+		if (chain && (is_dropping(chain) || is_firewalld(chain)))
+			return describe(chain);
+	}
+	return NULL;
+}
+
+char *net_rules_conflict(struct net *n)
+{
+	char *json = NULL;
+	if (kernel_nft(n, "list chains", &json, NULL) < 0)
+		return NULL;
+	char *text = net_rules_find_conflict(json);
+	free(json);
+	return text;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* veth - a container's port of a bridge. The process is named by a pidfd that is
+ * checked against its parent, its namespace entered by that pidfd, and from then on
+ * meant by a descriptor: no path is looked up twice. Thread pool: the calling thread is
+ * in another network namespace for the moment of opening two descriptors. */
+#include "kernel.h"
+
+#include "isola/fd.h"
+#include "isola/pid.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_bridge.h>
+#include <net/if.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/bridge.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/route.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Another network namespace. */
+struct inside {
+	int fd;
+	struct nl_sock *sock;
+};
+
+static void inside_fini(struct inside *in)
+{
+	fd_close(&in->fd);
+	nl_socket_free(in->sock);
+}
+
+#define cleanup_inside __attribute__((cleanup(inside_fini)))
+
+static bool is_child(int pidfd, pid_t pid, pid_t parent)
+{
+	char path[32], buf[512];
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fd_read_all(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	/* "42 (a name) S 7 ...": what was read is of the pidfd's process if that lives. */
+	const char *tail = strrchr(buf, ')');
+	return tail && strlen(tail) > 4 && atoi(tail + 4) == parent && pid_signal(pidfd, 0) == 0;
+}
+
+static int enter(int pidfd, struct inside *in, struct err *err)
+{
+	cleanup_fd int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0)
+		return err_sys(err, "cannot open isolad's network namespace");
+	if (setns(pidfd, CLONE_NEWNET) < 0)
+		return err_sys(err, "cannot enter the container's network namespace");
+	in->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int rc = in->fd < 0 ? err_sys(err, "cannot open the container's network namespace")
+			    : kernel_sock_new(&in->sock, err);
+	/* Else this thread would do the next job in a container. */
+	if (setns(home, CLONE_NEWNET) < 0)
+		abort();
+	return rc;
+}
+
+static int inside_open(struct inside *in, pid_t pid, pid_t parent, struct err *err)
+{
+	cleanup_fd int pidfd = pid_open(pid);
+	if (pidfd < 0 || !is_child(pidfd, pid, parent))
+		return err_set(err, ESRCH, "the container ended before it got its network");
+	return enter(pidfd, in, err);
+}
+
+/* ---- the pair ---- */
+
+static int make_pair(struct nl_sock *sock, int bridge, const struct net_port *port, int netns,
+		     struct err *err)
+{
+	struct rtnl_link *link = rtnl_link_veth_alloc();
+	struct nl_addr *mac = nl_addr_build(AF_UNSPEC, port->mac, sizeof(port->mac));
+	int rc = link && mac ? 0 : -NLE_NOMEM;
+	if (rc == 0) {
+		struct rtnl_link *peer = rtnl_link_veth_get_peer(link);
+		rtnl_link_set_name(peer, port->name);
+		rtnl_link_set_addr(peer, mac);
+		rtnl_link_set_ns_fd(peer, netns);
+		rtnl_link_put(peer);
+		rtnl_link_set_name(link, port->host_name);
+		rtnl_link_set_master(link, bridge);
+		rtnl_link_set_flags(link, IFF_UP);
+		rc = rtnl_link_add(sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	}
+	nl_addr_put(mac);
+	rtnl_link_put(link);
+	return rc < 0 ? kernel_err(err, rc, "make the link", port->host_name) : 0;
+}
+
+/* Where br_netfilter is on (Docker loads it), what a container sends to its own
+ * published port is turned round within the bridge, which must let it. */
+static int set_hairpin(struct nl_sock *sock, const char *name, struct err *err)
+{
+	int rc, index = kernel_link_index(sock, name, err);
+	if (index <= 0)
+		return index < 0 ? index : err_set(err, ENODEV, "the link %s is gone", name);
+	struct ifinfomsg info = { .ifi_family = AF_BRIDGE, .ifi_index = index };
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_SETLINK, 0);
+	struct nlattr *port = NULL;
+	rc = msg ? nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO) : -NLE_NOMEM;
+	if (rc >= 0)
+		port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
+	rc = !port ? -NLE_NOMEM : nla_put_u8(msg, IFLA_BRPORT_MODE, 1);
+	if (rc < 0) {
+		nlmsg_free(msg);
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	(void)nla_nest_end(msg, port);
+	rc = nl_send_sync(sock, msg); /* frees it */
+	return rc < 0 ? kernel_err(err, rc, "set the mode of the link", name) : 0;
+}
+
+static int link_up(struct nl_sock *sock, int index, struct err *err)
+{
+	struct rtnl_link *link = rtnl_link_alloc(), *more = rtnl_link_alloc();
+	int rc = link && more ? 0 : -NLE_NOMEM;
+	if (rc == 0) {
+		rtnl_link_set_ifindex(link, index);
+		rtnl_link_set_flags(more, IFF_UP);
+		rc = rtnl_link_change(sock, link, more, 0);
+	}
+	rtnl_link_put(link);
+	rtnl_link_put(more);
+	return rc < 0 ? kernel_err(err, rc, "set up", "the container's link") : 0;
+}
+
+static int add_default(struct nl_sock *sock, const struct net_addr *gateway, int index,
+		       struct err *err)
+{
+	size_t size = gateway->family == AF_INET6 ? 16 : 4;
+	static const uint8_t zero[16];
+	struct rtnl_route *route = rtnl_route_alloc();
+	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+	struct nl_addr *via = nl_addr_build(gateway->family, gateway->bytes, size);
+	struct nl_addr *all = nl_addr_build(gateway->family, zero, size);
+	int rc = route && hop && via && all ? 0 : -NLE_NOMEM;
+	if (rc == 0) {
+		nl_addr_set_prefixlen(all, 0);
+		rtnl_route_set_family(route, gateway->family);
+		(void)rtnl_route_set_dst(route, all);
+		rtnl_route_nh_set_gateway(hop, via);
+		if (index)
+			rtnl_route_nh_set_ifindex(hop, index);
+		rtnl_route_add_nexthop(route, hop);
+		hop = NULL; /* the route's */
+		rc = rtnl_route_add(sock, route, NLM_F_CREATE | NLM_F_REPLACE);
+	}
+	if (hop)
+		rtnl_route_nh_free(hop);
+	nl_addr_put(via);
+	nl_addr_put(all);
+	rtnl_route_put(route);
+	return rc < 0 ? kernel_err(err, rc, "set", "the container's default route") : 0;
+}
+
+static int set_inside(struct nl_sock *sock, const struct net_bridge *b, const struct net_port *port,
+		      struct err *err)
+{
+	int rc, index = kernel_link_index(sock, port->name, err);
+	if (index <= 0)
+		return index < 0 ? index : err_set(err, ENODEV, "the container's link is gone");
+	rc = kernel_addr_add(sock, index, &port->addr, b->subnet.len, err);
+	if (rc == 0)
+		rc = link_up(sock, index, err);
+	if (rc == 0 && port->gateway)
+		rc = add_default(sock, &b->gateway, index, err);
+	return rc;
+}
+
+int net_port_add(struct net *n, const struct net_bridge *b, const struct net_port *port, pid_t pid,
+		 pid_t parent, struct err *err)
+{
+	cleanup_inside struct inside in = { .fd = -1 };
+	struct nl_sock *sock = NULL;
+	int bridge, rc = kernel_sock(n, &sock, err);
+	if (rc == 0)
+		rc = inside_open(&in, pid, parent, err);
+	if (rc < 0)
+		return rc;
+	bridge = kernel_link_index(sock, b->name, err);
+	if (bridge <= 0)
+		return bridge < 0 ? bridge : err_set(err, ENODEV, "the bridge %s is gone", b->name);
+	/* One that a crash left. */
+	(void)kernel_link_delete(sock, port->host_name, NULL);
+	rc = make_pair(sock, bridge, port, in.fd, err);
+	if (rc < 0)
+		return rc;
+	rc = set_hairpin(sock, port->host_name, err);
+	if (rc == 0)
+		rc = set_inside(in.sock, b, port, err);
+	if (rc < 0)
+		(void)kernel_link_delete(sock, port->host_name, NULL);
+	return rc;
+}
+
+int net_port_remove(struct net *n, const char *host_name, struct err *err)
+{
+	struct nl_sock *sock = NULL;
+	int rc = kernel_sock(n, &sock, err);
+	return rc < 0 ? rc : kernel_link_delete(sock, host_name, err);
+}
+
+int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr *gateway,
+		   struct err *err)
+{
+	cleanup_inside struct inside in = { .fd = -1 };
+	(void)n;
+	int rc = inside_open(&in, pid, parent, err);
+	return rc < 0 ? rc : add_default(in.sock, gateway, 0, err);
+}
