@@ -18,7 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LINE_BYTES_MAX (256 * 1024)
+/* The longest tells of all images of an archive (LOAD_NAMES_MAX in src/image/load.c). */
+#define LINE_BYTES_MAX (8 * 1024 * 1024)
 #define WORDS_MAX      64
 
 /* ---- the end ---- */

@@ -6,25 +6,33 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "cancel.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Of one archive: all are told of in one line (LINE_BYTES_MAX in isolad). */
+#define LOAD_IMAGES_MAX 4096
+#define LOAD_NAMES_MAX  4096
 
 struct loading {
 	const struct job *job;
 	const struct spool *spool;
 	const struct limits *limits;
 	json_object *images; /* array for the last line, owned */
-	size_t found;
+	size_t found, names;
 };
 
 static int look(struct source *src, void *arg, struct err *err)
 {
 	struct loading *l = arg;
-	(void)src;
-	(void)err;
-	l->found++;
+	if (cancel_requested())
+		return err_set(err, EINTR, "cancelled");
+	l->names += json_len(src->refs);
+	if (++l->found > LOAD_IMAGES_MAX || l->names > LOAD_NAMES_MAX)
+		return err_set(err, EFBIG, "the archive holds more than %d images or names",
+			       LOAD_IMAGES_MAX);
 	return 0;
 }
 

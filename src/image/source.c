@@ -128,6 +128,8 @@ int source_add_ref(struct source *src, const char *text, struct err *err)
 	for (size_t i = 0; i < json_len(src->refs); i++)
 		if (!strcmp(json_item_str(src->refs, i), full))
 			return 0;
+	if (json_len(src->refs) >= SOURCE_NAMES_MAX)
+		return err_set(err, EFBIG, "an image has more than %d names", SOURCE_NAMES_MAX);
 	(void)json_object_array_add(src->refs, json_object_new_string(full));
 	return 0;
 }

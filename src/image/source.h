@@ -14,6 +14,9 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
+/* Names of one image in an archive; each costs a walk over the store's index. */
+#define SOURCE_NAMES_MAX 1000
+
 struct source_layer {
 	const struct spool_file *file; /* borrowed from the spool; NULL = a blob of the store */
 	char digest[DIGEST_SIZE];      /* of the blob */

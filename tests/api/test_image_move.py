@@ -4,6 +4,7 @@
 # commit, save, load, history, rmi: images out of containers, out of the store and
 # back, with stable ids; skopeo and umoci as witnesses.
 # time limit: 240 s
+import hashlib
 import io
 import json
 import os
@@ -320,7 +321,39 @@ def digests():
           "the rest by a short id", got)
 
 
-for chapter in (commits, saves, witnesses, labels, digests, bad_moments):
+def many():
+    """Archives with a great many names: all are told of, or it is an error."""
+    def named(n, images=1):
+        b, layer = io.BytesIO(), b"\0" * 1024
+        with tarfile.open(fileobj=b, mode="w") as t:
+            def add(name, data):
+                i = tarfile.TarInfo(name)
+                i.size = len(data)
+                t.addfile(i, io.BytesIO(data))
+            for k in range(images):
+                add("c%d" % k, json.dumps({"os": "linux", "architecture": "amd64", "author": str(k),
+                                           "rootfs": {"type": "layers", "diff_ids": [
+                                               "sha256:" + hashlib.sha256(layer).hexdigest()]}}).encode())
+            add("l", layer)
+            add("manifest.json", json.dumps([{"Config": "c%d" % k, "Layers": ["l"], "RepoTags": [
+                "registry.example.org/%s/%d:%d" % ("x" * 200, k, i) for i in range(n)]}
+                for k in range(images)]).encode())
+        return b.getvalue()
+    def load(data):
+        o = d.request("POST", "/images/load", data, {"Content-Type": "application/x-tar"}, 120)[2]
+        return o if isinstance(o, bytes) else json.dumps(o).encode()
+    had = ids()
+    o = load(named(1000))
+    check(b"error" not in o and o.count(b"Loaded image") == 1000, "1000 names of an image", o[-300:])
+    is_(len(ids()), len(had) + 1000, "it has them")
+    one = next(i["Id"] for i in d.request("GET", "/images/json")[2] if len(i["RepoTags"]) == 1000)
+    good("and goes with them", d.ctr("rmi", "-f", one[7:19]))
+    check(b"more than 1000 names" in load(named(1001)), "more are an error")
+    check(b"more than 4096 images" in load(named(5, 900)), "as are too many in all")
+    is_(ids(), had, "which adds nothing")
+
+
+for chapter in (commits, saves, witnesses, labels, digests, many, bad_moments):
     try:
         chapter()
     except Exception as e:     # one broken chapter must not hide the others
