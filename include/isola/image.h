@@ -93,6 +93,8 @@
 #include <stddef.h>
 
 #define IMAGE_REF_MAX 512
+/* What isolad reads; a config beyond it is refused. */
+#define IMAGE_RECORD_BYTES_MAX (5 * 1024 * 1024)
 
 /* Docker's reference grammar with defaults filled in: "busybox" ->
  * "docker.io/library/busybox:latest"; a digest ("name@sha256:...") is kept.

@@ -26,6 +26,11 @@ static inline void json_cleanup(json_object **o)
  * with the place in the text. @what names the document in errors. */
 int json_parse(const char *text, size_t size, const char *what, json_object **ret, struct err *err);
 
+/* The same for text of strangers: a value of two bytes takes up to 1 KiB of memory, so
+ * more than @values_max of them are -EFBIG before any is made. */
+int json_parse_max(const char *text, size_t size, const char *what, size_t values_max,
+		   json_object **ret, struct err *err);
+
 /* fd_read_file() and json_parse(). */
 int json_read_file(int dirfd, const char *name, size_t max_bytes, json_object **ret,
 		   struct err *err);

@@ -17,12 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INDEX_BYTES_MAX  (16 * 1024 * 1024)
-#define RECORD_BYTES_MAX (4 * 1024 * 1024)
-#define REF_NAME         "org.opencontainers.image.ref.name"
-#define DIGEST_PREFIX    "sha256:"
-#define PREFIX_LEN       (sizeof(DIGEST_PREFIX) - 1)
-#define HEX_LEN          64
+#define INDEX_BYTES_MAX (16 * 1024 * 1024)
+#define REF_NAME        "org.opencontainers.image.ref.name"
+#define DIGEST_PREFIX   "sha256:"
+#define PREFIX_LEN      (sizeof(DIGEST_PREFIX) - 1)
+#define HEX_LEN         64
 
 const char *image_id(const struct image *image)
 {
@@ -154,7 +153,7 @@ static int read_record(struct images *t, int dir, const char *name, struct err *
 		return 0;
 	}
 	cleanup_json json_object *record = NULL;
-	int rc = json_read_file(dir, name, RECORD_BYTES_MAX, &record, err);
+	int rc = json_read_file(dir, name, IMAGE_RECORD_BYTES_MAX, &record, err);
 	if (rc >= 0)
 		rc = check_record(record, hex, err);
 	if (rc < 0)

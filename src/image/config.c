@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* Most of it becomes a record, which isolad keeps in memory. */
+#define CONFIG_VALUES_MAX 20000
+
 /* Copies member @key of @from to @to, checked; absent (null) ones stay away. */
 typedef int copy_fn(json_object *from, const char *key, json_object *to, struct err *err);
 
@@ -255,7 +258,7 @@ int config_parse(const char *text, size_t size, json_object **ret, struct err *e
 		{ "config", copy_config },   { NULL, NULL },
 	};
 	cleanup_json json_object *doc = NULL, *record = json_object_new_object();
-	int rc = json_parse(text, size, "image config", &doc, err);
+	int rc = json_parse_max(text, size, "image config", CONFIG_VALUES_MAX, &doc, err);
 	if (rc < 0)
 		return rc;
 	if (!json_object_is_type(doc, json_type_object))

@@ -16,6 +16,8 @@
 
 /* Names of one image in an archive; each costs a walk over the store's index. */
 #define SOURCE_NAMES_MAX 1000
+/* In a JSON text of an archive; of 500 layers' all are in memory at once. */
+#define SOURCE_VALUES_MAX 300000
 
 struct source_layer {
 	const struct spool_file *file; /* borrowed from the spool; NULL = a blob of the store */

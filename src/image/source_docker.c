@@ -101,7 +101,7 @@ int source_docker_each(const struct spool *spool, source_fn *each, void *arg, st
 	size_t size = 0;
 	int rc = spool_text(spool, spool_find(spool, "manifest.json"), &text, &size, err);
 	if (rc == 0)
-		rc = json_parse(text, size, "manifest.json", &list, err);
+		rc = json_parse_max(text, size, "manifest.json", SOURCE_VALUES_MAX, &list, err);
 	if (rc < 0)
 		return rc;
 	if (!json_object_is_type(list, json_type_array) || json_len(list) == 0)

@@ -80,7 +80,8 @@ static int read_layer(const struct spool *spool, struct layer *l, struct err *er
 			       json ? "layer.tar" : "json", l->id);
 	int rc = spool_text(spool, json, &text, &size, err);
 	if (rc == 0)
-		rc = json_parse(text, size, "layer json", &l->json, err);
+		rc = json_parse_max(text, size, "layer json", SOURCE_VALUES_MAX / 100, &l->json,
+				    err);
 	return rc < 0 ? rc : read_diff_id(spool, l->tar, l->diff_id, err);
 }
 
@@ -185,7 +186,7 @@ int source_legacy_each(const struct spool *spool, source_fn *each, void *arg, st
 	size_t size = 0, n = 0;
 	int rc = spool_text(spool, spool_find(spool, "repositories"), &text, &size, err);
 	if (rc == 0)
-		rc = json_parse(text, size, "repositories", &repos, err);
+		rc = json_parse_max(text, size, "repositories", SOURCE_VALUES_MAX, &repos, err);
 	if (rc < 0)
 		return rc;
 	if (!json_object_is_type(repos, json_type_object))

@@ -115,7 +115,7 @@ static int read_json(const struct spool *spool, const struct spool_file *f, json
 	cleanup_free char *text = NULL;
 	size_t size = 0;
 	int rc = spool_text(spool, f, &text, &size, err);
-	return rc < 0 ? rc : json_parse(text, size, f->name, ret, err);
+	return rc < 0 ? rc : json_parse_max(text, size, f->name, SOURCE_VALUES_MAX, ret, err);
 }
 
 static int read_config(const struct spool *spool, json_object *manifest, struct source *src,

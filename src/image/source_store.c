@@ -49,7 +49,8 @@ int source_from_store(const struct store *s, const char *manifest, const char *m
 	size_t config_size = 0;
 	int rc = blob_text(s, manifest, &text, &src.manifest_size, err);
 	if (rc == 0)
-		rc = json_parse(text, src.manifest_size, "manifest", &o, err);
+		rc = json_parse_max(text, src.manifest_size, "manifest", SOURCE_VALUES_MAX, &o,
+				    err);
 	if (rc == 0)
 		rc = take_digest(json_get(o, "config"), id, err);
 	if (rc == 0)

@@ -5,6 +5,7 @@
 
 #include "isola/fd.h"
 #include "isola/id.h"
+#include "isola/image.h"
 #include "isola/json.h"
 #include "isola/path.h"
 #include "cancel.h"
@@ -184,8 +185,15 @@ int record_read(const struct store *s, const char *id, json_object **ret, struct
 int record_write(const struct store *s, json_object *record, struct err *err)
 {
 	char name[DIGEST_HEX_SIZE + 5];
+	size_t size = 0;
 	int rc = record_name(json_str_or(record, "id", ""), name, err);
-	return rc < 0 ? rc : json_write_atomic(s->records_fd, name, record, FD_SYNC_YES, err);
+	if (rc < 0)
+		return rc;
+	(void)json_object_to_json_string_length(
+		record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	if (size > IMAGE_RECORD_BYTES_MAX)
+		return err_set(err, EFBIG, "the image's config is too large");
+	return json_write_atomic(s->records_fd, name, record, FD_SYNC_YES, err);
 }
 
 int record_remove(const struct store *s, const char *id, struct err *err)

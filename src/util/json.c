@@ -43,6 +43,30 @@ int json_parse(const char *text, size_t size, const char *what, json_object **re
 	return 0;
 }
 
+/* As many values as there are brackets that open and commas, but for those in strings. */
+static size_t count_values(const char *text, size_t size)
+{
+	size_t n = 0;
+	bool quoted = false;
+	for (size_t i = 0; i < size; i++) {
+		if (quoted && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else if (!quoted)
+			n += text[i] == '{' || text[i] == '[' || text[i] == ',';
+	}
+	return n;
+}
+
+int json_parse_max(const char *text, size_t size, const char *what, size_t values_max,
+		   json_object **ret, struct err *err)
+{
+	if (count_values(text, size) > values_max)
+		return err_set(err, EFBIG, "%s: more than %zu values", what, values_max);
+	return json_parse(text, size, what, ret, err);
+}
+
 int json_read_file(int dirfd, const char *name, size_t max_bytes, json_object **ret,
 		   struct err *err)
 {

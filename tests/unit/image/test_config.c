@@ -9,6 +9,7 @@
 #include "image/config.h"
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/strbuf.h"
 
 #include <errno.h>
 #include <string.h>
@@ -126,6 +127,29 @@ static void config_parse__names_what_is_wrong(void **state)
 	}
 }
 
+/* A byte or two of JSON may take a KiB here, and again in isolad. */
+static void config_parse__bounds_values(void **state)
+{
+	(void)state;
+	const struct {
+		const char *item;
+		size_t n;
+		int want;
+	} rows[] = { { "{},", 19000, 0 },
+		     { "{},", 250000, -EFBIG },
+		     { "\",{[,\",", 9000, -EINVAL } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cleanup_strbuf struct strbuf b = STRBUF_INIT;
+		cleanup_json json_object *o = NULL;
+		struct err err = ERR_INIT;
+		strbuf_puts(&b, "{" ROOTFS ",\"history\":[");
+		for (size_t k = 0; k < rows[i].n / (i == 0 ? 2 : 1); k++)
+			strbuf_puts(&b, rows[i].item);
+		strbuf_puts(&b, "{}]}");
+		assert_int_equal(config_parse(b.text, b.len, &o, &err), rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +157,7 @@ int main(void)
 		cmocka_unit_test(config_parse__takes_nulls_as_absent),
 		cmocka_unit_test(config_parse__takes_the_zero_time),
 		cmocka_unit_test(config_parse__names_what_is_wrong),
+		cmocka_unit_test(config_parse__bounds_values),
 	};
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
