@@ -384,13 +384,32 @@ static int next_entry(struct tar *t, struct err *err)
 	}
 }
 
+/* Of the last entry it may be missing: some writers end there (umoci's insert), and
+ * readers of Go and GNU take it for the end. */
+static int skip_padding(struct tar *t, struct err *err)
+{
+	int rc;
+	for (size_t size = t->pad; size > 0;) {
+		if ((rc = have(t, err)) <= 0) {
+			t->ended = rc == 0;
+			return rc;
+		}
+		size_t n = size < t->n ? size : t->n;
+		advance(t, n);
+		size -= n;
+	}
+	return 0;
+}
+
 int tar_next(struct tar *t, const struct tar_entry **ret, struct err *err)
 {
 	if (t->ended)
 		return 0;
 	int rc = skip(t, t->left, err);
 	if (rc == 0)
-		rc = skip(t, t->pad, err);
+		rc = skip_padding(t, err);
+	if (rc == 0 && t->ended)
+		return 0;
 	uint64_t at = t->at;
 	t->left = t->pad = 0;
 	if (rc == 0)

@@ -371,6 +371,24 @@ static void tar_next__needs_no_end_mark(void **state)
 	close_archive(&r);
 }
 
+static void tar_next__does_without_the_last_padding(void **state)
+{
+	(void)state;
+	for (size_t left_out = 1; left_out <= 509; left_out += 127) {
+		struct reading r;
+		(void)header("a", '0', 3);
+		body("abc", 3);
+		assert_int_equal(ar.size, 1024);
+		ar.size -= left_out;
+		open_archive(&r);
+		assert_int_equal(next(&r), 1);
+		expect_end(&r);
+		expect_end(&r);
+		assert_false(tar_has_end_mark(r.tar));
+		close_archive(&r);
+	}
+}
+
 static void tar_next__tells_every_cut(void **state)
 {
 	(void)state;
@@ -683,6 +701,7 @@ int main(void)
 		cmocka_unit_test(tar_next__skips_what_is_no_entry),
 		cmocka_unit_test(tar_data__fills_sparse_files),
 		cmocka_unit_test(tar_next__needs_no_end_mark),
+		cmocka_unit_test(tar_next__does_without_the_last_padding),
 		cmocka_unit_test(tar_next__tells_every_cut),
 		cmocka_unit_test(tar_next__refuses_lies),
 		cmocka_unit_test(tar_next__refuses_data_behind_the_end),
