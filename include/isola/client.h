@@ -55,6 +55,9 @@ void client_target_query(struct strbuf *target, const char *key, const char *val
 
 struct client;
 
+/* X-Registry-Auth of all requests from now on (copied); NULL = none. -ENOMEM. */
+int client_set_registry_auth(struct client *c, const char *text);
+
 /* Connects at the first request, not here. @host is copied. NULL = no memory. */
 struct client *client_new(const struct client_host *host);
 /* Closes the connection. NULL is fine. */

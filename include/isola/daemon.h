@@ -251,6 +251,8 @@ struct image_import {
 	json_object *changes; /* array of strings or NULL */
 	const char *platform; /* or NULL */
 	bool pull;            /* from a registry: *@ret_fd takes the credentials then */
+	bool push, all_tags;  /* to one, likewise */
+	const char *login;    /* or NULL: only a log-in at this registry, likewise */
 };
 struct image_job;
 /* @import NULL = load. @done: result is the job's {"ID","Refs"}. */
@@ -276,6 +278,10 @@ struct image_build {
 int image_build_start(struct isolad *d, const struct image_build *build,
 		      image_progress_fn *progress, op_done_fn *done, void *arg,
 		      struct image_job **ret_job, int *ret_fd, struct err *err);
+
+/* Asks a registry (images_login.c): @auth is Docker's AuthConfig (borrowed, NULL = none),
+ * "serveraddress" names it. Result: {"Status","IdentityToken"}. EACCES when it refuses. */
+void registry_login(struct isolad *d, json_object *auth, op_done_fn *done, void *arg);
 
 /* ---- events (events.c) ---- */
 

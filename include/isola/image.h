@@ -29,6 +29,8 @@
  *   "layers": ["<chain hex>", ...] (what to stack, bottom first; without those that
  *             an opaque mark on a root folder hides: overlayfs would show them),
  *   "diff_ids": ["sha256:...", ...] (all), "blobs": ["sha256:...", ...] (all it needs),
+ *   "squeezed"?: { "<digest of a plain blob>": { "digest","size" } } (its gzip form, as
+ *             it was pushed),
  *   "history": [{ "created_ns","created_by"?,"comment"?,"author"?,"empty_layer"? }],
  *   "built"?: { "parent": "sha256:..." or "", "key": "sha256:..." } (a step of a build made
  *             it from that image; the key says how: docs/build.md, "The cache"),
@@ -46,6 +48,8 @@
  *                      [--platform os/arch[/variant]]   rootfs tar on stdin
  *   isola-image pull   --state DIR --ref REF [--platform os/arch[/variant]]
  *                      [--registries FILE]   X-Registry-Auth's text on stdin, or nothing
+ *   isola-image push   --state DIR --ref REF [--all-tags] [--registries FILE]   likewise
+ *   isola-image login  --state DIR --server HOST [--registries FILE]   likewise
  *   isola-image tag    --state DIR ID REF            ID = all 64 digits
  *   isola-image untag  --state DIR REF
  *   isola-image delete --state DIR ID                all names, blobs, layers that
@@ -75,11 +79,12 @@
  *   {"stream":"Loaded image: busybox:latest\n"}     load, for each name
  *   {"stream":"Loaded image ID: sha256:...\n"}      load, an image without a name
  *   {"status":"sha256:..."}                         import
+ *   {"progressDetail":{},"aux":{"Tag","Digest","Size"}}   push, for each tag
  *   {"errorDetail":{"message"},"error","errno"}   last line when it failed
  *   {"aux":{"ID":"sha256:...","Refs":["..."]}}     last line when it worked
  * "Refs" are full names: load: those given (with "Images": [{"ID","Refs"}] for
- * each image); tag, untag: those it has now; delete: those it had, and "Freed" (bytes
- * of files and blobs). check:
+ * each image; so has push); tag, untag: those it has now; delete: those it had, and "Freed" (bytes
+ * of files and blobs); login: {"Status","IdentityToken"} alone. check:
  * {"aux":{"Removed":{"Records","Names","Blobs","Layers","Jobs"}}}. verify:
  * {"aux":{"Problems":[{"Kind","Object","Text","Repaired"}] (the first 200), "Found",
  * "Left" (of them not repaired), "Images","Blobs","Layers","BlobBytes"}}; it works
@@ -101,6 +106,12 @@
  * -EINVAL with the reason. @ret of IMAGE_REF_MAX bytes. Pure text. In
  * src/image/reference.c, which isolad links too. */
 int image_ref_normalize(const char *text, char *ret, size_t size, struct err *err);
+
+/* Names without a host are at @host from now on, of this process; without "library/",
+ * unless that is docker.io. -EINVAL when it would not be read as a host. isolad's, from the
+ * registries file; isola-image gets full names, and reads archives by Docker's rule. */
+int image_ref_set_default(const char *host, struct err *err);
+const char *image_ref_default(void);
 
 /* The inverse for people: "docker.io/library/busybox:latest" -> "busybox:latest". */
 void image_ref_familiar(const char *full, char *ret, size_t size);

@@ -99,6 +99,16 @@ struct client *client_new(const struct client_host *host)
 	return c;
 }
 
+int client_set_registry_auth(struct client *c, const char *text)
+{
+	char *copy = text ? strdup(text) : NULL;
+	if (text && !copy)
+		return -ENOMEM;
+	free(c->registry_auth);
+	c->registry_auth = copy;
+	return 0;
+}
+
 static void forget_answer(struct client *c)
 {
 	if (c->tok)
@@ -127,6 +137,7 @@ void client_free(struct client *c)
 		return;
 	disconnect(c);
 	free(c->path_stat);
+	free(c->registry_auth);
 	free(c);
 }
 
@@ -205,8 +216,10 @@ static int send_head(struct client *c, const char *method, const char *target, c
 {
 	cleanup_strbuf struct strbuf head = STRBUF_INIT;
 	c->is_head = !strcmp(method, "HEAD");
-	strbuf_printf(&head, "%s %s HTTP/1.1\r\nHost: isola\r\nUser-Agent: isola/%s\r\n%s\r\n",
-		      method, target, ISOLA_VERSION, fields);
+	strbuf_printf(
+		&head, "%s %s HTTP/1.1\r\nHost: isola\r\nUser-Agent: isola/%s\r\n%s%s%s%s\r\n",
+		method, target, ISOLA_VERSION, c->registry_auth ? "X-Registry-Auth: " : "",
+		c->registry_auth ? c->registry_auth : "", c->registry_auth ? "\r\n" : "", fields);
 	if (!strbuf_ok(&head))
 		return err_set(err, ENOMEM, "out of memory");
 	struct iovec part[2] = {

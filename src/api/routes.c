@@ -109,6 +109,10 @@ const struct route routes[] = {
 	  .refuses = "manifests" },
 	{ HTTP_POST,   "/images/{name*}/tag", images_tag, "Give an image another name",
 	  .query = "repo,tag" },
+	{ HTTP_POST,   "/images/{name*}/push", images_push, "Send an image to a registry; without a tag all of the name",
+	  .query = "tag", .refuses = "platform" },
+	{ HTTP_POST,   "/auth", auth_check, "Does a registry take these credentials?",
+	  .body = BODY_JSON },
 	{ HTTP_DELETE, "/images/{name*}", images_remove, "Remove a name, and the image with its last one",
 	  .query = "force,noprune" },
 
@@ -170,14 +174,12 @@ const struct route routes[] = {
 const size_t n_routes = sizeof(routes) / sizeof(routes[0]);
 
 const struct unsupported_route unsupported_routes[] = {
-	{ "/auth", "logging in to a registry" },
 	{ "/configs", "Swarm configs" },
 	{ "/configs/{id*}", "Swarm configs" },
 	{ "/containers/{id}/attach/ws", "attaching by WebSocket" },
 	{ "/distribution/{name*}", "asking registries" },
 	{ "/grpc", "BuildKit sessions" },
 	{ "/images/search", "searching registries" },
-	{ "/images/{name*}/push", "pushing images" },
 	{ "/nodes", "Swarm" },
 	{ "/nodes/{id*}", "Swarm" },
 	{ "/plugins", "plugins" },

@@ -79,7 +79,11 @@ void containers_changes(struct exchange *x);
 void images_get(struct exchange *x);
 void images_get_one(struct exchange *x);
 
+/* routes_auth.c */
+void auth_check(struct exchange *x);
+
 /* upload.c */
+void images_push(struct exchange *x);
 void images_load(struct exchange *x);
 void images_create(struct exchange *x);
 

@@ -21,8 +21,9 @@ struct upload {
 	struct image_job *job; /* NULL once it is done */
 	bool open;             /* pipe may be written to */
 	bool body_ended;       /* the client has sent all */
-	bool quiet, pull;
-	bool build; /* who waits for it, wants it */
+	bool quiet;
+	bool waited_for; /* a pull, push or build: who leaves it, does not want it */
+	bool remote;     /* credentials go to the job's input */
 };
 
 struct piece {
@@ -189,8 +190,8 @@ static void on_gone(struct exchange *x)
 {
 	struct upload *up = x->user;
 	/* Who has sent all need not wait for the answer: skopeo does not. Whoever
-	 * leaves a pull or a build does not want it any more, as with Docker. */
-	if (up->body_ended && !up->build && !up->pull)
+	 * leaves a pull, push or build does not want it any more, as with Docker. */
+	if (up->body_ended && !up->waited_for)
 		return;
 	close_pipe(up);
 	if (up->job)
@@ -226,8 +227,8 @@ static void start(struct exchange *x, const struct image_import *import,
 	up->x = x;
 	up->server = x->conn->server;
 	up->quiet = request_bool(x, "quiet", false);
-	up->build = build != NULL;
-	up->pull = import && import->pull;
+	up->remote = import && (import->pull || import->push);
+	up->waited_for = up->remote || build;
 	up->body_ended = !x->has_body;
 	/* Freed with the exchange's last reference, so after the pipe's. */
 	x->user = up;
@@ -247,7 +248,7 @@ static void start(struct exchange *x, const struct image_import *import,
 		return;
 	}
 	/* At most a header field's size: a pipe takes it at once. */
-	if (up->pull) {
+	if (up->remote) {
 		const struct strbuf *auth = &x->registry_auth;
 		if (auth->len && uv_try_write((uv_stream_t *)&up->pipe,
 					      &(uv_buf_t){ auth->text, auth->len }, 1) < 0)
@@ -332,6 +333,24 @@ static void pull(struct exchange *x, const char *image)
 		start(x, &req, NULL);
 	else
 		reply_error(x, 500, "out of memory");
+}
+
+/* Without "tag" all tags of the repository. */
+void images_push(struct exchange *x)
+{
+	const char *tag = query_get(&x->query, "tag");
+	cleanup_strbuf struct strbuf ref = STRBUF_INIT;
+	bool all = !tag || !*tag;
+	strbuf_puts(&ref, x->param[0]);
+	if (!all)
+		strbuf_printf(&ref, ":%s", tag);
+	const struct image_import req = { .ref = ref.text, .push = true, .all_tags = all };
+	if (!strbuf_ok(&ref) || !strbuf_ok(&x->registry_auth))
+		reply_error(x, 500, "out of memory");
+	else if (strchr(x->param[0], '@'))
+		reply_error(x, 400, "cannot push a digest reference");
+	else
+		start(x, &req, NULL);
 }
 
 void images_create(struct exchange *x)

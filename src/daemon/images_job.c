@@ -120,7 +120,8 @@ static void take_line(struct image_job *job, const char *line, size_t size)
 	cleanup_json json_object *o = NULL;
 	if (!size || json_parse(line, size, "progress", &o, NULL) < 0)
 		return;
-	json_object *aux = json_get(o, "aux");
+	/* With progress beside it, it is the client's. */
+	json_object *aux = json_get(o, "progressDetail") ? NULL : json_get(o, "aux");
 	const char *error = json_str_or(o, "error", NULL);
 	if (aux) {
 		json_object_put(job->aux);
@@ -260,18 +261,33 @@ int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int 
 
 /* ---- load and import ---- */
 
-static int import_words(const struct isolad *d, const struct image_import *import,
+static const char *image_verb(const struct image_import *import)
+{
+	if (!import)
+		return "load";
+	return import->login ? "login" : import->push ? "push" : import->pull ? "pull" : "import";
+}
+
+static bool image_is_remote(const struct image_import *import)
+{
+	return import && (import->pull || import->push || import->login);
+}
+
+/* @ref: the full name; isola-image does not know of a default registry. */
+static int import_words(const struct isolad *d, const struct image_import *import, const char *ref,
 			const char **words, size_t max, struct err *err)
 {
 	size_t n = 0;
-	words[n++] = import->pull ? "pull" : "import";
+	bool remote = image_is_remote(import);
+	words[n++] = image_verb(import);
 	const struct {
 		const char *flag, *value;
 	} options[] = {
-		{ "--ref", import->ref },
+		{ "--ref", ref },
 		{ "--message", import->message },
 		{ "--platform", import->platform },
-		{ "--registries", import->pull ? d->config.registries : NULL },
+		{ "--server", import->login },
+		{ "--registries", remote ? d->config.registries : NULL },
 	};
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 		if (!options[i].value || !*options[i].value)
@@ -279,6 +295,8 @@ static int import_words(const struct isolad *d, const struct image_import *impor
 		words[n++] = options[i].flag;
 		words[n++] = options[i].value;
 	}
+	if (import->all_tags)
+		words[n++] = "--all-tags";
 	for (size_t i = 0; i < json_len(import->changes); i++) {
 		if (n + 3 > max)
 			return err_set(err, E2BIG, "too many changes");
@@ -294,10 +312,12 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 		    struct image_job **ret_job, int *ret_fd, struct err *err)
 {
 	const char *words[WORDS_MAX - 4] = { "load", NULL };
-	char full[IMAGE_REF_MAX];
-	int rc = import ? import_words(d, import, words, WORDS_MAX - 4, err) : 0;
-	if (rc >= 0 && import && import->ref && *import->ref)
+	char full[IMAGE_REF_MAX] = "";
+	int rc = 0;
+	if (import && import->ref && *import->ref)
 		rc = image_ref_normalize(import->ref, full, sizeof(full), err);
+	if (rc >= 0 && import)
+		rc = import_words(d, import, full, words, WORDS_MAX - 4, err);
 	if (rc < 0)
 		return rc;
 	int fds[2];
@@ -311,8 +331,8 @@ int image_job_start(struct isolad *d, const struct image_import *import,
 	rc = job_start(d, words, in, &job, progress, done, arg, err);
 	if (rc < 0)
 		return rc;
-	job->event = !import ? "load" : import->pull ? "pull" : "import";
-	job->tells_errno = import && import->pull;
+	job->event = import && import->login ? NULL : image_verb(import);
+	job->tells_errno = image_is_remote(import);
 	*ret_job = job;
 	*ret_fd = take_fd(&feed);
 	return 0;

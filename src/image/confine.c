@@ -58,6 +58,7 @@ static const struct jail_calls calls[] = {
 	{ .names = "fstat newfstatat statx fstatfs faccessat faccessat2 getdents64 umask",
 	  .why = "looking at the store" },
 	{ .names = "recvmsg", .why = "a client's socket, from isolad" },
+	{ .names = "sendmsg", .why = "a blob to be pushed, to the network process" },
 	{ .names = "fsync fdatasync syncfs flock", .why = "durable, one writer at a time" },
 	{ .names = "pipe2 poll ppoll fcntl dup dup2 dup3",
 	  .why = "the layer process, standard streams" },

@@ -22,34 +22,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define TRIES_MAX      5 /* without progress */
-#define TRIES_ALL_MAX  100
-#define REDIRECTS_MAX  8
-#define CONNECT_MS     15000
-#define RETRY_FIRST_MS 250
-#define ERROR_TEXT_MAX 8192
-
-struct transfer {
-	struct transfer *next;
-	struct http *h;
-	uint32_t id;
-	char *method, *path, *accept;
-	char *url; /* of a redirect, or NULL; owned */
-	size_t base;
-	CURL *easy;
-	struct curl_slist *headers;
-	bool running, head_sent;
-	unsigned int auth_stamp, auths, redirects, tries, tries_all;
-	int64_t again_ns;
-	uint64_t got, skip; /* bytes passed on; of this answer to be left out */
-	long status;
-	char location[4096], challenge[4096], digest[72], type[128];
-	int64_t range_from;
-	struct strbuf text; /* of an answer that is no success */
-};
+#define TRIES_MAX        5 /* without progress */
+#define TRIES_ALL_MAX    100
+#define REDIRECTS_MAX    8
+#define AUTHS_MAX        8
+#define CONNECT_MS       15000
+#define RETRY_FIRST_MS   250
+#define RETRY_WAIT_MAX_S 60 /* of a Retry-After */
+#define ERROR_TEXT_MAX   8192
 
 void http_clean(char *text)
 {
@@ -72,7 +56,7 @@ void http_setup(const struct http *h, CURL *easy)
 
 /* ---- to the job ---- */
 
-static void say(const struct transfer *t, uint32_t type, const void *data, size_t size)
+void http_say(const struct transfer *t, uint32_t type, const void *data, size_t size)
 {
 	struct net_header head = { t->id, type, (uint32_t)size };
 	if (fd_write_all(t->h->data_fd, &head, sizeof(head)) < 0 ||
@@ -86,12 +70,23 @@ static void say_head(struct transfer *t)
 	if (t->head_sent)
 		return;
 	t->head_sent = true;
+	cleanup_free char *location = *t->location ? http_resolve(t, NULL) : NULL;
 	http_clean(t->digest);
 	http_clean(t->type);
+	http_clean(t->written);
+	json_add_i64(o, "status", t->status);
 	json_add_str(o, "digest", t->digest);
 	json_add_str(o, "type", t->type);
+	json_add_str(o, "range", t->written);
+	json_add_i64(o, "length", t->length);
+	if (location) {
+		http_clean(location);
+		json_add_str(o, "location", location);
+	}
+	if (t->h->identity)
+		json_add_str(o, "identity", t->h->identity);
 	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	say(t, NET_HEAD, text, strlen(text));
+	http_say(t, NET_HEAD, text, strlen(text));
 }
 
 static void drop(struct transfer *t)
@@ -107,7 +102,11 @@ static void drop(struct transfer *t)
 	free(t->method);
 	free(t->path);
 	free(t->accept);
+	free(t->range);
+	free(t->start);
 	free(t->url);
+	free(t->body_type);
+	fd_close(&t->body_fd);
 	strbuf_fini(&t->text);
 	free(t);
 }
@@ -120,11 +119,18 @@ static void fail(struct transfer *t, int code, const char *text)
 	} e = { .code = code };
 	(void)snprintf(e.text, sizeof(e.text), "%s", text);
 	http_clean(e.text);
-	say(t, NET_ERROR, &e, sizeof(e.code) + strlen(e.text));
+	http_say(t, NET_ERROR, &e, sizeof(e.code) + strlen(e.text));
 	drop(t);
 }
 
 /* ---- one try ---- */
+
+static void forget_head(struct transfer *t)
+{
+	*t->location = *t->challenge = *t->digest = *t->type = *t->written = '\0';
+	t->range_from = t->length = -1;
+	t->wait_s = 0;
+}
 
 static size_t on_header(char *data, size_t one, size_t n, void *arg)
 {
@@ -138,11 +144,12 @@ static size_t on_header(char *data, size_t one, size_t n, void *arg)
 		{ "www-authenticate", t->challenge, sizeof(t->challenge) },
 		{ "docker-content-digest", t->digest, sizeof(t->digest) },
 		{ "content-type", t->type, sizeof(t->type) },
+		{ "range", t->written, sizeof(t->written) },
 	};
 	const char *colon = memchr(data, ':', n);
 	(void)one;
 	if (n > 5 && !memcmp(data, "HTTP/", 5)) /* of a 100, or the answer's own */
-		*t->location = *t->challenge = *t->digest = *t->type = '\0', t->range_from = -1;
+		forget_head(t);
 	if (!colon)
 		return n;
 	size_t len = (size_t)(colon - data);
@@ -162,6 +169,10 @@ static size_t on_header(char *data, size_t one, size_t n, void *arg)
 	if (len == 13 && !strncasecmp(data, "content-range", 13) && end - value > 6 &&
 	    !strncasecmp(value, "bytes ", 6))
 		t->range_from = strtoll(value + 6, NULL, 10);
+	if (len == 14 && !strncasecmp(data, "content-length", 14))
+		t->length = strtoll(value, NULL, 10);
+	if (len == 11 && !strncasecmp(data, "retry-after", 11))
+		t->wait_s = strtoll(value, NULL, 10); /* 0 for the form with a date */
 	return n;
 }
 
@@ -187,7 +198,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	}
 	while (left) {
 		size_t k = left < NET_PAYLOAD_MAX ? left : NET_PAYLOAD_MAX;
-		say(t, NET_DATA, data, k);
+		http_say(t, NET_DATA, data, k);
 		t->got += k;
 		t->tries = 0;
 		data += k;
@@ -229,23 +240,33 @@ static bool is_own_base(const struct transfer *t)
 	return t->base == t->h->r->n_bases - 1;
 }
 
+/* To the registry alone: not to where it redirects, nor to mirrors. */
+static bool may_log_in(const struct transfer *t, const char *base)
+{
+	return !t->url && is_own_base(t) && (!t->start || http_same_origin(t->start, base));
+}
+
 static void begin(struct transfer *t)
 {
 	char url[8192], base[600];
 	base_of(t, base, sizeof(base));
-	(void)snprintf(url, sizeof(url), "%s%s", t->url ? t->url : base, t->url ? "" : t->path);
+	const char *given = t->url ? t->url : t->start;
+	(void)snprintf(url, sizeof(url), "%s%s", given ? given : base, given ? "" : t->path);
 	curl_slist_free_all(t->headers);
 	t->headers = NULL;
 	strbuf_reset(&t->text);
 	t->status = 0;
-	*t->location = *t->challenge = *t->digest = *t->type = '\0';
+	forget_head(t);
 	curl_easy_reset(t->easy);
 	http_setup(t->h, t->easy);
 	if (t->accept)
 		add_header(t, t->accept);
-	/* To the registry alone: not to where it redirects, nor to mirrors. */
-	if (!t->url && is_own_base(t))
+	if (may_log_in(t, base))
 		add_header(t, t->h->authorization);
+	if (t->range)
+		add_header(t, t->range);
+	if (t->body_type)
+		add_header(t, t->body_type);
 	t->auth_stamp = t->h->auth_stamp;
 	(void)curl_easy_setopt(t->easy, CURLOPT_URL, url);
 	(void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
@@ -256,6 +277,8 @@ static void begin(struct transfer *t)
 	(void)curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
 	if (!strcmp(t->method, "HEAD"))
 		(void)curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+	else if (strcmp(t->method, "GET") != 0)
+		http_send_setup(t);
 	if (t->got)
 		(void)curl_easy_setopt(t->easy, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)t->got);
 	t->running = curl_multi_add_handle(t->h->multi, t->easy) == CURLM_OK;
@@ -282,13 +305,21 @@ static void again(struct transfer *t, const char *why)
 {
 	char text[512];
 	bool mirror = !is_own_base(t) && !t->got;
+	if (t->once) {
+		(void)snprintf(text, sizeof(text), "%s: %s", t->h->r->host, why);
+		fail(t, EAGAIN, text);
+		return;
+	}
 	if (t->tries >= (mirror ? 1 : TRIES_MAX) || t->tries_all >= TRIES_ALL_MAX) {
 		(void)snprintf(text, sizeof(text), "%s: %s (tried %u times)", t->h->r->host, why,
 			       t->tries_all + 1);
 		next_base_or_fail(t, EIO, text);
 		return;
 	}
-	t->again_ns = num_now_ns() + ((int64_t)RETRY_FIRST_MS << t->tries) * 1000000;
+	int64_t wait_ms = (int64_t)RETRY_FIRST_MS << t->tries;
+	if (wait_ms < t->wait_s * 1000)
+		wait_ms = (t->wait_s < RETRY_WAIT_MAX_S ? t->wait_s : RETRY_WAIT_MAX_S) * 1000;
+	t->again_ns = num_now_ns() + wait_ms * 1000000;
 	t->tries++;
 	t->tries_all++;
 	free(t->url); /* it may be out of date */
@@ -303,7 +334,7 @@ static void log_in(struct transfer *t)
 	char base[600];
 	base_of(t, base, sizeof(base));
 	/* Another transfer has logged in meanwhile. */
-	if (t->auth_stamp != t->h->auth_stamp) {
+	if (t->auth_stamp != t->h->auth_stamp && t->auths++ < AUTHS_MAX) {
 		begin(t);
 		return;
 	}
@@ -324,43 +355,39 @@ static void log_in(struct transfer *t)
 
 static void follow(struct transfer *t)
 {
-	char text[512], *to = NULL, *scheme = NULL, *now = NULL;
-	CURLU *u = curl_url();
-	(void)curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &now);
-	bool plain = now && !strncasecmp(now, "http:", 5);
-	bool good = u && *t->location && curl_url_set(u, CURLUPART_URL, now, 0) == CURLUE_OK &&
-		    curl_url_set(u, CURLUPART_URL, t->location, 0) == CURLUE_OK &&
-		    curl_url_get(u, CURLUPART_URL, &to, 0) == CURLUE_OK &&
-		    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK;
-	int code = EPROTO;
-	(void)snprintf(text, sizeof(text), "%s redirects to nowhere", t->h->r->host);
-	if (good && strcmp(scheme, "https") != 0 && !(plain && !strcmp(scheme, "http"))) {
-		good = false;
-		(void)snprintf(text, sizeof(text), "%s redirects to %.200s, which is not https",
-			       t->h->r->host, to);
-	} else if (good && ++t->redirects > REDIRECTS_MAX) {
-		good = false;
-		(void)snprintf(text, sizeof(text), "%s redirects more than %d times", t->h->r->host,
-			       REDIRECTS_MAX);
+	struct err err = ERR_INIT;
+	char *to = http_resolve(t, &err);
+	if (to && ++t->redirects > REDIRECTS_MAX) {
+		free(take_ptr(to));
+		(void)err_set(&err, EPROTO, "%s redirects more than %d times", t->h->r->host,
+			      REDIRECTS_MAX);
 	}
-	if (good) {
-		free(t->url);
-		t->url = strdup(to);
-		good = t->url;
-		code = ENOMEM;
+	/* Only these keep the method (RFC 9110, 15.4). */
+	if (to && strcmp(t->method, "GET") && strcmp(t->method, "HEAD") && t->status != 307 &&
+	    t->status != 308) {
+		free(take_ptr(to));
+		(void)err_set(&err, EPROTO, "%s answers %ld to an upload", t->h->r->host,
+			      t->status);
 	}
-	curl_free(to);
-	curl_free(scheme);
-	curl_url_cleanup(u);
-	if (good)
-		begin(t);
-	else
-		next_base_or_fail(t, code, text);
+	if (!to) {
+		next_base_or_fail(t, err.code, err.text);
+		return;
+	}
+	free(t->url);
+	t->url = to;
+	begin(t);
 }
 
 /* The message of distribution-spec's {"errors":[{"code","message"}]}, or none. */
 static void refused(struct transfer *t)
 {
+	static const struct {
+		long status;
+		int code;
+	} codes[] = {
+		{ 401, EACCES }, { 403, EACCES }, { 404, ENOENT },
+		{ 405, EROFS },  { 413, EFBIG },  { 416, ERANGE },
+	};
 	cleanup_json json_object *o = NULL;
 	char text[512];
 	if (t->text.text)
@@ -368,7 +395,12 @@ static void refused(struct transfer *t)
 	json_object *list = json_get(o, "errors");
 	const char *message = json_str_or(
 		json_len(list) ? json_object_array_get_idx(list, 0) : NULL, "message", "");
-	int code = t->status == 404 ? ENOENT : t->status == 403 || t->status == 401 ? EACCES : EIO;
+	int code = EIO;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i].status == t->status)
+			code = codes[i].code;
+	if (!*message && !strncasecmp(t->type, "text/html", 9))
+		message = "a page of HTML: is this a registry?";
 	(void)snprintf(text, sizeof(text), "%s answers %ld%s%.200s", t->h->r->host, t->status,
 		       *message ? ": " : "", message);
 	next_base_or_fail(t, code, text);
@@ -379,10 +411,10 @@ static void finished(struct transfer *t, CURLcode code)
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
 	/* The body ended where it was asked to go on. */
 	if (code == CURLE_OK && t->status == 416 && t->got) {
-		say(t, NET_END, NULL, 0);
+		http_say(t, NET_END, NULL, 0);
 		drop(t);
 	} else if (code == CURLE_SSL_CONNECT_ERROR && t->h->r->try_http && is_own_base(t) &&
-		   !t->h->plain[t->base] && !t->url) {
+		   !t->h->plain[t->base] && !t->url && !t->start) {
 		t->h->plain[t->base] = true;
 		begin(t);
 	} else if (trust_again(&t->h->trust, code)) {
@@ -409,31 +441,73 @@ static void finished(struct transfer *t, CURLcode code)
 		refused(t);
 	} else {
 		say_head(t);
-		say(t, NET_END, NULL, 0);
+		http_say(t, NET_END, NULL, 0);
 		drop(t);
 	}
 }
 
 /* ---- the loop ---- */
 
-static void take_request(struct http *h, const char *text, size_t size)
+/* A header field, or NULL for one without a value. */
+static char *new_field(const char *name, const char *value)
+{
+	char *field = NULL;
+	if (value && asprintf(&field, "%s: %s", name, value) < 0)
+		_exit(1);
+	return field;
+}
+
+static void take_request(struct http *h, const char *text, size_t size, int body_fd)
 {
 	cleanup_json json_object *o = NULL;
 	struct transfer *t = calloc(1, sizeof(*t));
 	if (!t || json_parse(text, size, "request", &o, NULL) < 0)
 		_exit(1);
-	const char *accept = json_str_or(o, "accept", NULL);
+	const char *url = json_str_or(o, "url", NULL), *source = json_str_or(o, "source", NULL);
+	int64_t delay_ms = json_i64_or(o, "delay_ms", 0);
 	t->h = h;
 	t->id = (uint32_t)json_i64_or(o, "id", 0);
 	t->method = strdup(json_str_or(o, "method", "GET"));
 	t->path = strdup(json_str_or(o, "path", "/v2/"));
+	t->start = url ? strdup(url) : NULL;
+	t->accept = new_field("Accept", json_str_or(o, "accept", NULL));
+	t->range = new_field("Content-Range", json_str_or(o, "range", NULL));
+	t->body_type = new_field("Content-Type", json_str_or(o, "type", NULL));
+	t->once = json_bool_or(o, "once", false);
+	t->body_fd = body_fd;
+	t->body_from = (uint64_t)json_i64_or(o, "body_from", 0);
+	t->body_size = (uint64_t)json_i64_or(o, "body_size", 0);
 	t->easy = curl_easy_init();
-	if (!t->method || !t->path || !t->easy ||
-	    (accept && asprintf(&t->accept, "Accept: %s", accept) < 0))
+	if (!t->method || !t->path || !t->easy || (url && !t->start))
 		_exit(1);
+	if (source)
+		http_add_source(h, source);
 	t->next = h->first;
 	h->first = t;
-	begin(t);
+	if (delay_ms > 0)
+		t->again_ns = num_now_ns() + delay_ms * 1000000;
+	else
+		begin(t);
+}
+
+/* The next packet of the job: its size, <= 0 at the end. @ret_fd: what came with it. */
+static ssize_t receive(int fd, char *text, size_t size, int *ret_fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { text, size };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	*ret_fd = -1;
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	return n;
 }
 
 static int start_due(struct http *h)
@@ -482,10 +556,11 @@ static void loop(struct http *h, int ctl_fd)
 				      &n);
 		struct pollfd p = { .fd = ctl_fd, .events = POLLIN };
 		while (poll(&p, 1, 0) > 0) {
-			ssize_t got = read(ctl_fd, text, sizeof(text));
+			int body_fd;
+			ssize_t got = receive(ctl_fd, text, sizeof(text), &body_fd);
 			if (got <= 0)
 				return;
-			take_request(h, text, (size_t)got);
+			take_request(h, text, (size_t)got, body_fd);
 		}
 	}
 }

@@ -17,8 +17,10 @@
 #include "confine.h"
 #include "copy.h"
 #include "image.h"
-#include "pull.h"
+#include "login.h"
 #include "progress.h"
+#include "pull.h"
+#include "push.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -36,9 +38,9 @@ struct options {
 	struct limits limits;
 	struct import_options import;
 	char *changes[CHANGES_MAX];
-	bool require_landlock, repair, deep;
+	bool require_landlock, repair, deep, all_tags;
 	uint64_t parent; /* 0 = nobody's end is ours */
-	const char *registries;
+	const char *registries, *server;
 	struct registry registry;
 	struct net *net;
 	struct copy_options copy;
@@ -135,6 +137,22 @@ static int run_build(const struct store *s, const struct options *o, json_object
 	return job_build(s, &o->limits, TALK_FD, o->view.proc_fd, ret_aux, err);
 }
 
+static int run_push(const struct store *s, const struct options *o, json_object **ret_aux,
+		    struct err *err)
+{
+	char full[IMAGE_REF_MAX];
+	const struct push_options push = { .ref = full, .all_tags = o->all_tags };
+	int rc = image_ref_normalize(o->import.ref, full, sizeof(full), err);
+	return rc < 0 ? rc : job_push(s, &o->registry, o->net, &push, ret_aux, err);
+}
+
+static int run_login(const struct store *s, const struct options *o, json_object **ret_aux,
+		     struct err *err)
+{
+	(void)s;
+	return job_login(&o->registry, o->net, ret_aux, err);
+}
+
 struct verb {
 	const char *name;
 	job_fn *run;
@@ -145,7 +163,7 @@ struct verb {
 	int (*copy)(struct view *v, const struct copy_options *o, json_object **ret_aux,
 		    struct err *err);
 	bool reads_marks;
-	const char *actions; /* of a registry, for the verbs that go there */
+	const char *actions; /* of a registry, for the verbs that go there; "" = to log in */
 	bool spec;           /* a JSON text on descriptor 3 says what is to be done */
 	bool talks;          /* descriptor 3 stays open: isolad answers there */
 };
@@ -155,6 +173,11 @@ static const struct verb verbs[] = {
 	{ "pull", run_pull, 0, true,
 	  "pull --state DIR --ref REF [--platform OS/ARCH] [--registries FILE] < AUTH",
 	  .actions = "pull" },
+	{ "push", run_push, 0, false,
+	  "push --state DIR --ref REF [--all-tags] [--registries FILE] < AUTH",
+	  .actions = "pull,push" },
+	{ "login", run_login, 0, false,
+	  "login --state DIR --server HOST [--registries FILE] < AUTH", .actions = "" },
 	{ "import", run_import, 0, true,
 	  "import --state DIR [--ref REF] [--message TEXT] [--change INSTR]... [--platform "
 	  "OS/ARCH] < ROOTFS.tar" },
@@ -186,6 +209,8 @@ static const struct option flags[] = {
 	{ "require-landlock", no_argument, NULL, 'l' },
 	{ "parent", required_argument, NULL, 'P' },
 	{ "registries", required_argument, NULL, 'g' },
+	{ "all-tags", no_argument, NULL, 'a' },
+	{ "server", required_argument, NULL, 'S' },
 	{ "repair", no_argument, NULL, 'R' },
 	{ "deep", no_argument, NULL, 'D' },
 	{ "keep-kinds", no_argument, NULL, 'k' },
@@ -227,6 +252,12 @@ static int on_flag(struct options *o, int flag, char *value, struct err *err)
 		return 0;
 	case 'l':
 		o->require_landlock = true;
+		return 0;
+	case 'a':
+		o->all_tags = true;
+		return 0;
+	case 'S':
+		o->server = value;
 		return 0;
 	case 'R':
 		o->repair = true;
@@ -318,11 +349,19 @@ static int start_net(const struct verb *verb, struct options *o, struct err *err
 {
 	static struct net net;
 	char full[IMAGE_REF_MAX];
-	if (!o->import.ref)
+	bool login = !*verb->actions;
+	int rc = 0;
+	if (login ? !o->server : !o->import.ref)
 		return err_set(err, EINVAL, "usage: isola-image %s", verb->usage);
-	int rc = image_ref_normalize(o->import.ref, full, sizeof(full), err);
+	if (login)
+		rc = registry_of_server(o->server, full, sizeof(full), err);
+	else
+		rc = image_ref_normalize(o->import.ref, full, sizeof(full), err);
 	if (rc == 0)
 		rc = registry_init(&o->registry, full, o->registries, err);
+	o->registry.wants_identity = login;
+	if (rc == 0 && strcmp(verb->actions, "pull") != 0)
+		registry_drop_mirrors(&o->registry);
 	if (rc == 0)
 		rc = registry_read_auth(&o->registry, STDIN_FILENO, err);
 	if (rc == 0)

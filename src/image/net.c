@@ -58,22 +58,67 @@ void net_stop(struct net *n)
 		fd_close(&n->ctl_fd);
 }
 
+static void add_text(json_object *o, const char *key, const char *value)
+{
+	if (value)
+		json_add_str(o, key, value);
+}
+
+/* One packet, with a descriptor or without (-1). */
+static int send_packet(int fd, const char *text, int body_fd, struct err *err)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .space = "" };
+	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	if (body_fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+							 .cmsg_type = SCM_RIGHTS,
+							 .cmsg_len = CMSG_LEN(sizeof(int)) };
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &body_fd, sizeof(int));
+	}
+	if (sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
+		return err_sys(err, "cannot speak with the network process");
+	return 0;
+}
+
 int net_send(struct net *n, struct net_get *g, struct err *err)
 {
 	cleanup_json json_object *o = json_object_new_object();
-	if (n->n == NET_GETS_MAX)
-		return err_set(err, E2BIG, "more than %d requests in one job", NET_GETS_MAX);
-	g->id = n->n;
-	n->gets[n->n++] = g;
+	uint32_t id = 0;
+	while (id < n->n && n->gets[id])
+		id++;
+	if (id == NET_GETS_MAX)
+		return err_set(err, E2BIG, "more than %d requests at one time", NET_GETS_MAX);
+	n->n = id == n->n ? id + 1 : n->n;
+	n->gets[id] = g;
+	g->id = id;
+	g->ended = false;
+	g->code = g->status = 0;
+	g->length = -1;
+	*g->digest = *g->type = *g->written = *g->text = '\0';
+	if (g->location)
+		*g->location = '\0';
 	json_add_i64(o, "id", g->id);
 	json_add_str(o, "method", g->method);
-	json_add_str(o, "path", g->path);
-	if (g->accept)
-		json_add_str(o, "accept", g->accept);
+	add_text(o, "path", g->path);
+	add_text(o, "url", g->url);
+	add_text(o, "accept", g->accept);
+	add_text(o, "source", g->source);
+	add_text(o, "range", g->range);
+	add_text(o, "type", g->content_type);
+	json_add_bool(o, "once", g->once);
+	json_add_i64(o, "delay_ms", g->delay_ms);
+	if (g->has_body) {
+		json_add_i64(o, "body_from", (int64_t)g->body_from);
+		json_add_i64(o, "body_size", (int64_t)g->body_size);
+	}
 	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	if (write(n->ctl_fd, text, strlen(text)) < 0)
-		return err_sys(err, "cannot speak with the network process");
-	return 0;
+	return send_packet(n->ctl_fd, text, g->has_body ? g->body_fd : -1, err);
 }
 
 static void on_head(struct net_get *g, const char *text, size_t size)
@@ -81,8 +126,16 @@ static void on_head(struct net_get *g, const char *text, size_t size)
 	cleanup_json json_object *o = NULL;
 	if (json_parse(text, size, "answer", &o, NULL) < 0)
 		return;
+	const char *identity = json_str_or(o, "identity", NULL);
 	(void)snprintf(g->digest, sizeof(g->digest), "%s", json_str_or(o, "digest", ""));
 	(void)snprintf(g->type, sizeof(g->type), "%s", json_str_or(o, "type", ""));
+	(void)snprintf(g->written, sizeof(g->written), "%s", json_str_or(o, "range", ""));
+	if (g->location)
+		(void)snprintf(g->location, NET_URL_MAX, "%s", json_str_or(o, "location", ""));
+	g->status = (int)json_i64_or(o, "status", 0);
+	g->length = json_i64_or(o, "length", -1);
+	if (identity && g->ret_identity)
+		(void)snprintf(g->ret_identity, NET_URL_MAX, "%s", identity);
 }
 
 /* Its first four bytes are the errno. */
@@ -97,20 +150,30 @@ static void on_error(struct net_get *g, const unsigned char *data, size_t size)
 			       (const char *)data + sizeof(code));
 }
 
+static uint64_t read_u64(const unsigned char *data)
+{
+	uint64_t v;
+	memcpy(&v, data, sizeof(v));
+	return v;
+}
+
 static int take_frame(struct net *n, const struct net_header *h, struct err *err)
 {
 	const unsigned char *data = n->buf + sizeof(*h);
 	struct net_get *g = h->id < n->n ? n->gets[h->id] : NULL;
 	int rc = 0;
-	if (!g || g->ended)
+	if (!g)
 		return err_set(err, EPROTO, "the network process answers what nobody asked");
 	if (h->type == NET_HEAD)
 		on_head(g, (const char *)data, h->size);
 	else if (h->type == NET_DATA)
 		rc = g->data ? g->data(g, data, h->size, err) : 0;
+	else if (h->type == NET_SENT && h->size == sizeof(uint64_t) && g->sent)
+		g->sent(g, read_u64(data));
 	else if (h->type == NET_ERROR)
 		on_error(g, data, h->size);
 	if (h->type == NET_END || h->type == NET_ERROR) {
+		n->gets[h->id] = NULL;
 		g->ended = true;
 		if (g->end)
 			g->end(g);

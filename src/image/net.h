@@ -16,7 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum net_frame { NET_HEAD, NET_DATA, NET_END, NET_ERROR };
+/* SENT: how far into the file (uint64_t) the sending has come. */
+enum net_frame { NET_HEAD, NET_DATA, NET_SENT, NET_END, NET_ERROR };
 
 struct net_header {
 	uint32_t id, type, size;
@@ -28,18 +29,34 @@ struct net_header {
 struct net_get {
 	const char *method, *path; /* "GET", "/v2/..." */
 	const char *accept;        /* or NULL */
+	const char *url;    /* NULL, or in place of path: an address that came in @location */
+	const char *source; /* NULL, or a further repository that is read: of a mount */
+	const char *range, *content_type; /* Content-Range, Content-Type; or NULL */
+	/* A failure that passes is told (EAGAIN), not tried again. */
+	bool once;
+	int64_t delay_ms; /* before it begins */
+	/* What is sent: @body_size bytes of a file from @body_from on; borrowed for the call. */
+	bool has_body;
+	int body_fd;
+	uint64_t body_from, body_size;
 	int (*data)(struct net_get *g, const void *data, size_t size, struct err *err);
-	void (*end)(struct net_get *g); /* or NULL */
+	void (*sent)(struct net_get *g, uint64_t at); /* or NULL */
+	void (*end)(struct net_get *g);               /* or NULL; @g may be sent again */
 	void *arg;
+	char *location; /* NULL, or NET_URL_MAX bytes for where the registry sends us */
 	/* what came of it */
-	char digest[72], type[128];
+	char digest[72], type[128], written[64]; /* the last: its Range field */
+	int status;
+	int64_t length;     /* Content-Length, -1 = not told */
+	char *ret_identity; /* NULL, or NET_URL_MAX bytes for the token that a log-in brought */
 	bool ended;
 	int code; /* errno of a failure, with its text */
 	char text[600];
 	uint32_t id;
 };
 
-#define NET_GETS_MAX 1024
+#define NET_GETS_MAX 1024 /* at one time */
+#define NET_URL_MAX  4096
 
 struct net {
 	int data_fd, ctl_fd;

@@ -118,6 +118,14 @@ void progress_error(const struct err *err)
 	print(line);
 }
 
+void progress_detail(json_object *aux)
+{
+	json_object *line = json_object_new_object();
+	json_add(line, "progressDetail", json_object_new_object());
+	json_add(line, "aux", aux);
+	print(line);
+}
+
 void progress_aux(json_object *aux)
 {
 	json_object *line = json_object_new_object();

@@ -28,5 +28,8 @@ void progress_set_code(int code);
 /* @line as it is, with a newline; borrowed. */
 void progress_line(json_object *line);
 
+/* {"progressDetail":{},"aux":{...}}: for the client, not the job's result; takes @aux. */
+void progress_detail(json_object *aux);
+
 /* {"aux": {...}}; takes @aux. */
 void progress_aux(json_object *aux);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define CONF_DEFAULT   "/etc/isola/registries.json"
 #define CONF_BYTES_MAX (1024 * 1024)
@@ -87,17 +88,17 @@ static int add_mirrors(struct registry *r, json_object *list, struct err *err)
 	return 0;
 }
 
-static int check_keys(json_object *o, struct err *err)
+static int check_keys(json_object *o, const char *const *keys, const char *what, struct err *err)
 {
-	static const char *const keys[] = { "mirrors", "plain_http", "skip_verify", "ca_file",
-					    "stall_seconds" };
+	if (!json_object_is_type(o, json_type_object))
+		return err_set(err, EINVAL, "%s must be an object", what);
 	json_object_object_foreach (o, key, value) {
 		bool known = false;
 		(void)value;
-		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		for (size_t i = 0; keys[i]; i++)
 			known = known || !strcmp(key, keys[i]);
 		if (!known)
-			return err_set(err, EINVAL, "\"%.100s\" is no key of a registry", key);
+			return err_set(err, EINVAL, "\"%.100s\" is no key of %s", key, what);
 	}
 	return 0;
 }
@@ -107,7 +108,9 @@ static int apply(struct registry *r, json_object *o, bool *ret_plain, struct err
 	json_object *mirrors = NULL;
 	const char *ca = NULL;
 	int64_t stall = STALL_S;
-	int rc = check_keys(o, err);
+	static const char *const keys[] = { "mirrors", "plain_http",    "skip_verify",
+					    "ca_file", "stall_seconds", NULL };
+	int rc = check_keys(o, keys, "a registry", err);
 	if (rc >= 0)
 		rc = json_get_strv(o, "mirrors", &mirrors, err);
 	if (rc >= 0)
@@ -138,9 +141,10 @@ static int read_conf(struct registry *r, const char *path, bool *ret_plain, stru
 		return 0;
 	if (rc < 0)
 		return err_copy(err, &own);
-	rc = json_get_obj(conf, "registries", &all, err);
-	if (rc == 0)
-		rc = err_set(err, EINVAL, "there is no object \"registries\"");
+	static const char *const keys[] = { "default", "registries", NULL };
+	rc = check_keys(conf, keys, "the file", err);
+	if (rc >= 0)
+		rc = json_get_obj(conf, "registries", &all, err);
 	if (rc > 0)
 		rc = json_get_obj(all, r->host, &mine, err);
 	if (rc > 0)
@@ -166,13 +170,53 @@ int registry_init(struct registry *ret, const char *full, const char *path, stru
 	return rc;
 }
 
+int registry_of_server(const char *server, char *ret, size_t size, struct err *err)
+{
+	static const char *const hub[] = { "", "index.docker.io", "registry-1.docker.io" };
+	const char *host = strstr(server, "://");
+	host = host ? host + 3 : server;
+	size_t n = strcspn(host, "/");
+	for (size_t i = 0; i < sizeof(hub) / sizeof(hub[0]); i++)
+		if (strlen(hub[i]) == n && !strncasecmp(host, hub[i], n)) {
+			host = "docker.io";
+			n = strlen(host);
+		}
+	if (strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]") <
+	    n)
+		return err_set(err, EINVAL, "\"%.200s\" is no registry (host or host:port)",
+			       server);
+	if ((size_t)snprintf(ret, size, "%.*s/", (int)n, host) >= size)
+		return err_set(err, EINVAL, "the registry's name is too long");
+	return 0;
+}
+
+void registry_drop_mirrors(struct registry *r)
+{
+	for (size_t i = 0; i + 1 < r->n_bases; i++)
+		free(r->bases[i]);
+	r->bases[0] = r->bases[r->n_bases - 1];
+	r->n_bases = 1;
+}
+
+static bool is_same_host(const struct registry *r, const char *server)
+{
+	char name[sizeof(r->host) + 1];
+	size_t n = strlen(r->host);
+	return registry_of_server(server, name, sizeof(name), NULL) == 0 &&
+	       !strncasecmp(name, r->host, n) && !strcmp(name + n, "/");
+}
+
 /* {"username","password","auth","identitytoken","serveraddress"...} */
 static int take_auth(struct registry *r, json_object *o, struct err *err)
 {
 	const char *user = json_str_or(o, "username", ""), *pass = json_str_or(o, "password", "");
 	const char *both = json_str_or(o, "auth", ""),
 		   *identity = json_str_or(o, "identitytoken", "");
+	const char *server = json_str_or(o, "serveraddress", "");
 	cleanup_free char *text = NULL;
+	/* Of another registry: not for this one's eyes. */
+	if (*server && !is_same_host(r, server))
+		return 0;
 	if (!*user && *both) {
 		int rc = auth_decode(both, &text, err);
 		char *colon = rc < 0 ? NULL : strchr(text, ':');

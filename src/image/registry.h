@@ -20,7 +20,8 @@ struct registry {
 	size_t n_bases;
 	bool try_http; /* of this machine: http where there is no TLS */
 	bool skip_verify;
-	char *ca; /* PEM text in place of the system's, or NULL; owned */
+	bool wants_identity; /* asks the token server for one */
+	char *ca;            /* PEM text in place of the system's, or NULL; owned */
 	size_t ca_size;
 	int stall_s;
 	char *user, *password, *identity; /* or NULL; owned */
@@ -31,6 +32,13 @@ void registry_fini(struct registry *r);
 /* @full: a normalized name. @path: the registries file, NULL = the default one, which
  * may be missing. */
 int registry_init(struct registry *ret, const char *full, const char *path, struct err *err);
+
+/* What a log-in names, "https://index.docker.io/v1/" or "host:port", as a name without
+ * a repository for registry_init(): "host:port/". */
+int registry_of_server(const char *server, char *ret, size_t size, struct err *err);
+
+/* Leaves out the mirrors: for what writes, or logs in. */
+void registry_drop_mirrors(struct registry *r);
 
 /* Credentials from @fd up to its end: nothing, X-Registry-Auth's text, or
  * X-Registry-Config's, which has those of several registries. */

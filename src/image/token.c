@@ -7,6 +7,7 @@
 #include "isola/json.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,11 @@ static int take_token(struct http *h, const struct strbuf *body, struct err *err
 	if (rc < 0)
 		return rc;
 	const char *token = json_str_or(o, "token", "");
+	const char *identity = json_str_or(o, "refresh_token", "");
+	if (*identity && h->r->wants_identity) {
+		free(h->identity);
+		h->identity = strdup(identity);
+	}
 	if (!*token)
 		token = json_str_or(o, "access_token", "");
 	return *token ? set(h, "Bearer", token, err)
@@ -102,27 +108,76 @@ static int fetch(struct http *h, CURL *easy, const char *url, const char *form, 
 	return take_token(h, &body, err);
 }
 
+void http_add_source(struct http *h, const char *repo)
+{
+	for (size_t i = 0; i < h->n_sources; i++)
+		if (!strcmp(h->sources[i], repo))
+			return;
+	if (h->n_sources == HTTP_SOURCES_MAX || !(h->sources[h->n_sources] = strdup(repo)))
+		return;
+	h->n_sources++;
+	/* A token that does not allow it is of no use; a password stays what it is. */
+	if (h->authorization && !strncmp(h->authorization, "Authorization: Bearer", 21)) {
+		free(h->authorization);
+		h->authorization = NULL;
+		h->auth_stamp++;
+	}
+}
+
+static void forget_sources(struct http *h)
+{
+	while (h->n_sources)
+		free(h->sources[--h->n_sources]);
+}
+
+/* What the token shall be good for: several fields in a query, one in a form. */
+static void add_scopes(struct http *h, CURL *easy, struct strbuf *b, const char *asked, bool form)
+{
+	cleanup_strbuf struct strbuf all = STRBUF_INIT;
+	char own[sizeof(h->r->repo) + 64] = "";
+	size_t n = (size_t)snprintf(own, sizeof(own), "repository:%s:", h->r->repo);
+	/* The registry asks for what this request needs, the next one may need more. */
+	if (*h->r->repo && (!*asked || !strncmp(asked, own, n))) {
+		(void)snprintf(own + n, sizeof(own) - n, "%s", h->actions);
+		asked = own;
+	}
+	for (size_t i = 0; i <= h->n_sources; i++) {
+		char more[sizeof(own)];
+		if (i)
+			(void)snprintf(more, sizeof(more), "repository:%s:pull", h->sources[i - 1]);
+		if (form)
+			strbuf_printf(&all, "%s%s", i ? " " : "", i ? more : asked);
+		else
+			add_field(easy, b, "scope", i ? more : asked);
+	}
+	if (form)
+		add_field(easy, b, "scope", all.text);
+}
+
 static int bearer(struct http *h, const char *base, const struct auth_challenge *c, struct err *err)
 {
 	cleanup_strbuf struct strbuf url = STRBUF_INIT, query = STRBUF_INIT;
-	char scope[sizeof(h->r->repo) + 64];
 	CURL *easy = curl_easy_init();
 	if (!easy)
 		return err_set(err, ENOMEM, "out of memory");
-	(void)snprintf(scope, sizeof(scope), "repository:%s:%s", h->r->repo, h->actions);
 	bool refresh = h->r->identity;
 	if (refresh) {
 		add_field(easy, &query, "grant_type", "refresh_token");
-		add_field(easy, &query, "client_id", "isola");
 		add_field(easy, &query, "refresh_token", h->r->identity);
+	} else if (h->r->user) {
+		add_field(easy, &query, "account", h->r->user);
 	}
+	if (refresh || h->r->wants_identity)
+		add_field(easy, &query, "client_id", "isola");
+	if (!refresh && h->r->wants_identity)
+		add_field(easy, &query, "offline_token", "true");
 	add_field(easy, &query, "service", c->service);
-	add_field(easy, &query, "scope", *c->scope ? c->scope : scope);
+	add_scopes(h, easy, &query, c->scope, refresh);
 	strbuf_printf(&url, "%s%s%s", c->realm,
 		      refresh                 ? ""
 		      : strchr(c->realm, '?') ? "&"
 					      : "?",
-		      refresh ? "" : query.text);
+		      refresh || !query.text ? "" : query.text);
 	int rc = strbuf_ok(&url) && strbuf_ok(&query) ? 0 : err_set(err, ENOMEM, "out of memory");
 	/* Credentials go in the clear only where the registry itself is spoken to so. */
 	if (rc == 0 && strncasecmp(c->realm, "https://", 8) != 0 &&
@@ -139,8 +194,15 @@ int http_authorize(struct http *h, const char *base, const struct auth_challenge
 		   struct err *err)
 {
 	char *encoded = NULL, *both = NULL;
-	if (challenge->scheme == AUTH_BEARER)
-		return bearer(h, base, challenge, err);
+	if (challenge->scheme == AUTH_BEARER) {
+		int got = bearer(h, base, challenge, err);
+		if (got < 0 && h->n_sources) {
+			/* Then nothing is mounted, but sent. */
+			forget_sources(h);
+			got = bearer(h, base, challenge, err);
+		}
+		return got;
+	}
 	if (!h->r->user)
 		return err_set(err, EACCES, "unauthorized: %s wants a log-in", h->r->host);
 	int rc = 0;

@@ -777,6 +777,27 @@ def _():
     not_found("GET", "/images/{name}/history")
 
 
+@route("POST", "/images/{name}/push")
+def _():
+    expect("push of nothing", ask("POST", "/images/127.0.0.1:1/nothing/push?tag=x"), 404,
+           "does not exist locally")
+    expect("push of a digest", ask("POST", "/images/x@sha256:%s/push" % (64 * "a")), 400,
+           "digest reference")
+    ask("POST", "/images/busybox/tag?repo=127.0.0.1:1/box&tag=x")
+    expect("push to nobody", ask("POST", "/images/127.0.0.1:1/box/push?tag=x"), 200,
+           "127.0.0.1:1: ")
+    expect("push of a platform", ask("POST", "/images/busybox/push?platform=x"), 400, "platform")
+    ask("DELETE", "/images/127.0.0.1:1/box:x")
+
+
+@route("POST", "/auth")
+def _():
+    expect("a log-in at nobody's", ask("POST", "/auth", {"serveraddress": "127.0.0.1:1"}), 500,
+           "127.0.0.1:1: ")
+    expect("a bad server", ask("POST", "/auth", {"serveraddress": "a b"}), 400, "is no registry")
+    expect("a bad body", ask("POST", "/auth", [1]), 400)
+
+
 @route("POST", "/commit")
 def _():
     cid = create(d, "true")
@@ -916,7 +937,7 @@ for row, test in TESTS.items():
             break
 for path, word in (("/containers/x/attach/ws", "WebSocket"),
                    ("/swarm/init", "Swarm"), ("/session", "BuildKit"),
-                   ("/images/x/push", "pushing"), ("/volumes/create", "volumes")):
+                   ("/volumes/create", "volumes")):
     expect("unsupported: " + path, ask("POST", path), 501, word)
 expect("no such path", ask("GET", "/nothing"), 404, "page not found")
 expect("no such method", ask("PUT", "/version"), 405, "allowed: GET")

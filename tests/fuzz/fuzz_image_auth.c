@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_image_auth - WWW-Authenticate as registries send it, X-Registry-Auth as clients
- * do, and manifests: their types are told by the first byte. */
+ * do, manifests as they come and go, and how far an upload got. */
 #include "../../src/image/auth.h"
 #include "../../src/image/pull.h"
+#include "../../src/image/push.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -27,6 +28,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		free(decoded);
 	if (manifest_parse(text, size, type, &m, &err) == 0 && m.n > STORE_LAYERS_MAX)
 		abort();
+	if (push_range_end(text, 1000) > 1000)
+		abort();
+	const char digests[2][DIGEST_SIZE] = { "", "sha256:x" };
+	const uint64_t sizes[2] = { 0, 1 };
+	char *made = NULL;
+	if (push_manifest(text, size, digests, sizes, 2, &made, &err) == 0)
+		free(made);
 	free(text);
 	return 0;
 }
