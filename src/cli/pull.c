@@ -4,6 +4,7 @@
 #include "pull.h"
 
 #include "bars.h"
+#include "login.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
@@ -84,7 +85,9 @@ int pull_image(struct cli *cli, const char *name, const char *platform, FILE *to
 	client_target_query(&target, "fromImage", name);
 	if (platform)
 		client_target_query(&target, "platform", platform);
-	int rc = client_send(c, "POST", target.text, NULL, err);
+	int rc = login_attach(cli, c, name, err);
+	if (rc == 0)
+		rc = client_send(c, "POST", target.text, NULL, err);
 	if (rc == 0)
 		rc = client_receive(c, err);
 	if (rc >= 400)

@@ -90,6 +90,11 @@ int verb_network_prune(struct cli *cli, struct args *args);
 int verb_network_connect(struct cli *cli, struct args *args);
 int verb_network_disconnect(struct cli *cli, struct args *args);
 int verb_port(struct cli *cli, struct args *args);
+/* push.c, login.c */
+extern const struct flag flags_push[], flags_login[];
+int verb_push(struct cli *cli, struct args *args);
+int verb_login(struct cli *cli, struct args *args);
+int verb_logout(struct cli *cli, struct args *args);
 /* system.c */
 extern const struct flag flags_df[], flags_check[];
 int verb_system_df(struct cli *cli, struct args *args);
