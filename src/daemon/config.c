@@ -56,7 +56,7 @@ static const struct setting settings[] = {
 	{ "image-helper", "PATH", PATH, AT(image_helper), .fallback = "",
 	  .help = "the isola-image program (default: beside isolad, or in libexec)" },
 	{ "registries", "FILE", PATH, AT(registries), .fallback = "",
-	  .help = "mirrors, certificates and plain http of registries (default: "
+	  .help = "default, mirrors, certificates and plain http of registries (default: "
 		  "/etc/isola/registries.json, if it exists)" },
 	{ "log-level", "LEVEL", LEVEL, AT(log_level), .fallback = "info", .reload = true,
 	  .help = "error, warn, info or debug" },

@@ -13,6 +13,7 @@
 #include "isola/path.h"
 #include "life.h"
 #include "recover.h"
+#include "registries.h"
 #include "socket.h"
 #include "wait.h"
 
@@ -254,6 +255,8 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	if (rc >= 0)
 		rc = uidrange_init(&d->uidrange, d->config.userns_first, d->config.userns_ranges,
 				   err);
+	if (rc >= 0)
+		rc = registries_read_default(d->config.registries, err);
 	if (rc >= 0)
 		rc = images_open(d, &d->images, err);
 	if (rc >= 0)

@@ -6,6 +6,7 @@
 #include "isolad.h"
 
 #include "isola/fd.h"
+#include "isola/image.h"
 #include "isola/json.h"
 #include "isola/lsm.h"
 #include "isola/num.h"
@@ -319,6 +320,13 @@ static void add_host(json_object *o)
 		      read_flag("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
 }
 
+/* What log-ins for names without a host are kept under, in Docker's words. */
+static const char *index_server(void)
+{
+	const char *host = image_ref_default();
+	return strcmp(host, "docker.io") ? host : "https://index.docker.io/v1/";
+}
+
 static void add_words(struct isolad *d, json_object *o)
 {
 	const struct {
@@ -328,7 +336,7 @@ static void add_words(struct isolad *d, json_object *o)
 		{ "LoggingDriver", d->config.default_log_driver },
 		{ "CgroupDriver", "cgroupfs" },
 		{ "CgroupVersion", "2" },
-		{ "IndexServerAddress", "" },
+		{ "IndexServerAddress", index_server() },
 		{ "DockerRootDir", d->roots.state },
 		{ "HttpProxy", "" },
 		{ "HttpsProxy", "" },

@@ -16,6 +16,9 @@
 #define DEFAULT_DOMAIN "docker.io"
 #define OFFICIAL_REPO  "library/"
 
+/* Where names without a host are. */
+static char default_domain[NAME_BYTES_MAX + 1] = DEFAULT_DOMAIN;
+
 /* A piece of the text that is looked at. */
 struct span {
 	const char *at;
@@ -207,11 +210,32 @@ static void split_domain(struct span name, struct reference *ret)
 		if (span_is(first, "index." DEFAULT_DOMAIN))
 			ret->domain = (struct span){ DEFAULT_DOMAIN, strlen(DEFAULT_DOMAIN) };
 	} else {
-		ret->domain = (struct span){ DEFAULT_DOMAIN, strlen(DEFAULT_DOMAIN) };
+		ret->domain = (struct span){ default_domain, strlen(default_domain) };
 		ret->path = name;
 	}
 	ret->official =
 		span_is(ret->domain, DEFAULT_DOMAIN) && find_char(ret->path, '/') == ret->path.len;
+}
+
+int image_ref_set_default(const char *host, struct err *err)
+{
+	struct span s = { host, strlen(host) };
+	char name[sizeof(default_domain) + 2];
+	/* As the first part of a name it must be read as a host. */
+	int n = snprintf(name, sizeof(name), "%s/x", host);
+	if (s.len == 0 || s.len >= sizeof(default_domain) || n < 0 || !is_domain(s) ||
+	    !begins_with_host((struct span){ name, (size_t)n }))
+		return err_set(err, EINVAL,
+			       "\"%.200s\" is no registry's host[:port] with a dot or a port",
+			       host);
+	(void)snprintf(default_domain, sizeof(default_domain), "%s",
+		       span_is(s, "index." DEFAULT_DOMAIN) ? DEFAULT_DOMAIN : host);
+	return 0;
+}
+
+const char *image_ref_default(void)
+{
+	return default_domain;
 }
 
 static int reference_parse(const char *text, struct reference *ret, struct err *err)
@@ -286,18 +310,17 @@ int image_ref_normalize(const char *text, char *ret, size_t size, struct err *er
 
 void image_ref_familiar(const char *full, char *ret, size_t size)
 {
-	static const char hub[] = DEFAULT_DOMAIN "/", official[] = OFFICIAL_REPO;
-	const char *p = full;
-	struct span rest = { NULL, 0 };
-	if (!strncmp(p, hub, sizeof(hub) - 1))
-		rest = (struct span){ full + sizeof(hub) - 1, strlen(full) - sizeof(hub) + 1 };
+	static const char official[] = OFFICIAL_REPO;
+	size_t n = strlen(default_domain);
+	bool here = !strncmp(full, default_domain, n) && full[n] == '/';
+	const char *rest = here ? full + n + 1 : full;
 	/* "docker.io/a.b/c" must not become "a.b/c", which is another name. */
-	if (rest.len > 0 && !begins_with_host(rest)) {
-		p += sizeof(hub) - 1;
-		/* "library/a/b" is no official image and keeps its path. */
-		if (!strncmp(p, official, sizeof(official) - 1) &&
-		    !strchr(p + sizeof(official) - 1, '/'))
-			p += sizeof(official) - 1;
-	}
-	(void)snprintf(ret, size, "%s", p);
+	if (here && begins_with_host((struct span){ rest, strlen(rest) }))
+		rest = full;
+	/* "library/a/b" is no official image and keeps its path. */
+	else if (here && !strcmp(default_domain, DEFAULT_DOMAIN) &&
+		 !strncmp(rest, official, sizeof(official) - 1) &&
+		 !strchr(rest + sizeof(official) - 1, '/'))
+		rest += sizeof(official) - 1;
+	(void)snprintf(ret, size, "%s", rest);
 }

@@ -149,6 +149,48 @@ static void image_ref_normalize__bounds_lengths(void **state)
 	assert_int_equal(image_ref_normalize("busybox", small, sizeof(small), NULL), -EINVAL);
 }
 
+static void image_ref_set_default__moves_short_names(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *full, *familiar;
+	} rows[] = {
+		{ "busybox", "reg.lan:5000/busybox:latest", "busybox:latest" },
+		{ "me/app:1", "reg.lan:5000/me/app:1", "me/app:1" },
+		{ "library/x", "reg.lan:5000/library/x:latest", "library/x:latest" },
+		{ "docker.io/busybox", "docker.io/library/busybox:latest",
+		  "docker.io/library/busybox:latest" },
+		{ "reg.lan:5000/a.b/c", "reg.lan:5000/a.b/c:latest", "reg.lan:5000/a.b/c:latest" },
+		{ "quay.io/x", "quay.io/x:latest", "quay.io/x:latest" },
+		{ "x@sha256:" HEX, "reg.lan:5000/x@sha256:" HEX, "x@sha256:" HEX },
+	};
+	struct err err = ERR_INIT;
+	assert_int_equal(image_ref_set_default("reg.lan:5000", &err), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char full[IMAGE_REF_MAX] = "", familiar[IMAGE_REF_MAX];
+		assert_int_equal(image_ref_normalize(rows[i].text, full, sizeof(full), &err), 0);
+		assert_string_equal(full, rows[i].full);
+		image_ref_familiar(full, familiar, sizeof(familiar));
+		assert_string_equal(familiar, rows[i].familiar);
+	}
+	assert_int_equal(image_ref_set_default("index.docker.io", &err), 0);
+	assert_string_equal(image_ref_default(), "docker.io");
+}
+
+static void image_ref_set_default__refuses_what_is_no_host(void **state)
+{
+	(void)state;
+	static const char *const rows[] = { "",         "reg",       "https://reg.lan",
+					    "reg.lan/", "reg.lan/x", "reg.lan:",
+					    "a b.c",    "-a.lan",    "reg.lan:x" };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err err = ERR_INIT;
+		if (image_ref_set_default(rows[i], &err) != -EINVAL)
+			fail_msg("%s", rows[i]);
+	}
+	assert_string_equal(image_ref_default(), "docker.io");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +198,8 @@ int main(void)
 		cmocka_unit_test(image_ref_normalize__is_stable),
 		cmocka_unit_test(image_ref_normalize__refuses),
 		cmocka_unit_test(image_ref_normalize__bounds_lengths),
+		cmocka_unit_test(image_ref_set_default__moves_short_names),
+		cmocka_unit_test(image_ref_set_default__refuses_what_is_no_host),
 	};
 	return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }
