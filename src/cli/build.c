@@ -27,7 +27,7 @@ const struct flag flags_build[] = {
 	{ "label", 0, FLAG_LIST, "name=value", "label of the image" },
 	{ "memory", 'm', FLAG_SIZE, "size", "limit of RUN" },
 	{ "memory-swap", 0, FLAG_SIZE, "size", "limit of RUN, with swap" },
-	{ "network", 0, FLAG_STR, "name", "network of RUN: none or host" },
+	{ "network", 0, FLAG_STR, "name", "network of RUN: bridge, none, host, or another" },
 	{ "no-cache", 0, FLAG_BOOL, NULL, "carry out every step" },
 	{ "platform", 0, FLAG_STR, "os/arch", "of base images" },
 	{ "pull", 0, FLAG_BOOL, NULL, "get base images anew" },

@@ -66,7 +66,6 @@ const struct refused ctr_refused[] = {
 	{ "build", "ulimit", 0, "RUN has the default limits; use ulimit in the step" },
 	{ "pull", "all-tags", 'a', "one tag at a time; name it" },
 	{ "rm", "link", 'l', "there are no links" },
-	{ "rmi rm", "no-prune", 0, "an image has no parents that could go with it" },
 	{ "load", "platform", 0, "all that the archive holds for this host is loaded" },
 	{ "images ls", "tree", 0, "an image is of one platform" },
 	{ "prune", "volumes", 0, "there are no named volumes, so none to remove" },

@@ -41,6 +41,7 @@ const struct flag flags_import[] = {
 
 const struct flag flags_rmi[] = {
 	{ "force", 'f', FLAG_BOOL, NULL, "remove all its names" },
+	{ "no-prune", 0, FLAG_BOOL, NULL, "keep the images of steps that its build made it from" },
 	{ .name = NULL },
 };
 
@@ -344,6 +345,8 @@ static int rmi_one(struct cli *cli, struct args *args, const char *ref, struct e
 	client_target_path(&target, ref);
 	if (args_bool(args, "force"))
 		client_target_query(&target, "force", "1");
+	if (args_bool(args, "no-prune"))
+		client_target_query(&target, "noprune", "1");
 	int rc = client_call(cli_client(cli), "DELETE", target.text, NULL, &result, err);
 	for (size_t i = 0; rc >= 0 && i < json_len(result); i++) {
 		json_object *item = json_object_array_get_idx(result, i);

@@ -227,6 +227,10 @@ def lists():
     left = [i["Id"] for i in d.request("GET", "/images/json?all=1")[2]]
     check(got.rc == 0 and got.out.count("Deleted: ") >= 4 and b.id not in left and parent not in left,
           "they go with what was made of them", (got, left))
+    b = built("one more", {"Dockerfile": df}, t="li:2")
+    got = d.ctr("rmi", "--no-prune", "li:2")
+    is_((got.rc, got.out.count("Deleted: sha256:%s" % b.id[7:]), built("another", {"Dockerfile": df}).cached), (0, 1, 2),
+        "--no-prune keeps the steps before it")
     b = built("without a name", {"Dockerfile": df})
     got = d.request("POST", "/images/prune")[2]
     left = [i["Id"] for i in d.request("GET", "/images/json?all=1")[2]]
@@ -409,6 +413,23 @@ def hostile():
     deep = built("many and deep names", {"Dockerfile": "FROM busybox\nCOPY . /d\n"},
                  [entry("/".join(["d"] * 200) + "/f", "x")] + [entry("m/%d" % i, "") for i in range(2000)])
     is_(inside(deep.id, "ls /d/m | wc -l"), "2000\n", "are copied")
+
+
+def huge():
+    """What is too much, by the limits of isola-image."""
+    os.environ.update(ISOLA_IMAGE_MAX_ENTRIES="50", ISOLA_IMAGE_MAX_BYTES="4m")
+    d.stop()
+    check(d.start(), "isolad with small limits", d.log_tail())
+    df = {"Dockerfile": "FROM scratch\nCOPY . /c\n"}
+    refused("too many names", df, "more than 50 entries", [entry("m/%d" % i, "") for i in range(60)])
+    refused("too many bytes", df, "build context", [entry("big", b"x" * (5 << 20))])
+    refused("a bomb", df, "build context", body=gzip.compress(pack(df, [entry("big", bytes(64 << 20))])))
+    refused("a bomb to ADD", {"Dockerfile": "FROM scratch\nADD a.tgz /\n"}, "limit",
+            [entry("a.tgz", gzip.compress(pack({}, [entry("big", bytes(64 << 20))])))])
+    is_(len(os.listdir(T + "/state/tmp")), 0, "nothing of it is left")
+    del os.environ["ISOLA_IMAGE_MAX_ENTRIES"], os.environ["ISOLA_IMAGE_MAX_BYTES"]
+    d.stop()
+    check(d.start(), "isolad with its own limits again", d.log_tail())
 
 
 def leaving():
@@ -626,7 +647,7 @@ def oracle():
         run("umount", "-l", "%s/%s/overlay" % (T, p))
 
 
-for chapter in (steps, stages, cache, lists, copying, ignoring, failing, hostile, leaving, slow, pulling,
+for chapter in (steps, stages, cache, lists, copying, ignoring, failing, hostile, huge, leaving, slow, pulling,
                 cli, docker, oracle):
     try:
         chapter()
