@@ -28,13 +28,6 @@ static int may_change(const struct instance *inst, struct err *err)
 	return 0;
 }
 
-static void emit(struct instance *inst, const struct network *net, const char *action)
-{
-	json_object *attrs = json_object_new_object();
-	json_add_str(attrs, "network", net->name);
-	events_emit_instance(inst, action, attrs);
-}
-
 static void on_saved(void *arg, const struct err *err)
 {
 	struct op *op = arg;
@@ -58,22 +51,19 @@ static void on_connected(void *arg, const struct err *err)
 {
 	struct op *op = arg;
 	struct instance *inst = op->inst;
-	struct endpoint *e = endpoint_of(op);
 	op->pinned = false;
 	if (inst->isolad->stopping) {
 		op_finish(op, err, NULL);
 		return;
 	}
 	if (err) {
-		endpoint_free(e);
+		endpoint_free(endpoint_of(op));
 		op_finish(op, err, NULL);
 		return;
 	}
 	/* It ended meanwhile: what the job made goes again. */
 	if (!instance_is_running(inst))
 		endpoints_down(inst);
-	if (e)
-		emit(inst, e->network, "connect");
 	save(op);
 }
 
@@ -93,7 +83,6 @@ static void connect_run(struct op *op)
 		return;
 	}
 	if (!instance_is_running(inst)) {
-		emit(inst, net, "connect");
 		save(op);
 		return;
 	}
@@ -127,7 +116,6 @@ static void disconnect_run(struct op *op)
 		return;
 	}
 	bool live = ep->live;
-	emit(inst, ep->network, "disconnect");
 	op->pinned = live;
 	if (live)
 		endpoint_down(ep, on_unplugged, op);

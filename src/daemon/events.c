@@ -269,6 +269,17 @@ void events_emit_instance(struct instance *inst, const char *action, json_object
 	     inst->image_ref, attrs);
 }
 
+void events_emit_network(struct isolad *d, const char *action, const struct network *net,
+			 const char *container)
+{
+	json_object *attrs = json_object_new_object();
+	json_add_str(attrs, "name", net->name);
+	json_add_str(attrs, "type", "bridge");
+	if (container)
+		json_add_str(attrs, "container", container);
+	emit(d, "network", action, net->id, NULL, attrs);
+}
+
 void events_emit_image(struct isolad *d, const char *action, const char *id, const char *ref)
 {
 	json_object *attrs = json_object_new_object();

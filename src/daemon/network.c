@@ -498,6 +498,7 @@ static void finish_making(struct making *m, const struct err *err)
 		network_free(m->net);
 	} else {
 		m->net->busy = false;
+		events_emit_network(m->net->isolad, "create", m->net, NULL);
 		result = json_object_new_object();
 		json_add_str(result, "Id", m->net->id);
 		json_add_str(result, "Warning", "");
@@ -603,13 +604,19 @@ static int run_remove(struct netjob *job, struct net *n)
 	return fsync(dir_fd) < 0 ? err_sys(&job->err, "cannot sync the folder of networks") : 0;
 }
 
+static void gone(struct network *net)
+{
+	events_emit_network(net->isolad, "destroy", net, NULL);
+	network_free(net);
+}
+
 static void after_remove(struct netjob *job)
 {
 	struct removing *r = container_of(job, struct removing, job);
 	if (job->err.code)
 		r->net->busy = false;
 	else
-		network_free(r->net);
+		gone(r->net);
 	r->done(r->arg, job->err.code ? &job->err : NULL, NULL);
 	free(r);
 }

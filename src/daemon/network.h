@@ -66,6 +66,10 @@ struct network *network_by_id(struct isolad *d, const char *id);
 void network_use(struct network *net);
 void network_unuse(struct network *net);
 
+/* create, destroy; connect, disconnect with the id of the @container. events.c */
+void events_emit_network(struct isolad *d, const char *action, const struct network *net,
+			 const char *container);
+
 void network_bridge(const struct network *net, struct net_bridge *ret);
 
 /* network_record.c: the record and back; borrowed, owned. */

@@ -85,6 +85,9 @@ static void after_up(struct netjob *job)
 				}
 		}
 		(void)err_prefix(&job->err, "cannot connect it to its network");
+	} else if (!job->isolad->stopping) {
+		for (size_t i = 0; i < up->n; i++)
+			events_emit_network(job->isolad, "connect", up->items[i].network, inst->id);
 	}
 	up->done(up->arg, job->err.code ? &job->err : NULL);
 	up_free(up);
@@ -207,6 +210,7 @@ static void unplug(struct endpoint *e, struct down *down)
 {
 	endpoint_host_name(e, down->names[down->n++]);
 	e->live = false;
+	events_emit_network(e->network->isolad, "disconnect", e->network, e->inst->id);
 	network_unuse(e->network);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* view_filter - the filters of /containers/json (docker ps --filter). One row a
  * filter: how its values are checked, and what they match. isolad, loop thread. */
+#include "endpoint.h"
 #include "filter.h"
 #include "isolad.h"
+#include "life.h"
 #include "mounts.h"
 
 #include "isola/json.h"
@@ -136,7 +138,14 @@ static int match_network(const struct asked *d, struct instance *inst, const cha
 {
 	(void)d;
 	(void)err;
-	return inst && !strcmp(json_str_or(inst->host_config, "NetworkMode", ""), value);
+	if (!inst)
+		return 0;
+	list_for_each (node, &inst->endpoints) {
+		const struct network *net = container_of(node, struct endpoint, node)->network;
+		if (!strcmp(net->name, value) || !strncmp(net->id, value, strlen(value)))
+			return 1;
+	}
+	return !strcmp(json_str_or(inst->host_config, "NetworkMode", ""), value);
 }
 
 static int match_volume(const struct asked *d, struct instance *inst, const char *value,
@@ -223,14 +232,20 @@ static int match_expose(const struct asked *d, struct instance *inst, const char
 	return 0;
 }
 
-/* With network none and host nothing is published. */
+/* By the container's port, as Docker does it. */
 static int match_publish(const struct asked *d, struct instance *inst, const char *value,
 			 struct err *err)
 {
 	(void)d;
-	(void)inst;
 	struct ports want;
-	return parse_ports(value, &want) < 0 ? bad_value("publish", value, err) : 0;
+	if (parse_ports(value, &want) < 0)
+		return bad_value("publish", value, err);
+	const struct bindings *b = inst ? &life_of(inst)->bindings : NULL;
+	for (size_t i = 0; b && i < b->n; i++)
+		if (!strcmp(net_proto_name(b->items[i].proto), want.proto) &&
+		    b->items[i].port >= want.low && b->items[i].port <= want.high)
+			return 1;
+	return 0;
 }
 
 static int match_isolation(const struct asked *d, struct instance *inst, const char *value,

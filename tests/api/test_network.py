@@ -187,6 +187,9 @@ d.ctr("rm", "-f", "web")
 serve("web", "-p", "8080:80")
 reached(there, out.host_address, 8080, "a port that was given back can be taken again")
 
+like(d.ctr("ps", "--filter", "publish=80", "--format", "{{.Names}}").out, "^web$", "ps, by published port")
+is_(d.ctr("ps", "-q", "--filter", "publish=81").out, "", "and by another")
+
 # ---- networks of one's own
 
 r = d.ctr("network", "create", "--subnet", "10.77.0.0/24", "--gateway", "10.77.0.9", "--ip-range",
@@ -238,6 +241,11 @@ r = ask("exec", "web", "10.77.0.5", "80")
 is_(r.out, "hello-blue2\n", "it reaches its new neighbours", r)
 is_(d.ctr("network", "connect", "blue", "web").rc, 1, "twice is an error")
 is_(sorted(settings("web")["Networks"]), ["blue", "bridge"], "inspect shows both")
+like(d.ctr("ps", "--filter", "network=blue", "--format", "{{.Names}}").out, "web", "ps, by network")
+events = d.request("GET", "/events?since=0&until=%d&filters=%s" % (
+    time.time() + 1, '{"type":["network"],"event":["connect"]}'.replace('"', "%22")))[2]
+check(b"connect" in (events if isinstance(events, bytes) else str(events).encode()),
+      "there are events of networks", events)
 members = d.request("GET", "/networks/blue")[2]["Containers"]
 is_(sorted(m["Name"] for m in members.values()), ["blue1", "blue2", "web"], "the network, its members")
 r = d.ctr("network", "rm", "blue")
