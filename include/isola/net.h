@@ -186,6 +186,9 @@ int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err);
 int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size_t n_bridges,
 		    struct err *err);
 
+/* Throws away a table that we have made since @n was. */
+int net_rules_drop(struct net *n, struct err *err);
+
 /* Bindings on the host become connections to @to. */
 int net_rules_publish(struct net *n, const struct net_addr *to, const struct net_binding *b,
 		      size_t n_bindings, struct err *err);

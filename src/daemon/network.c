@@ -147,7 +147,7 @@ struct reset {
 
 static int run_reset(struct netjob *job, struct net *n)
 {
-	return net_rules_reset(n, NULL, 0, &job->err);
+	return net_rules_drop(n, &job->err);
 }
 
 static bool any_up(const struct isolad *d)
@@ -385,6 +385,7 @@ struct orphans {
 	struct isolad *isolad;
 	char (*names)[NET_NAME_SIZE];
 	size_t n;
+	bool any; /* a link of our networks, needed or not */
 };
 
 static bool is_port_of(struct network *net, const char *name)
@@ -403,7 +404,8 @@ static void on_link(void *arg, const char *name, const char *id, const char *bri
 {
 	struct orphans *o = arg;
 	struct network *net = network_by_id(o->isolad, bridge_id ? bridge_id : id);
-	/* Another isolad's. */
+	/* Without one it is another isolad's. */
+	o->any = o->any || net;
 	if (!net || (bridge_id ? is_port_of(net, name) : net->live > 0))
 		return;
 	void *more = realloc(o->names, (o->n + 1) * sizeof(*o->names));
@@ -446,7 +448,8 @@ static int remake_rules(struct isolad *d, struct err *err)
 	return rc < 0 || !used ? rc : republish(d, err);
 }
 
-static void remove_orphans(struct isolad *d)
+/* Whether there were any links of our networks. */
+static bool remove_orphans(struct isolad *d)
 {
 	struct orphans o = { .isolad = d };
 	struct err e = ERR_INIT;
@@ -460,6 +463,7 @@ static void remove_orphans(struct isolad *d)
 				 o.names[i]);
 	}
 	free(o.names);
+	return o.any;
 }
 
 void networks_recover(struct isolad *d)
@@ -473,10 +477,9 @@ void networks_recover(struct isolad *d)
 	}
 	list_for_each (node, &d->networks.all)
 		live = live || container_of(node, struct network, node)->live;
-	/* Where no network is used, a host that cannot have one is fine. */
-	if (remake_rules(d, &e) < 0 && live)
+	/* Where no network was in use, a table is another isolad's, or empty. */
+	if ((remove_orphans(d) || live) && remake_rules(d, &e) < 0)
 		log_error(NULL, "the networks' rules cannot be made: %s", e.text);
-	remove_orphans(d);
 }
 
 /* ---- create ---- */

@@ -185,9 +185,10 @@ int net_bridge_down(struct net *n, const struct net_bridge *b, struct err *err)
 	int rc = kernel_sock(n, &sock, err);
 	if (rc == 0)
 		rc = look(sock, b, err);
-	if (rc < 0)
+	/* With the bridge its elements went. */
+	if (rc <= 0)
 		return rc;
-	int down = rc ? kernel_link_delete(sock, b->name, err) : 0;
+	int down = kernel_link_delete(sock, b->name, err);
 	net_rules_text_bridge(&s, b, false);
 	rc = n->has_table && strbuf_ok(&s) ? kernel_nft(n, s.text, NULL, &later) : 0;
 	if (down == 0 && rc < 0)

@@ -137,6 +137,11 @@ int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size
 	return rc;
 }
 
+int net_rules_drop(struct net *n, struct err *err)
+{
+	return n->has_table ? net_rules_reset(n, NULL, 0, err) : 0;
+}
+
 static int change(struct net *n, const struct net_addr *to, const struct net_binding *b,
 		  size_t n_bindings, bool add, struct err *err)
 {

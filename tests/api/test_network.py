@@ -270,6 +270,14 @@ is_(d.ctr("rm", "-f", "web", "blue1", "blue2", "shut").rc, 0, "all are removed")
 like(d.ctr("network", "prune", "-f").out, r"(?s)blue.*green.*closed", "network prune")
 is_(sorted(nets()), ["bridge", "host", "none"], "and the default ones are left")
 
+# one whose bridge has come and gone
+d.ctr("network", "create", "brief")
+d.ctr("run", "--rm", "--network", "brief", "busybox", "true")
+check(wait_for(10, lambda: not [n for n in links(d) if n.startswith("isola-")]),
+      "the bridge of an idle network goes", links(d))
+r = d.ctr("network", "rm", "brief")
+is_(r.rc, 0, "and the network can be removed then", r)
+
 # ---- docker's client
 
 docker = shutil.which("docker")
