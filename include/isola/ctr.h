@@ -27,6 +27,11 @@
  * main() that clones containers. @argv: main's. Returns 0 when protected. */
 int ctr_protect_self(char **argv, struct err *err);
 
+/* Option of a bind mount in config.json, ours: "isola.subpath=a/b" binds what that
+ * is below the source, opened without following a link: what lies there may belong
+ * to a container. */
+#define CTR_SUBPATH "isola.subpath="
+
 /* ---- what to run ------------------------------------------------------- */
 
 /* A parsed, checked config.json; immutable. Unknown properties are ignored,

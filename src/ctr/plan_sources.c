@@ -7,6 +7,7 @@
 #include "tree.h"
 
 #include "isola/fd.h"
+#include "isola/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,15 @@ static int open_bind(struct ctr_plan *plan, int base, const struct ctr_mount *m,
 {
 	cleanup_fd int fd = openat(base, m->source, O_PATH | O_CLOEXEC);
 	struct stat st;
+	if (fd >= 0 && m->subpath) {
+		int below = path_open_beneath(fd, m->subpath, O_PATH, 0);
+		if (below < 0)
+			return err_rc(err, below,
+				      "cannot open %s in %s, the source of the mount on %s",
+				      m->subpath, m->source, m->destination);
+		fd_close(&fd);
+		fd = below;
+	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, "cannot open the source %s of the mount on %s", m->source,
 			       m->destination);

@@ -89,6 +89,7 @@ struct ctr_mount {
 	const char *source;      /* "" when absent; relative = to the bundle, for binds */
 	bool bind;               /* option bind or rbind, or type "bind" */
 	bool recursive;          /* rbind */
+	const char *subpath;     /* of a bind: below @source, without links; or NULL */
 	bool remount;            /* changes the mount that is at @destination */
 	bool tmpcopyup;          /* tmpfs gets what the image has there */
 	/* MOUNT_ATTR_* for mount_setattr(2) or fsmount(2). A changed atime class

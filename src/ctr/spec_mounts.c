@@ -236,6 +236,10 @@ static int add_params(struct reading *r, const char *option)
 
 static int read_option(struct reading *r, const char *text)
 {
+	if (!strncmp(text, CTR_SUBPATH, strlen(CTR_SUBPATH))) {
+		r->m->subpath = text + strlen(CTR_SUBPATH);
+		return *r->m->subpath ? 0 : spec_fail(r->cx, r->at, NULL, "names no path");
+	}
 	for (size_t i = 0; i < SPEC_N(options); i++)
 		if (!strcmp(options[i].word, text))
 			return apply_option(r, &options[i]);
@@ -310,6 +314,8 @@ static int check_mount(struct spec_cx *cx, const struct at *at, struct ctr_mount
 				 m->params[0].key);
 	if (m->bind && !m->remount && !*m->source)
 		return spec_fail(cx, at, "source", "is missing: what shall be bound?");
+	if (m->subpath && (!m->bind || m->remount))
+		return spec_fail(cx, at, "options", CTR_SUBPATH " is for bind mounts only");
 	if (!m->bind && !m->remount && !*m->type)
 		return spec_fail(cx, at, "type", "is missing");
 	if (m->remount && m->tmpcopyup)

@@ -145,6 +145,15 @@ static void mounts__know_kinds(void **state)
 	ctr_spec_free(s);
 }
 
+static void mounts__take_a_subpath_whole(void **state)
+{
+	(void)state;
+	struct ctr_spec *s = with_options(BIND, "\"isola.subpath=a,b/c=d\",\"ro\"");
+	assert_string_equal(s->mounts->subpath, "a,b/c=d");
+	assert_int_equal(s->mounts->n_params, 0);
+	ctr_spec_free(s);
+}
+
 static void mounts__map_ids(void **state)
 {
 	(void)state;
@@ -191,6 +200,10 @@ static void mounts__refuse_nonsense(void **state)
 		  "mounts[0].options[0]: has no name before \"=\"" },
 		{ M("\"type\":\"proc\",\"options\":[\"tmpcopyup\"]"),
 		  "mounts[0].options: tmpcopyup is for type \"tmpfs\" only" },
+		{ M("\"type\":\"tmpfs\",\"options\":[\"isola.subpath=a\"]"),
+		  "mounts[0].options: isola.subpath= is for bind mounts only" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.subpath=\"]"),
+		  "mounts[0].options[0]: names no path" },
 		{ M("\"type\":\"tmpfs\",\"options\":[\"idmap\"]"),
 		  "mounts[0].options: an idmapped mount must be a bind mount" },
 		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"shared\",\"slave\",\"private\","
@@ -227,6 +240,7 @@ int main(void)
 		cmocka_unit_test(options__reach_the_file_system),
 		cmocka_unit_test(options__keep_propagation_in_order),
 		cmocka_unit_test(mounts__know_kinds),
+		cmocka_unit_test(mounts__take_a_subpath_whole),
 		cmocka_unit_test(mounts__map_ids),
 		cmocka_unit_test(mounts__refuse_nonsense),
 		cmocka_unit_test(mounts__bound_their_data),
