@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* copy - the jobs of isola-image that work on a container's files and not on the
- * store: stat, get, put, export, changes. Each runs behind view_enter() and
+ * store: stat, get, put, export, changes, fill. Each runs behind view_enter() and
  * confine_view(). Paths are as Docker reads them: absolute, resolved inside the
  * container's root; the last component is not followed, but with a slash or "/."
  * behind it.
@@ -11,6 +11,7 @@
  *            input's other end sends; {"aux":{}}
  *   export   {"stat":{}}, the same
  *   put      reads the request's body from standard input; {"aux":{}}
+ *   fill     copies the image's folder into a new volume; {"aux":{"Filled"}}
  *   changes  {"stat":{}}, then [{"Path","Kind"}] to that descriptor; {"aux":{}}
  * "mode" and "Kind" are Docker's: Go's file mode bits; 0 changed, 1 added, 2 gone.
  * Failed: {"error","errno"}. */
@@ -36,3 +37,5 @@ int copy_export(struct view *v, const struct copy_options *o, json_object **ret_
 		struct err *err);
 int copy_changes(struct view *v, const struct copy_options *o, json_object **ret_aux,
 		 struct err *err);
+/* fill.c; without devices. {"aux":{"Filled": bool}} */
+int copy_fill(struct view *v, const struct copy_options *o, json_object **ret_aux, struct err *err);

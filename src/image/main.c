@@ -196,6 +196,7 @@ static const struct verb verbs[] = {
 	{ "cp-export", NULL, 0, true, "cp-export 3< VIEW_SPEC", copy_export },
 	{ "cp-changes", NULL, 0, true, "cp-changes 3< VIEW_SPEC", copy_changes,
 	  .reads_marks = true },
+	{ "cp-fill", NULL, 1, true, "cp-fill PATH 3< VIEW_SPEC", copy_fill },
 };
 
 static const struct option flags[] = {

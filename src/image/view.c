@@ -264,6 +264,17 @@ static int merge(json_object *spec, bool with_upper, bool write, const char *on,
 	return mount(only, on, NULL, MS_BIND, NULL) < 0 ? err_sys(err, "cannot bind a layer") : 0;
 }
 
+static int clone_source(json_object *m, const char *source)
+{
+	const char *subpath = json_str_or(m, "subpath", NULL);
+	bool recursive = json_bool_or(m, "recursive", true);
+	if (!subpath)
+		return clone_mount(AT_FDCWD, source, recursive);
+	cleanup_fd int fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int below = fd < 0 ? -errno : path_open_beneath(fd, subpath, O_PATH, 0);
+	return below < 0 ? below : clone_mount(below, "", recursive);
+}
+
 static int collect_stopped(struct build *b, struct err *err)
 {
 	json_object *spec = b->v->spec, *mounts = json_get(spec, "mounts");
@@ -275,8 +286,7 @@ static int collect_stopped(struct build *b, struct err *err)
 	for (size_t i = 0; rc == 0 && i < json_len(mounts); i++) {
 		json_object *m = json_object_array_get_idx(mounts, i);
 		const char *source = json_str_or(m, "source", "");
-		rc = add_part(b, clone_mount(AT_FDCWD, source, json_bool_or(m, "recursive", true)),
-			      json_str_or(m, "target", ""),
+		rc = add_part(b, clone_source(m, source), json_str_or(m, "target", ""),
 			      !writes(b) || json_bool_or(m, "read_only", false), err);
 		if (rc == -ENOENT)
 			rc = err_set(err, ENOENT, "the source %.200s of a mount is missing",
@@ -357,17 +367,18 @@ static int enter_merged(struct view *v, struct err *err)
 }
 
 /* A tmpfs with two folders. */
-static int enter_split(struct view *v, struct err *err)
+static int enter_two(struct view *v, struct err *err)
 {
 	struct build b = { .v = v };
-	const char *upper = json_str_or(v->spec, "upper", ""),
-		   *work = json_str_or(v->spec, "work", "");
-	/* The work folder is only a place to mount on. */
-	int rc = merge(v->spec, false, false, work, err);
+	const char *work = json_str_or(v->spec, "work", ""), *to = json_str_or(v->spec, "to", NULL);
+	const char *second = to ? to : json_str_or(v->spec, "upper", "");
+	/* Before the work folder, which is only a place to mount on, hides it. */
+	int rc =
+		add_part(&b, clone_mount(AT_FDCWD, second, false), to ? "/to" : "/upper", !to, err);
+	if (rc == 0)
+		rc = merge(v->spec, false, false, work, err);
 	if (rc == 0)
 		rc = add_part(&b, clone_mount(AT_FDCWD, work, false), "/lower", true, err);
-	if (rc == 0)
-		rc = add_part(&b, clone_mount(AT_FDCWD, upper, false), "/upper", true, err);
 	if (rc == 0 && mount("none", work, "tmpfs", 0, "size=64k,mode=0755") < 0)
 		rc = err_sys(err, "cannot mount an empty root");
 	if (rc == 0)
@@ -398,7 +409,8 @@ int view_enter(struct view *v, struct err *err)
 	v->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (v->proc_fd < 0)
 		return err_sys(err, "cannot open /proc/self/fd");
-	int rc = json_bool_or(v->spec, "split", false) ? enter_split(v, err) : enter_merged(v, err);
+	bool two = json_bool_or(v->spec, "split", false) || json_get(v->spec, "to");
+	int rc = two ? enter_two(v, err) : enter_merged(v, err);
 	if (rc < 0)
 		return err_prefix(err, "cannot see the container's files");
 	/* Layers and namespaces were needed until now. */

@@ -12,12 +12,16 @@
  *             folder would not see each other's changes), in its user namespace:
  *             this process is then what the container's root is, no more
  *   split     /upper and /lower side by side, both read-only: what changed?
+ *   fill      /lower, read-only, and /to, a new volume's folder: it gets what the
+ *             image has
  *
  * VIEW_SPEC on descriptor 3, a JSON text, up to its NUL or end:
  *   { "id", "lower": [paths, topmost first], "upper", "work", "write": bool,
  *     "split"?: bool, "pid"? (of a running container's init),
  *     "read_only"?: bool, "mapped"?: bool,
- *     "mounts": [{ "target", "source", "read_only", "recursive" }] (parents first),
+ *     "mounts": [{ "target", "source", "subpath"?, "read_only", "recursive" }]
+ *       (parents first; a subpath is opened without links),
+ *     "to"?: the folder of a fill,
  *     "body"?: { "chunked": bool, "length" } }
  * Behind the NUL: bytes of the request's body that isolad has read already. */
 #pragma once
