@@ -283,6 +283,23 @@ int image_build_start(struct isolad *d, const struct image_build *build,
  * "serveraddress" names it. Result: {"Status","IdentityToken"}. EACCES when it refuses. */
 void registry_login(struct isolad *d, json_object *auth, op_done_fn *done, void *arg);
 
+/* ---- volumes (volumes.h) ---- */
+
+struct volume;
+/* NULL with ENOENT "get x: no such volume". Borrowed until the loop's next turn. */
+struct volume *volume_find(struct isolad *d, const char *name, struct err *err);
+json_object *volume_view(const struct volume *v); /* Docker's Volume, owned */
+/* {"Volumes","Warnings"}, owned; NULL for a wrong filter. */
+json_object *volume_list(struct isolad *d, json_object *filters, struct err *err);
+/* @body: Docker's VolumeCreateOptions. Result: the volume, a new one or the one of
+ * that name. */
+void volume_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg);
+/* EBUSY names the instances that use it. @force: a missing one is fine. */
+void volume_remove(struct isolad *d, const char *name, bool force, op_done_fn *done, void *arg);
+/* Result: {"VolumesDeleted","SpaceReclaimed"}. @named: also those that have a name,
+ * unless the filter "all" says. */
+void volume_prune(struct isolad *d, json_object *filters, bool named, op_done_fn *done, void *arg);
+
 /* ---- events (events.c) ---- */
 
 /* @event: Docker's event object {"Type","Action","Actor","time","timeNano",...},

@@ -65,9 +65,10 @@ struct instance {
 	 * VmConfig (docs/openapi.json), twice. */
 	json_object *config;
 	json_object *host_config;
-	json_object *networking; /* NetworkingConfig, or NULL */
-	json_object *image;      /* IMAGE_RECORD at creation (image.h), owned; a VM: NULL */
-	char *image_ref;         /* as the user typed it; shown by ps; a VM: NULL */
+	json_object *networking;   /* NetworkingConfig, or NULL */
+	json_object *image;        /* IMAGE_RECORD at creation (image.h), owned; a VM: NULL */
+	json_object *mount_points; /* settled at creation (src/daemon/mounts.h), or NULL */
+	char *image_ref;           /* as the user typed it; shown by ps; a VM: NULL */
 	/* First host id of its 65536; 0 = host's user namespace. A VM's worker has
 	 * the first one. */
 	uint32_t userns_base;

@@ -153,7 +153,7 @@ const struct route routes[] = {
 	{ HTTP_DELETE, "/vms/{id}", containers_remove, "Remove it",
 	  .query = "force" },
 
-	/* networks; volumes: what there is of them without managing any */
+	/* networks */
 	{ HTTP_GET,    "/networks", networks_list, "List networks",
 	  .query = "filters" },
 	{ HTTP_POST,   "/networks/create", networks_create, "Create a network",
@@ -167,9 +167,17 @@ const struct route routes[] = {
 	  .body = BODY_JSON },
 	{ HTTP_POST,   "/networks/{id}/disconnect", networks_disconnect, "Disconnect a container from it",
 	  .body = BODY_JSON },
-	{ HTTP_GET,    "/volumes", volumes_list, "List volumes: there are none",
+
+	/* volumes */
+	{ HTTP_GET,    "/volumes", volumes_list, "List volumes",
 	  .query = "filters" },
-	{ HTTP_GET,    "/volumes/{name}", volumes_inspect, "Inspect a volume: there is none" },
+	{ HTTP_POST,   "/volumes/create", volumes_create, "Create a volume",
+	  .body = BODY_JSON },
+	{ HTTP_POST,   "/volumes/prune", volumes_prune, "Remove volumes that no container uses",
+	  .query = "filters" },
+	{ HTTP_GET,    "/volumes/{name}", volumes_inspect, "Inspect a volume" },
+	{ HTTP_DELETE, "/volumes/{name}", volumes_remove, "Remove a volume",
+	  .query = "force" },
 };
 const size_t n_routes = sizeof(routes) / sizeof(routes[0]);
 
@@ -193,9 +201,7 @@ const struct unsupported_route unsupported_routes[] = {
 	{ "/swarm/{verb}", "Swarm" },
 	{ "/tasks", "Swarm tasks" },
 	{ "/tasks/{id*}", "Swarm tasks" },
-	{ "/volumes/create", "creating volumes" },
-	{ "/volumes/prune", "managing volumes" },
-	{ "/volumes/{name}", "managing volumes" },
+	{ "/volumes/{name}", "updating volumes" },
 };
 const size_t n_unsupported_routes = sizeof(unsupported_routes) / sizeof(unsupported_routes[0]);
 /* clang-format on */

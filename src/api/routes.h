@@ -95,8 +95,13 @@ void networks_create(struct exchange *x);
 void networks_remove(struct exchange *x);
 void networks_connect(struct exchange *x);
 void networks_disconnect(struct exchange *x);
+
+/* routes_volumes.c */
 void volumes_list(struct exchange *x);
+void volumes_create(struct exchange *x);
+void volumes_prune(struct exchange *x);
 void volumes_inspect(struct exchange *x);
+void volumes_remove(struct exchange *x);
 
 /* routes_vms.c */
 void vms_create(struct exchange *x);

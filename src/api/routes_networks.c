@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routes_networks - networks: isolad's, and the two that every host has (none, host).
- * And what clients that list volumes get to see: none, since there are none yet.
- * Docker Engine API 1.47, "Networks" and "Volumes". isolad, loop thread. */
+ * Docker Engine API 1.47, "Networks". isolad, loop thread. */
 #include "routes.h"
 
 #include "isola/fd.h"
@@ -362,25 +361,4 @@ void networks_prune(struct exchange *x)
 		if (network_is_unused(net) && prune_wanted(net, asked, NULL) > 0)
 			prune_one(p, net);
 	prune_step(p);
-}
-
-/* ---- volumes ---- */
-
-void volumes_list(struct exchange *x)
-{
-	struct err err = ERR_INIT;
-	cleanup_json json_object *filters = NULL;
-	if (request_filters(x, &filters, &err) < 0) {
-		reply_err(x, &err);
-		return;
-	}
-	json_object *o = json_object_new_object();
-	json_add(o, "Volumes", json_object_new_array());
-	json_add(o, "Warnings", NULL);
-	reply_json(x, 200, o);
-}
-
-void volumes_inspect(struct exchange *x)
-{
-	reply_error(x, 404, "get %s: no such volume", x->param[0]);
 }

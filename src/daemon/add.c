@@ -21,13 +21,13 @@ static void on_created(void *arg, const struct err *err)
 {
 	struct op *op = arg;
 	struct instance *inst = op->inst;
-	op->pinned = false;
 	json_object *result = op->body;
 	op->body = NULL;
 	if (!err) {
 		op_finish(op, NULL, result);
 		return;
 	}
+	volumes_release(inst, true);
 	json_object_put(result);
 	registry_remove(inst);
 	op_finish(op, err, NULL);
@@ -35,10 +35,45 @@ static void on_created(void *arg, const struct err *err)
 	later_call(inst->isolad, free_later, inst);
 }
 
+static void on_cleared(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	(void)err; /* logged; the next start sees to it */
+	struct err e = { .code = op->signal };
+	(void)snprintf(e.text, sizeof(e.text), "%s", op->name);
+	on_created(op, &e);
+}
+
+static void on_volumes(void *arg, const struct err *err, json_object *result)
+{
+	struct op *op = arg;
+	(void)result;
+	if (!err) {
+		on_created(op, NULL);
+		return;
+	}
+	/* All that was made goes again. */
+	struct wreck_args args = { .isolad = op->inst->isolad, .id = op->inst->id };
+	op->signal = err->code;
+	op->name = strdup(err->text);
+	wreck_clear(&args, on_cleared, op);
+}
+
+/* The record first: whatever happens then, the volumes have a user, who makes them
+ * at its start if need be. */
+static void on_recorded(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	if (err)
+		on_created(op, err);
+	else if (volumes_prepare(op->inst, true, on_volumes, op))
+		on_created(op, NULL);
+}
+
 static void add_run(struct op *op)
 {
 	op->pinned = true;
-	persist_create(op->inst, on_created, op);
+	persist_create(op->inst, on_recorded, op);
 }
 
 static const struct op_type add_type = { .name = "create", .event = "create", .run = add_run };
@@ -84,6 +119,11 @@ static void create(struct isolad *d, check_fn *check, const char *name, json_obj
 	}
 	op->body = result;
 	inst->building = building;
+	if (building) {
+		/* What RUN writes to a VOLUME belongs to its layer. */
+		json_object_put(inst->mount_points);
+		inst->mount_points = NULL;
+	}
 	op_queue(op);
 }
 

@@ -130,7 +130,7 @@ static const char *root_propagation(const struct instance *inst)
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	const char *result = NULL;
-	if (mounts_parse(inst->host_config, &m, NULL) < 0)
+	if (mounts_of(inst, &m, NULL) < 0)
 		return NULL;
 	for (size_t i = 0; i < m.n; i++) {
 		const char *p = m.items[i].propagation;
@@ -261,7 +261,7 @@ static int add_make_dirs(json_object *o, const struct instance *inst, struct err
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	json_object *list = NULL;
-	int rc = mounts_parse(inst->host_config, &m, err);
+	int rc = mounts_of(inst, &m, err);
 	for (size_t i = 0; rc >= 0 && i < m.n; i++) {
 		if (!m.items[i].make_source)
 			continue;

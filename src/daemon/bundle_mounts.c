@@ -9,6 +9,7 @@
 
 #include "mounts.h"
 
+#include "isola/ctr.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 
@@ -112,6 +113,15 @@ static void add_ipc(json_object *out, const struct shape *s)
 
 /* ---- the user's ---- */
 
+/* Whole, as it may hold commas. */
+static void add_subpath(json_object *mount, const char *subpath)
+{
+	cleanup_free char *option = NULL;
+	if (asprintf(&option, CTR_SUBPATH "%s", subpath) >= 0)
+		(void)json_object_array_add(json_get(mount, "options"),
+					    json_object_new_string(option));
+}
+
 static void add_bind(json_object *out, const struct shape *s, const struct mount_point *p)
 {
 	char options[64];
@@ -126,6 +136,8 @@ static void add_bind(json_object *out, const struct shape *s, const struct mount
 		       : p->recursive            ? ",ridmap"
 						 : ",idmap");
 	bundle_add_mount(out, p->target, "none", p->source, options);
+	if (p->subpath)
+		add_subpath(json_object_array_get_idx(out, json_len(out) - 1), p->subpath);
 }
 
 /* Written by isolad, owned by the container's root, so not mapped. */
@@ -153,7 +165,7 @@ static void add_rest(json_object *out, const struct shape *s)
 		const struct mount_point *p = &s->user->items[i];
 		for (; f < N_FILES && strcmp(files[f][0], p->target) < 0; f++)
 			add_file(out, s, files[f][0], files[f][1]);
-		if (p->kind == MOUNT_BIND)
+		if (p->kind != MOUNT_TMPFS)
 			add_bind(out, s, p);
 		else
 			bundle_add_mount(out, p->target, "tmpfs", "tmpfs", p->tmpfs);
@@ -166,7 +178,7 @@ int bundle_mounts(const struct instance *inst, const struct bundle_env *env, jso
 		  struct err *err)
 {
 	cleanup_mounts struct mounts user = { NULL, 0 };
-	int rc = mounts_parse(inst->host_config, &user, err);
+	int rc = mounts_of(inst, &user, err);
 	if (rc < 0)
 		return rc;
 	const struct shape s = {

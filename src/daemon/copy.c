@@ -90,14 +90,16 @@ static int add_mounts(json_object *spec, const struct instance *inst, bool runni
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	json_object *list = json_object_new_array();
 	json_add(spec, "mounts", list);
-	int rc = mounts_parse(inst->host_config, &m, err);
+	int rc = mounts_of(inst, &m, err);
 	for (size_t i = 0; rc >= 0 && i < m.n; i++) {
 		const struct mount_point *p = &m.items[i];
-		if (p->kind != MOUNT_BIND)
+		if (p->kind == MOUNT_TMPFS)
 			continue;
 		json_object *o = json_object_new_object();
 		json_add_str(o, "target", p->target);
 		json_add_str(o, "source", p->source);
+		if (p->subpath)
+			json_add_str(o, "subpath", p->subpath);
 		json_add_bool(o, "read_only",
 			      p->read_only || (!running && inst->userns_base && p->unmapped));
 		json_add_bool(o, "recursive", p->recursive);

@@ -10,6 +10,7 @@
 #include "bundle_priv.h"
 #include "create_priv.h"
 #include "isolad.h"
+#include "mounts.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -117,7 +118,10 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 	inst->name = name ? strdup(name) : NULL;
 	if (!inst->image_ref || (name && !inst->name))
 		return err_set(err, ENOMEM, "out of memory");
-	rc = instance_apply_host_config(inst, err);
+	rc = mounts_settle(inst->config, inst->host_config, find_container, d, &inst->mount_points,
+			   err);
+	if (rc >= 0)
+		rc = instance_apply_host_config(inst, err);
 	if (rc >= 0)
 		rc = endpoints_create(inst, err);
 	if (rc >= 0 && !list_is_empty(&inst->endpoints) && d->networks.conflict)

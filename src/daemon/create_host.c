@@ -353,6 +353,18 @@ static int check_console_size(void *arg, const struct field *row, json_object *v
 	return 0;
 }
 
+static int check_volume_driver(void *arg, const struct field *row, json_object *v,
+			       json_object **ret, struct err *err)
+{
+	(void)arg;
+	(void)row;
+	const char *name = json_object_get_string(v);
+	if (strcmp(name, "local") != 0)
+		return err_set(err, EOPNOTSUPP, "'%.64s' is not supported: only local is", name);
+	*ret = json_object_get(v);
+	return 0;
+}
+
 #define NOT_ON_LINUX .refuse = "on Linux"
 
 /* In Docker's order, so that inspect reads alike. */
@@ -369,9 +381,8 @@ static const struct field rows[] = {
 	  .check = create_restart },
 	{ "AutoRemove", "--rm", FIELD_BOOL, DEFAULT_FALSE },
 	{ "VolumeDriver", "--volume-driver", FIELD_STR, DEFAULT_EMPTY,
-	  .refuse = "yet: there are no volumes" },
-	{ "VolumesFrom", "--volumes-from", FIELD_STRS, DEFAULT_NULL,
-	  .refuse = "yet: there are no volumes" },
+	  .check = check_volume_driver },
+	{ "VolumesFrom", "--volumes-from", FIELD_STRS, DEFAULT_NULL },
 	{ "ConsoleSize", NULL, FIELD_INTS, DEFAULT_ARRAY, .check = check_console_size },
 	{ "Annotations", "--annotation", FIELD_MAP, DEFAULT_ABSENT },
 	{ "CapAdd", "--cap-add", FIELD_STRS, DEFAULT_NULL, .check = create_caps },

@@ -58,7 +58,7 @@ static int merge_env(json_object *out, json_object *user, json_object *image, st
 	return 0;
 }
 
-/* Objects (Labels, ExposedPorts): the request's members win. */
+/* Objects (Labels, ExposedPorts, Volumes): the request's members win. */
 static int merge_members(json_object *out, const char *key, json_object *user, json_object *image,
 			 struct err *err)
 {
@@ -96,21 +96,8 @@ static void merge_command(json_object *out, json_object *image)
 		fill(out, image, "Entrypoint");
 }
 
-static void warn_of_rest(json_object *body, json_object *image, json_object *warnings)
+static void warn_of_health_check(json_object *body, json_object *image, json_object *warnings)
 {
-	json_object *volumes = json_get(image, "Volumes"), *host = json_get(body, "HostConfig");
-	if (json_object_is_type(volumes, json_type_object)) {
-		json_object_object_foreach (volumes, path, unused) {
-			(void)unused;
-			create_warn(warnings,
-				    "the image's VOLUME %.128s is part of the container's writable "
-				    "layer%s: volumes are not supported yet",
-				    path,
-				    json_bool_or(host, "ReadonlyRootfs", false)
-					    ? ", here a read-only one"
-					    : "");
-		}
-	}
 	json_object *test = json_get(json_get(image, "Healthcheck"), "Test");
 	if (json_len(test) && strcmp(json_item_str(test, 0), "NONE") &&
 	    !json_get(body, "Healthcheck"))
@@ -160,8 +147,8 @@ int create_merge_image(json_object *body, json_object *image, json_object *warni
 	int rc = 0;
 	if (!json_get(body, "Env") || typed(body, "Env", json_type_array))
 		rc = merge_env(out, json_get(body, "Env"), json_get(config, "Env"), err);
-	static const char *const objects[] = { "Labels", "ExposedPorts" };
-	for (size_t i = 0; i < 2 && rc >= 0; i++) {
+	static const char *const objects[] = { "Labels", "ExposedPorts", "Volumes" };
+	for (size_t i = 0; i < 3 && rc >= 0; i++) {
 		json_object *user = json_get(body, objects[i]);
 		if (!user || json_object_is_type(user, json_type_object))
 			rc = merge_members(out, objects[i], user, json_get(config, objects[i]),
@@ -169,7 +156,7 @@ int create_merge_image(json_object *body, json_object *image, json_object *warni
 	}
 	if (rc < 0)
 		return rc;
-	warn_of_rest(body, config, warnings);
+	warn_of_health_check(body, config, warnings);
 	warn_of_platform(image, warnings);
 	*ret = take_ptr(out);
 	return 0;

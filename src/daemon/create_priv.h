@@ -56,7 +56,7 @@ int create_update(const struct create_env *env, json_object *host_config, json_o
 		  json_object **ret_host_config, bool *ret_limits, struct err *err);
 
 /* create_image.c: @body with the image's defaults filled in, as Docker merges
- * them; owned. Volumes and health checks of the image become warnings. */
+ * them; owned. A health check of the image becomes a warning. */
 int create_merge_image(json_object *body, json_object *image, json_object *warnings,
 		       json_object **ret, struct err *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* df - what the disk is used for (docker system df): layers and blobs are measured
+/* df - what the disk is used for (docker system df): layers, blobs and volumes are measured
  * in isolad's thread pool, then the writable layers, one container after the other.
  * Docker Engine API 1.47, SystemDataUsageResponse. isolad, loop thread but for
  * measure(). */
@@ -7,6 +7,8 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "mounts.h"
+#include "size.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,8 +23,9 @@
 struct df {
 	uv_work_t work;
 	struct isolad *d;
-	unsigned int what;   /* enum df_what */
-	json_object *layers; /* {chain: bytes}; the worker's while it runs; owned */
+	unsigned int what;    /* enum df_what */
+	json_object *layers;  /* {chain: bytes}; the worker's while it runs; owned */
+	json_object *volumes; /* {name: bytes}; the same */
 	int64_t n_blobs, blob_bytes;
 	int state_fd;        /* borrowed from isolad's roots */
 	json_object *result; /* owned */
@@ -62,6 +65,14 @@ static void measure_blobs(struct df *df)
 		(void)closedir(dir);
 }
 
+static int64_t volume_bytes(int state_fd, const char *name)
+{
+	char path[NAME_MAX + sizeof(VOLUMES_DIR "//" VOLUME_DATA)];
+	(void)snprintf(path, sizeof(path), VOLUMES_DIR "/%s/" VOLUME_DATA, name);
+	cleanup_fd int fd = openat(state_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? 0 : size_tree(fd);
+}
+
 static void measure(uv_work_t *work)
 {
 	struct df *df = container_of(work, struct df, work);
@@ -69,6 +80,8 @@ static void measure(uv_work_t *work)
 	json_object_object_foreach (df->layers, chain, bytes)
 		(void)json_object_set_int64(bytes, layer_bytes(layers, chain));
 	measure_blobs(df);
+	json_object_object_foreach (df->volumes, name, size)
+		(void)json_object_set_int64(size, volume_bytes(df->state_fd, name));
 }
 
 /* ---- images ---- */
@@ -138,6 +151,25 @@ static void add_images(struct df *df)
 	json_add(df->result, "Images", list_images(df));
 }
 
+/* ---- volumes ---- */
+
+static json_object *list_volumes(struct df *df)
+{
+	json_object *list = json_object_new_array();
+	cleanup_json json_object *users = volumes_count_users(df->d);
+	json_object_object_foreach (df->volumes, name, size) {
+		struct volume *v = volume_find(df->d, name, NULL);
+		if (!v)
+			continue; /* gone meanwhile */
+		json_object *o = volume_view(v), *usage = json_object_new_object();
+		json_add_i64(usage, "Size", json_object_get_int64(size));
+		json_add_i64(usage, "RefCount", json_i64_or(users, name, 0));
+		json_add(o, "UsageData", usage);
+		(void)json_object_array_add(list, o);
+	}
+	return list;
+}
+
 /* ---- containers ---- */
 
 static json_object *list_containers(struct isolad *d)
@@ -155,6 +187,7 @@ static void end(struct df *df, const struct err *err)
 {
 	df->done(df->arg, err, err ? NULL : df->result);
 	json_object_put(df->layers);
+	json_object_put(df->volumes);
 	json_object_put(df->result);
 	free(df);
 }
@@ -203,7 +236,7 @@ static void on_measured(uv_work_t *work, int status)
 	if (df->what & DF_CONTAINERS)
 		json_add(df->result, "Containers", list_containers(df->d));
 	if (df->what & DF_VOLUMES)
-		json_add(df->result, "Volumes", json_object_new_array());
+		json_add(df->result, "Volumes", list_volumes(df));
 	if (df->what & DF_BUILD_CACHE)
 		json_add(df->result, "BuildCache", json_object_new_array());
 	size_next(df);
@@ -219,8 +252,14 @@ void system_df(struct isolad *d, unsigned int what, op_done_fn *done, void *arg)
 		df->state_fd = d->roots.state_fd;
 		df->result = json_object_new_object();
 		df->layers = json_object_new_object();
+		df->volumes = json_object_new_object();
 	}
-	if (df && df->result && df->layers) {
+	if (df && df->result && df->layers && df->volumes) {
+		list_for_each (node, &d->volumes.all) {
+			const struct volume *v = container_of(node, struct volume, node);
+			if (what & DF_VOLUMES && !v->making)
+				json_add_i64(df->volumes, v->name, 0);
+		}
 		for (size_t i = 0; i < d->images->n; i++) {
 			json_object *layers = json_get(d->images->items[i]->record, "layers");
 			for (size_t k = 0; k < json_len(layers); k++)
@@ -235,6 +274,7 @@ void system_df(struct isolad *d, unsigned int what, op_done_fn *done, void *arg)
 	if (df) {
 		json_object_put(df->result);
 		json_object_put(df->layers);
+		json_object_put(df->volumes);
 	}
 	free(df);
 }

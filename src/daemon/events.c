@@ -280,6 +280,15 @@ void events_emit_network(struct isolad *d, const char *action, const struct netw
 	emit(d, "network", action, net->id, NULL, attrs);
 }
 
+void events_emit_volume(struct isolad *d, const char *action, const char *name, json_object *extra)
+{
+	json_object *attrs = json_object_new_object();
+	json_add_str(attrs, "driver", "local");
+	add_all(attrs, extra);
+	json_object_put(extra);
+	emit(d, "volume", action, name, NULL, attrs);
+}
+
 void events_emit_image(struct isolad *d, const char *action, const char *id, const char *ref)
 {
 	json_object *attrs = json_object_new_object();

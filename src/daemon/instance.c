@@ -49,6 +49,7 @@ void instance_free(struct instance *inst)
 	json_object_put(inst->config);
 	json_object_put(inst->host_config);
 	json_object_put(inst->networking);
+	json_object_put(inst->mount_points);
 	json_object_put(inst->image);
 	free(inst->image_ref);
 	free(inst->reason);

@@ -176,6 +176,7 @@ static int serve(struct isolad *d, struct err *err)
 
 static void on_recovered(struct isolad *d)
 {
+	volumes_clear_temporary(d);
 	if (serve(d, &d->failure) < 0)
 		isolad_stop(d);
 }
@@ -243,6 +244,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	nursery_init(&d->nursery);
 	roots_init(&d->roots);
 	networks_init(&d->networks);
+	volumes_init(&d->volumes);
 	int rc = init_process(d, err);
 	if (rc >= 0)
 		rc = init_loop(d, err);
@@ -261,6 +263,8 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 		rc = images_open(d, &d->images, err);
 	if (rc >= 0)
 		rc = networks_open(d, err);
+	if (rc >= 0)
+		rc = volumes_open(d, err);
 	if (rc >= 0)
 		rc = recover_begin(d, on_recovered, err);
 	return rc < 0 ? rc : 0;
@@ -298,6 +302,7 @@ void isolad_fini(struct isolad *d)
 		(void)uv_loop_close(&d->loop);
 	}
 	networks_fini(d);
+	volumes_close(&d->volumes);
 	events_fini(&d->events);
 	uidrange_fini(&d->uidrange);
 	place_fini(&d->place);

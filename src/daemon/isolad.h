@@ -17,6 +17,7 @@
 #include "roots.h"
 #include "timer.h"
 #include "uidrange.h"
+#include "volumes.h"
 
 #include <sys/resource.h>
 
@@ -45,6 +46,7 @@ struct isolad {
 	struct list commits;     /* struct committing, images_save.c */
 	struct images *images;   /* images.c */
 	struct networks networks;
+	struct volumes volumes;
 	struct api_server *api;
 	int listen_fd; /* systemd's, until it is served; else -1 */
 	uv_signal_t on_term, on_int, on_hup;

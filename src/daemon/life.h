@@ -8,6 +8,7 @@
  *   pause.c   pause, unpause
  *   change.c  rename, update, resize
  *   vm.c      what only VMs do
+ *   volume_use.c  its volumes: made, filled, let go
  *   remove.c  remove; wreck.c clears away what is left
  *   recover.c all of it again when isolad starts
  *
@@ -38,6 +39,7 @@ struct life {
 	unsigned int next_stream;
 	struct save *save; /* persist.c */
 	bool persist_stopped;
+	bool volumes_ready; /* volume_use.c has seen to them since isolad began */
 };
 
 static inline struct life *life_of(const struct instance *inst)

@@ -6,6 +6,7 @@
 
 #include "fields.h"
 #include "isola/fd.h"
+#include "isola/id.h"
 #include "isola/json.h"
 #include "isola/lsm.h"
 #include "isola/path.h"
@@ -19,18 +20,21 @@
 
 #define TMPFS_DEFAULTS "nosuid,nodev,noexec"
 
-static void point_fini(struct mount_point *p)
+void mount_point_fini(struct mount_point *p)
 {
 	free(p->source);
 	free(p->target);
 	free(p->mode);
 	free(p->tmpfs);
+	free(p->volume);
+	free(p->subpath);
+	json_object_put(p->labels);
 }
 
 void mounts_fini(struct mounts *m)
 {
 	for (size_t i = 0; i < m->n; i++)
-		point_fini(&m->items[i]);
+		mount_point_fini(&m->items[i]);
 	free(m->items);
 	*m = (struct mounts){ NULL, 0 };
 }
@@ -44,8 +48,7 @@ const struct mount_point *mounts_find(const struct mounts *m, const char *target
 	return NULL;
 }
 
-/* Zeroed room for one more; it counts only once the caller raises m->n. */
-static struct mount_point *next_point(struct mounts *m)
+struct mount_point *mounts_next(struct mounts *m)
 {
 	struct mount_point *items = realloc(m->items, (m->n + 1) * sizeof(*items));
 	if (!items)
@@ -67,7 +70,7 @@ static int clean(const char *path, char **ret, const char *what, struct err *err
 	return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-static int clean_target(const char *path, char **ret, struct err *err)
+int mounts_clean_target(const char *path, char **ret, struct err *err)
 {
 	char *target = NULL;
 	int rc = clean(path, &target, "mount target", err);
@@ -86,7 +89,7 @@ static int clean_target(const char *path, char **ret, struct err *err)
 static const char *const propagations[] = { "private", "rprivate", "slave",
 					    "rslave",  "shared",   "rshared" };
 
-static const char *find_propagation(const char *name, size_t len)
+const char *mounts_propagation(const char *name, size_t len)
 {
 	for (size_t i = 0; i < sizeof(propagations) / sizeof(propagations[0]); i++) {
 		if (strlen(propagations[i]) == len && !memcmp(propagations[i], name, len))
@@ -95,11 +98,10 @@ static const char *find_propagation(const char *name, size_t len)
 	return NULL;
 }
 
-/* Options of -v that change nothing here: nocopy is about named volumes (a bind
- * never copies), the rest are hints for file sharing into macOS. */
+/* Options of -v that change nothing here: hints for file sharing into macOS. */
 static bool is_without_effect(const char *option, size_t len)
 {
-	static const char *const names[] = { "rw", "nocopy", "consistent", "cached", "delegated" };
+	static const char *const names[] = { "rw", "consistent", "cached", "delegated" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strlen(names[i]) == len && !memcmp(names[i], option, len))
 			return true;
@@ -107,11 +109,20 @@ static bool is_without_effect(const char *option, size_t len)
 	return false;
 }
 
-static int apply_bind_option(struct mount_point *p, const char *option, size_t len, struct err *err)
+static int apply_option(struct mount_point *p, const char *option, size_t len, struct err *err)
 {
-	const char *propagation = find_propagation(option, len);
+	const char *propagation = mounts_propagation(option, len);
+	if (propagation && p->kind == MOUNT_VOLUME)
+		return err_set(err, EINVAL,
+			       "propagation (%s) goes with a folder of the host, not with a volume",
+			       propagation);
 	if (propagation) {
 		p->propagation = propagation;
+		return 0;
+	}
+	/* A bind never copies. */
+	if (len == 6 && !memcmp(option, "nocopy", 6)) {
+		p->no_copy = true;
 		return 0;
 	}
 	if (len == 2 && !memcmp(option, "ro", 2)) {
@@ -138,11 +149,11 @@ static int apply_bind_option(struct mount_point *p, const char *option, size_t l
 		       option);
 }
 
-static int apply_bind_options(struct mount_point *p, const char *options, struct err *err)
+static int apply_options(struct mount_point *p, const char *options, struct err *err)
 {
 	while (*options) {
 		size_t len = strcspn(options, ",");
-		int rc = apply_bind_option(p, options, len, err);
+		int rc = apply_option(p, options, len, err);
 		if (rc < 0)
 			return rc;
 		options += len;
@@ -153,53 +164,58 @@ static int apply_bind_options(struct mount_point *p, const char *options, struct
 
 /* ---- Binds ---- */
 
-/* "source:target[:options]". A colon cannot be quoted, as in Docker. */
+static int set_volume(struct mount_point *p, const char *name, struct err *err)
+{
+	if (!id_is_name(name))
+		return err_set(err, EINVAL,
+			       "'%.64s' is no volume name ([a-zA-Z0-9][a-zA-Z0-9_.-]+); a folder "
+			       "of the host is named by its absolute path",
+			       name);
+	p->volume = strdup(name);
+	return p->volume ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* "source:target[:options]" or, for an anonymous volume, "target". A colon cannot be
+ * quoted, as in Docker. */
 static int parse_bind(const char *text, struct mount_point *p, struct err *err)
 {
 	const char *colon = strchr(text, ':');
-	if (!colon)
-		return err_set(err, EOPNOTSUPP,
-			       "an anonymous volume is not supported yet: name a host folder "
-			       "(/host:%.64s) or use --tmpfs",
-			       text);
-	const char *target = colon + 1, *rest = strchr(target, ':');
+	const char *target = colon ? colon + 1 : text, *rest = colon ? strchr(target, ':') : NULL;
 	if (rest && strchr(rest + 1, ':'))
 		return err_set(err, EINVAL,
 			       "invalid volume specification: expected source:target[:options]");
-	cleanup_free char *source_text = strndup(text, (size_t)(colon - text));
+	cleanup_free char *source = colon ? strndup(text, (size_t)(colon - text)) : strdup("");
 	cleanup_free char *target_text =
 		rest ? strndup(target, (size_t)(rest - target)) : strdup(target);
 	p->mode = strdup(rest ? rest + 1 : "");
-	if (!source_text || !target_text || !p->mode)
+	if (!source || !target_text || !p->mode)
 		return err_set(err, ENOMEM, "out of memory");
-	int rc = clean_target(target_text, &p->target, err);
+	int rc = mounts_clean_target(target_text, &p->target, err);
 	if (rc < 0)
 		return rc;
-	if (!*source_text)
+	if (colon && !*source)
 		return err_set(err, EINVAL, "invalid volume specification: the source is empty");
-	if (*source_text != '/')
-		return err_set(err, EOPNOTSUPP,
-			       "named volumes are not supported yet ('%.64s' is no absolute path)",
-			       source_text);
-	rc = clean(source_text, &p->source, "source", err);
-	if (rc < 0)
-		return rc;
-	p->kind = MOUNT_BIND;
-	p->make_source = true;
 	p->listed = true;
-	return apply_bind_options(p, p->mode, err);
+	p->anonymous = !colon;
+	p->kind = *source == '/' ? MOUNT_BIND : MOUNT_VOLUME;
+	p->make_source = p->kind == MOUNT_BIND;
+	if (p->kind == MOUNT_BIND)
+		rc = clean(source, &p->source, "source", err);
+	else if (colon)
+		rc = set_volume(p, source, err);
+	return rc < 0 ? rc : apply_options(p, p->mode, err);
 }
 
 static int add_binds(struct mounts *m, json_object *binds, struct err *err)
 {
 	for (size_t i = 0; i < json_len(binds); i++) {
-		struct mount_point *p = next_point(m);
+		struct mount_point *p = mounts_next(m);
 		if (!p)
 			return err_set(err, ENOMEM, "out of memory");
 		const char *text = json_item_str(binds, i);
 		int rc = parse_bind(text, p, err);
 		if (rc < 0) {
-			point_fini(p);
+			mount_point_fini(p);
 			(void)err_prefix(err, "HostConfig.Binds (-v) '%.128s'", text);
 			return rc;
 		}
@@ -260,16 +276,16 @@ static int add_tmpfs(struct mounts *m, json_object *tmpfs, struct err *err)
 	if (!tmpfs)
 		return 0;
 	json_object_object_foreach (tmpfs, target, options) {
-		struct mount_point *p = next_point(m);
+		struct mount_point *p = mounts_next(m);
 		if (!p)
 			return err_set(err, ENOMEM, "out of memory");
 		p->mode = strdup(options ? json_object_get_string(options) : "");
-		int rc = p->mode ? clean_target(target, &p->target, err)
+		int rc = p->mode ? mounts_clean_target(target, &p->target, err)
 				 : err_set(err, ENOMEM, "out of memory");
 		if (rc >= 0)
 			rc = finish_tmpfs(p, err);
 		if (rc < 0) {
-			point_fini(p);
+			mount_point_fini(p);
 			(void)err_prefix(err, "HostConfig.Tmpfs (--tmpfs) '%.128s'", target);
 			return rc;
 		}
@@ -286,7 +302,7 @@ static int check_propagation(void *arg, const struct field *row, json_object *v,
 	(void)row;
 	struct mount_point *p = arg;
 	const char *name = json_object_get_string(v);
-	const char *propagation = find_propagation(name, strlen(name));
+	const char *propagation = mounts_propagation(name, strlen(name));
 	if (!propagation)
 		return err_set(err, EINVAL, "unknown propagation '%.32s'", name);
 	p->propagation = propagation;
@@ -353,12 +369,96 @@ static const struct field mount_rows[] = {
 	{ "Consistency", "consistency", FIELD_STR, .check = check_consistency },
 	{ "BindOptions", NULL, FIELD_OBJ },
 	{ "TmpfsOptions", NULL, FIELD_OBJ },
-	{ "VolumeOptions", NULL, FIELD_OBJ, .refuse = "yet: there are no volumes" },
+	{ "VolumeOptions", NULL, FIELD_OBJ },
 	{ "ImageOptions", NULL, FIELD_OBJ, .refuse = "yet: images can't be mounted" },
 	{ "ClusterOptions", NULL, FIELD_OBJ, .refuse = "on a single host" },
 };
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/* The options of another type ask for nothing here. */
+static int refuse_strangers(json_object *mount, const char *type, const char *own, struct err *err)
+{
+	static const char *const keys[] = { "BindOptions", "VolumeOptions", "TmpfsOptions" };
+	for (size_t i = 0; i < COUNT(keys); i++)
+		if (strcmp(keys[i], own) != 0 && !json_is_zero(json_get(mount, keys[i])))
+			return err_set(err, EINVAL, "%s don't go with Type %s", keys[i], type);
+	return 0;
+}
+
+/* Relative, and nothing but names: what it leads to is opened without links. */
+static int check_subpath(void *arg, const struct field *row, json_object *v, json_object **ret,
+			 struct err *err)
+{
+	(void)arg;
+	(void)row;
+	const char *path = json_object_get_string(v);
+	if (*path == '/')
+		return err_set(err, EINVAL, "'%.128s' must be relative to the volume", path);
+	for (const char *p = path; *p;) {
+		size_t len = strcspn(p, "/");
+		if (len == 2 && !memcmp(p, "..", 2))
+			return err_set(err, EINVAL, "'%.128s' must not hold '..'", path);
+		p += len;
+		p += *p == '/';
+	}
+	if (strlen(path) >= PATH_MAX)
+		return err_set(err, EINVAL, "is too long");
+	*ret = json_object_get(v);
+	return 0;
+}
+
+static int check_driver(void *arg, const struct field *row, json_object *v, json_object **ret,
+			struct err *err)
+{
+	(void)arg;
+	(void)row;
+	static const struct field rows[] = {
+		{ "Name", "volume-driver", FIELD_STR },
+		{ "Options", "volume-opt", FIELD_MAP, .refuse = "yet" },
+	};
+	int rc = fields_check(rows, COUNT(rows), "", v, NULL, ret, err);
+	if (rc < 0)
+		return rc;
+	const char *name = json_str_or(*ret, "Name", "");
+	if (!*name || !strcmp(name, "local"))
+		return 0;
+	rc = err_set(err, EOPNOTSUPP, "driver '%.64s' is not supported: only local is", name);
+	json_object_put(*ret);
+	*ret = NULL;
+	return rc;
+}
+
+static const struct field volume_rows[] = {
+	{ "NoCopy", "volume-nocopy", FIELD_BOOL },
+	{ "Labels", "volume-label", FIELD_MAP },
+	{ "DriverConfig", "volume-driver", FIELD_OBJ, .check = check_driver },
+	{ "Subpath", "volume-subpath", FIELD_STR, .check = check_subpath },
+};
+
+static int parse_volume_mount(json_object *mount, struct mount_point *p, struct err *err)
+{
+	cleanup_json json_object *options = NULL;
+	int rc = fields_check(volume_rows, COUNT(volume_rows), "VolumeOptions.",
+			      json_get(mount, "VolumeOptions"), p, &options, err);
+	if (rc >= 0)
+		rc = refuse_strangers(mount, "volume", "VolumeOptions", err);
+	if (rc < 0)
+		return rc;
+	const char *name = json_str_or(mount, "Source", "");
+	const char *subpath = json_str_or(options, "Subpath", "");
+	p->kind = MOUNT_VOLUME;
+	p->read_only = json_bool_or(mount, "ReadOnly", false);
+	p->no_copy = json_bool_or(options, "NoCopy", false);
+	p->anonymous = !*name;
+	p->labels = json_object_get(json_get(options, "Labels"));
+	if (*subpath && !*name)
+		return err_set(err, EINVAL,
+			       "VolumeOptions.Subpath (volume-subpath) needs a Source");
+	if (*subpath && !(p->subpath = strdup(subpath)))
+		return err_set(err, ENOMEM, "out of memory");
+	return *name ? set_volume(p, name, err) : 0;
+}
 
 static int parse_bind_mount(json_object *mount, struct mount_point *p, struct err *err)
 {
@@ -367,8 +467,9 @@ static int parse_bind_mount(json_object *mount, struct mount_point *p, struct er
 			      json_get(mount, "BindOptions"), p, &options, err);
 	if (rc < 0)
 		return rc;
-	if (!json_is_zero(json_get(mount, "TmpfsOptions")))
-		return err_set(err, EINVAL, "TmpfsOptions don't go with Type bind");
+	rc = refuse_strangers(mount, "bind", "BindOptions", err);
+	if (rc < 0)
+		return rc;
 	const char *source = json_str_or(mount, "Source", "");
 	if (!*source)
 		return err_set(err, EINVAL, "Source is missing");
@@ -393,8 +494,9 @@ static int parse_tmpfs_mount(json_object *mount, struct mount_point *p, struct e
 		return rc;
 	if (*json_str_or(mount, "Source", ""))
 		return err_set(err, EINVAL, "Source must not be given for Type tmpfs");
-	if (!json_is_zero(json_get(mount, "BindOptions")))
-		return err_set(err, EINVAL, "BindOptions don't go with Type tmpfs");
+	rc = refuse_strangers(mount, "tmpfs", "TmpfsOptions", err);
+	if (rc < 0)
+		return rc;
 	int64_t size = json_i64_or(options, "SizeBytes", 0), mode = json_i64_or(options, "Mode", 0);
 	cleanup_strbuf struct strbuf b = STRBUF_INIT;
 	strbuf_puts(&b, json_bool_or(mount, "ReadOnly", false) ? "ro" : "");
@@ -420,7 +522,7 @@ static int parse_mount(json_object *raw, struct mount_point *p, struct err *err)
 	p->listed = true;
 	if (!p->mode)
 		return err_set(err, ENOMEM, "out of memory");
-	rc = clean_target(json_str_or(mount, "Target", ""), &p->target, err);
+	rc = mounts_clean_target(json_str_or(mount, "Target", ""), &p->target, err);
 	if (rc < 0)
 		return rc;
 	const char *type = json_str_or(mount, "Type", "");
@@ -428,22 +530,23 @@ static int parse_mount(json_object *raw, struct mount_point *p, struct err *err)
 		return parse_bind_mount(mount, p, err);
 	if (!strcmp(type, "tmpfs"))
 		return parse_tmpfs_mount(mount, p, err);
-	if (!strcmp(type, "volume") || !strcmp(type, "image") || !strcmp(type, "cluster") ||
-	    !strcmp(type, "npipe"))
+	if (!strcmp(type, "volume"))
+		return parse_volume_mount(mount, p, err);
+	if (!strcmp(type, "image") || !strcmp(type, "cluster") || !strcmp(type, "npipe"))
 		return err_set(err, EOPNOTSUPP,
-			       "Type %s is not supported yet: only bind and tmpfs are", type);
+			       "Type %s is not supported: only bind, volume and tmpfs are", type);
 	return err_set(err, EINVAL, "unknown Type '%.32s'", type);
 }
 
 static int add_mounts(struct mounts *m, json_object *mounts, struct err *err)
 {
 	for (size_t i = 0; i < json_len(mounts); i++) {
-		struct mount_point *p = next_point(m);
+		struct mount_point *p = mounts_next(m);
 		if (!p)
 			return err_set(err, ENOMEM, "out of memory");
 		int rc = parse_mount(json_object_array_get_idx(mounts, i), p, err);
 		if (rc < 0) {
-			point_fini(p);
+			mount_point_fini(p);
 			(void)err_prefix(err, "HostConfig.Mounts[%zu] (--mount)", i);
 			return rc;
 		}
@@ -460,6 +563,13 @@ static int compare_targets(const void *a, const void *b)
 		      ((const struct mount_point *)b)->target);
 }
 
+/* By text a parent sorts before what is below it ("/a" < "/a/b"). */
+void mounts_sort(struct mounts *m)
+{
+	if (m->n > 1)
+		qsort(m->items, m->n, sizeof(m->items[0]), compare_targets);
+}
+
 int mounts_parse(json_object *host_config, struct mounts *ret, struct err *err)
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
@@ -470,9 +580,7 @@ int mounts_parse(json_object *host_config, struct mounts *ret, struct err *err)
 		rc = add_tmpfs(&m, json_get(host_config, "Tmpfs"), err);
 	if (rc < 0)
 		return rc;
-	/* By text a parent sorts before what is below it ("/a" < "/a/b"). */
-	if (m.n > 1)
-		qsort(m.items, m.n, sizeof(m.items[0]), compare_targets);
+	mounts_sort(&m);
 	for (size_t i = 1; i < m.n; i++) {
 		if (!strcmp(m.items[i - 1].target, m.items[i].target))
 			return err_set(err, EINVAL, "Duplicate mount point: %.128s",

@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mounts - what a HostConfig says about mounts (Binds, Mounts, Tmpfs), as one
- * list that create checks, bundle turns into OCI mounts and inspect shows. */
+ * list that create checks, bundle turns into OCI mounts and inspect shows.
+ *
+ * What a HostConfig cannot say is settled once, at creation (mounts_settle()), and
+ * kept in the instance's record: the names of anonymous volumes, what VOLUME in the
+ * image asks for, what comes from other containers. mounts_of() is both together. */
 #pragma once
 
 #include "isola/err.h"
+
+#include "isola/instance.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-enum mount_kind { MOUNT_BIND, MOUNT_TMPFS };
+/* A volume's folder of files, below "volumes/<name>" of the state folder. */
+#define VOLUME_DATA "_data"
+
+enum mount_kind { MOUNT_BIND, MOUNT_TMPFS, MOUNT_VOLUME };
 
 struct mount_point {
 	enum mount_kind kind;
-	char *source; /* clean absolute host path; NULL for tmpfs */
-	char *target; /* clean absolute path in the container */
-	char *mode;   /* the options as typed ("ro,rslave", "size=1m"), never NULL */
+	/* Clean absolute host path; NULL for tmpfs; a volume's is known to mounts_of() */
+	char *source;
+	char *volume;  /* its name; NULL while an anonymous one has none yet */
+	char *subpath; /* volume: only this folder or file of it, relative; or NULL */
+	char *target;  /* clean absolute path in the container */
+	char *mode;    /* the options as typed ("ro,rslave", "size=1m"), never NULL */
 	bool read_only;
 	bool recursive;          /* bind: what is mounted below comes along */
 	bool shallow_read_only;  /* read-only, but not what is mounted below */
@@ -24,6 +36,9 @@ struct mount_point {
 	bool listed;             /* inspect shows it in Mounts (all but HostConfig.Tmpfs) */
 	const char *propagation; /* bind: "rprivate", "rslave"...; static */
 	char *tmpfs;             /* tmpfs: options for the mount, with Docker's defaults */
+	bool no_copy;            /* volume: the image's files are not copied into a new one */
+	bool anonymous;          /* volume: nobody named it; goes with --rm and rm -v */
+	json_object *labels;     /* volume: for a new one, owned; or NULL */
 };
 
 struct mounts {
@@ -33,10 +48,32 @@ struct mounts {
 
 /* Parses and checks all three fields of @host_config (checked for types).
  * @ret: sorted so that a parent comes before what lies below it. -EINVAL names
- * the item, -EOPNOTSUPP for volumes. mounts_fini() frees it. */
+ * the item. mounts_fini() frees it. */
 int mounts_parse(json_object *host_config, struct mounts *ret, struct err *err);
 void mounts_fini(struct mounts *m);
 #define cleanup_mounts __attribute__((cleanup(mounts_fini)))
 
 /* The one that is mounted at @target, or NULL. */
 const struct mount_point *mounts_find(const struct mounts *m, const char *target);
+
+/* ---- with what was settled at creation (mounts_settle.c) ---- */
+
+/* All mounts of @inst, sorted. A VM has none. */
+int mounts_of(const struct instance *inst, struct mounts *ret, struct err *err);
+
+/* Finds the container of "REF" in VolumesFrom. */
+typedef int mounts_find_fn(void *arg, const char *ref, struct instance **ret, struct err *err);
+
+/* Settles what @config (Volumes, with the image's merged in) and @host_config leave
+ * open. @ret: an array for instance.mount_points, owned, NULL when nothing was open. */
+int mounts_settle(json_object *config, json_object *host_config, mounts_find_fn *find, void *arg,
+		  json_object **ret, struct err *err);
+
+/* For mounts_settle.c: zeroed room for one more, which counts once the caller raises
+ * m->n; the free of one; the order. */
+struct mount_point *mounts_next(struct mounts *m);
+void mount_point_fini(struct mount_point *p);
+void mounts_sort(struct mounts *m);
+int mounts_clean_target(const char *path, char **ret, struct err *err);
+/* One of the six words, static, or NULL. */
+const char *mounts_propagation(const char *name, size_t len);

@@ -37,10 +37,13 @@ struct op {
 
 	/* Of some types. */
 	int stage;
-	bool spawned; /* start.c: a keeper works for it */
+	/* start.c */
+	bool preparing, prepared; /* the volumes are being seen to, are there */
+	bool spawned;             /* a keeper works for it */
 	struct timer *timer;
 	int signal, timeout_s;
 	bool force;
+	bool volumes; /* anonymous ones go, too */
 	char *name;
 	json_object *body;
 };

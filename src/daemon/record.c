@@ -60,6 +60,8 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 		json_add(o, "image", json_object_get(inst->image));
 		json_add(o, "endpoints", endpoints_record(inst));
 		json_add(o, "bindings", bindings_record(inst));
+		if (inst->mount_points)
+			json_add(o, "mount_points", json_object_get(inst->mount_points));
 	}
 	const char *text = json_object_to_json_string_length(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_size);
@@ -132,11 +134,14 @@ static void share_image(struct instance *inst)
 
 static int load_container(struct instance *inst, json_object *doc, struct err *err)
 {
+	json_object *points = NULL;
 	if (get_text(doc, "image_ref", &inst->image_ref, err) < 0 ||
 	    get_object(doc, "host_config", &inst->host_config, err) < 0 ||
 	    get_object(doc, "networking", &inst->networking, err) < 0 ||
-	    get_object(doc, "image", &inst->image, err) < 0)
+	    get_object(doc, "image", &inst->image, err) < 0 ||
+	    json_get_arr(doc, "mount_points", &points, err) < 0)
 		return -EINVAL;
+	inst->mount_points = json_object_get(points);
 	if (!inst->image_ref || !inst->host_config || !inst->image)
 		return err_set(err, EINVAL, "one of image_ref, host_config, image is missing");
 	return endpoints_load(inst, doc, err);

@@ -168,7 +168,8 @@ static void settle(struct instance *inst)
 		inst->state = INSTANCE_EXITED;
 		life->ended = true;
 		(void)(run_dir >= 0 && adopt(inst, run_dir));
-		instance_remove(inst, true, true, NULL, NULL);
+		/* Whether its volumes were to go as well is not known: they stay. */
+		instance_remove(inst, true, false, NULL, NULL);
 		return;
 	}
 	life->recorded = inst->state;

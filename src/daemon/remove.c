@@ -63,6 +63,7 @@ static void vanish(struct op *op)
 				   .userns_base = inst->userns_base };
 	inst->userns_base = 0;
 	wreck_clear(&args, NULL, NULL);
+	volumes_release(inst, true);
 	gone(op);
 }
 
@@ -94,6 +95,8 @@ static void on_quiet(void *arg, const struct err *err)
 	(void)err;
 	struct wreck_args args = { .isolad = op->inst->isolad, .id = op->inst->id };
 	args.kill_cgroup = true;
+	/* Before its record: whoever asked for that wants neither. */
+	volumes_release(op->inst, op->volumes || op->inst->auto_remove);
 	wreck_clear(&args, on_cleared, op);
 }
 
@@ -164,12 +167,14 @@ static const struct op_type remove_type = { .name = "remove",
 					    .no_policy = true,
 					    .no_removal = true };
 
-static void remove_queue(struct instance *inst, bool force, op_done_fn *done, void *arg)
+static void remove_queue(struct instance *inst, bool force, bool volumes, op_done_fn *done,
+			 void *arg)
 {
 	struct op *op = op_new(inst, &remove_type, done, arg);
 	if (!op)
 		return;
 	op->force = force;
+	op->volumes = volumes;
 	/* What runs before it should not take its time. */
 	if (force)
 		op_wake(inst, OP_WAKE_HURRY);
@@ -179,13 +184,10 @@ static void remove_queue(struct instance *inst, bool force, op_done_fn *done, vo
 void remove_automatically(struct instance *inst)
 {
 	if (!inst->isolad->stopping)
-		remove_queue(inst, true, NULL, NULL);
+		remove_queue(inst, true, true, NULL, NULL);
 }
 
 void instance_remove(struct instance *inst, bool force, bool volumes, op_done_fn *done, void *arg)
 {
-	/* There is nothing that could stay: what an image declares as a volume lies
-	 * in the writable layer, others are refused at creation. */
-	(void)volumes;
-	remove_queue(inst, force, done, arg);
+	remove_queue(inst, force, volumes, done, arg);
 }

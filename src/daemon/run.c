@@ -113,6 +113,7 @@ void run_ended(struct instance *inst, json_object *exit)
 	(void)state_apply(inst, again ? EVENT_ENDED_AGAIN : EVENT_ENDED, NULL);
 	execs_ended(inst, json_get(exit, "execs"));
 	add_exit_code(inst, "die");
+	volumes_emit(inst, "unmount");
 	wait_on_exit(inst);
 	if (again)
 		run_back_off(inst);

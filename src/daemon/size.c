@@ -3,6 +3,8 @@
  * --size). The walk runs in isolad's thread pool; the tree is the payload's and
  * changes meanwhile, so every step is by descriptor, below the layer, and without
  * following links. What lies deeper than a path can name is not counted. */
+#include "size.h"
+
 #include "isolad.h"
 
 #include "isola/fd.h"
@@ -112,6 +114,18 @@ static void read_folder(struct measuring *m, const char *path)
 	(void)closedir(dir);
 }
 
+static void walk(struct measuring *m)
+{
+	push(m, "", "");
+	while (!list_is_empty(&m->waiting)) {
+		struct folder *f = container_of(m->waiting.next, struct folder, node);
+		list_del(&f->node);
+		m->n_waiting--;
+		read_folder(m, f->path);
+		free(f);
+	}
+}
+
 static void measure(uv_work_t *work)
 {
 	struct measuring *m = container_of(work, struct measuring, work);
@@ -122,14 +136,20 @@ static void measure(uv_work_t *work)
 		return;
 	}
 	m->dev = st.st_dev;
-	push(m, "", "");
-	while (!list_is_empty(&m->waiting)) {
-		struct folder *f = container_of(m->waiting.next, struct folder, node);
-		list_del(&f->node);
-		m->n_waiting--;
-		read_folder(m, f->path);
-		free(f);
-	}
+	walk(m);
+}
+
+int64_t size_tree(int root_fd)
+{
+	struct measuring m = { .root_fd = root_fd };
+	struct stat st;
+	list_init(&m.waiting);
+	if (fstat(root_fd, &st) < 0)
+		return 0;
+	m.dev = st.st_dev;
+	walk(&m);
+	tdestroy(m.links, free);
+	return m.bytes;
 }
 
 /* ---- in the loop ---- */

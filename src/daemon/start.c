@@ -3,9 +3,9 @@
  * makes the container while the messages are still on their way. isolad, loop
  * thread.
  *
- *   wait until the last run is over -> ports of the host -> run folder, bundle ->
- *   spawn -> attach streams -> (with a network: the container is made -> its links)
- *   -> "start" -> answer: RUNNING, or back with the reason */
+ *   wait until the last run is over -> volumes -> ports of the host -> run folder,
+ *   bundle -> spawn -> attach streams -> (with a network: the container is made -> its
+ *   links) -> "start" -> answer: RUNNING, or back with the reason */
 #include "isola/cgroup.h"
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -82,6 +82,7 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	set_text(&inst->reason, NULL);
 	set_text(&inst->reason_text, NULL);
 	(void)state_apply(inst, EVENT_STARTED, NULL);
+	volumes_emit(inst, "mount");
 	events_emit_instance(inst, "start", NULL);
 	/* The run folder tells of a --rm instance that it runs. */
 	if (!inst->auto_remove)
@@ -186,15 +187,41 @@ static int begin_run(struct op *op, struct err *err)
 	return 0;
 }
 
+static void start_step(struct op *op);
+
+static void on_prepared(void *arg, const struct err *err, json_object *result)
+{
+	struct op *op = arg;
+	(void)result;
+	op->preparing = op->pinned = false;
+	op->prepared = true;
+	struct err e = err ? *err : (struct err)ERR_INIT;
+	if (op->inst->isolad->stopping) {
+		(void)err_set(&e, ECANCELED, "isolad is shutting down");
+		op_finish(op, &e, NULL);
+	} else if (err) {
+		run_start_failed(op->inst, 0, &e);
+		op_finish(op, &e, NULL);
+	} else {
+		start_step(op);
+	}
+}
+
 static void start_step(struct op *op)
 {
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
-	if (op->spawned)
+	if (op->spawned || op->preparing)
 		return;
 	if (!run_is_over(inst)) {
 		run_hurry_keeper(inst);
 		return;
+	}
+	if (!op->prepared) {
+		op->preparing = op->pinned = true;
+		if (!volumes_prepare(inst, false, on_prepared, op))
+			return;
+		op->preparing = op->pinned = false;
 	}
 	op->spawned = true;
 	if (begin_run(op, &e) < 0) {

@@ -234,7 +234,9 @@ static json_object *make_plugins(void)
 	static const char *const networks[] = { "bridge", "host", "null" };
 	static const char *const logs[] = { "json-file", "none" };
 	json_object *o = json_object_new_object();
-	json_add(o, "Volume", json_object_new_array());
+	json_object *drivers = json_object_new_array();
+	(void)json_object_array_add(drivers, json_object_new_string("local"));
+	json_add(o, "Volume", drivers);
 	json_add(o, "Network", strings(networks, 3));
 	json_add(o, "Authorization", NULL);
 	json_add(o, "Log", strings(logs, 2));

@@ -97,10 +97,17 @@ void view_status(const struct instance *inst, int64_t now_ns, char *buf, size_t 
 static json_object *make_mount(const struct mount_point *p)
 {
 	json_object *o = json_object_new_object();
-	json_add_str(o, "Type", p->kind == MOUNT_BIND ? "bind" : "tmpfs");
+	static const char *const types[] = {
+		[MOUNT_BIND] = "bind", [MOUNT_TMPFS] = "tmpfs", [MOUNT_VOLUME] = "volume"
+	};
+	json_add_str(o, "Type", types[p->kind]);
+	if (p->kind == MOUNT_VOLUME)
+		json_add_str(o, "Name", p->volume);
 	json_add_str(o, "Source", p->source ? p->source : "");
 	json_add_str(o, "Destination", p->target);
-	json_add_str(o, "Mode", p->kind == MOUNT_BIND ? p->mode : "");
+	if (p->kind == MOUNT_VOLUME)
+		json_add_str(o, "Driver", "local");
+	json_add_str(o, "Mode", p->kind == MOUNT_TMPFS ? "" : p->mode);
 	json_add_bool(o, "RW", !p->read_only);
 	json_add_str(o, "Propagation", p->kind == MOUNT_BIND ? p->propagation : "");
 	return o;
@@ -110,7 +117,7 @@ static json_object *make_mounts(struct instance *inst)
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	json_object *list = json_object_new_array();
-	if (mounts_parse(inst->host_config, &m, NULL) < 0)
+	if (mounts_of(inst, &m, NULL) < 0)
 		return list;
 	for (size_t i = 0; i < m.n; i++) {
 		if (m.items[i].listed)

@@ -154,12 +154,13 @@ static int match_volume(const struct asked *d, struct instance *inst, const char
 	(void)d;
 	(void)err;
 	cleanup_mounts struct mounts m = { NULL, 0 };
-	if (!inst || mounts_parse(inst->host_config, &m, NULL) < 0)
+	if (!inst || mounts_of(inst, &m, NULL) < 0)
 		return 0;
 	for (size_t i = 0; i < m.n; i++) {
 		const struct mount_point *p = &m.items[i];
 		if (p->listed &&
-		    (!strcmp(p->target, value) || (p->source && !strcmp(p->source, value))))
+		    (!strcmp(p->target, value) || (p->source && !strcmp(p->source, value)) ||
+		     (p->volume && !strcmp(p->volume, value))))
 			return 1;
 	}
 	return 0;

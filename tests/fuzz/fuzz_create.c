@@ -3,8 +3,10 @@
  * accepted must be accepted again in the form inspect shows, unchanged. */
 #include "create_env.h"
 #include "daemon/bundle_priv.h"
+#include "daemon/mounts.h"
 #include "isola/fd.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -46,6 +48,28 @@ static void make_bundle(struct instance *inst)
 	(void)bundle_exec_process(inst, exec, &process, NULL);
 }
 
+static int find_nobody(void *arg, const char *ref, struct instance **ret, struct err *err)
+{
+	(void)arg;
+	(void)ret;
+	return err_set(err, ENOENT, "No such container: %s", ref);
+}
+
+/* What was settled must be readable, whatever the body named. */
+static void settle(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	cleanup_mounts struct mounts m = { NULL, 0 };
+	if (mounts_settle(inst->config, inst->host_config, find_nobody, NULL, &inst->mount_points,
+			  &err) < 0)
+		return;
+	if (mounts_of(inst, &m, &err) < 0)
+		abort();
+	for (size_t i = 0; i < m.n; i++)
+		if (m.items[i].kind == MOUNT_VOLUME && !m.items[i].volume)
+			abort();
+}
+
 static void take_again(const struct create_env *env, struct instance *inst)
 {
 	cleanup_json json_object *body = json_copy(inst->config),
@@ -82,9 +106,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	inst.userns_base =
 		strcmp(json_str_or(inst.host_config, "UsernsMode", ""), "host") ? 65536 : 0;
 	take_again(&env, &inst);
+	settle(&inst);
 	make_bundle(&inst);
 	json_object_put(inst.config);
 	json_object_put(inst.host_config);
 	json_object_put(inst.networking);
+	json_object_put(inst.mount_points);
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* fuzz_record - an instance.json that somebody edited or a disk spoilt. What is
  * taken for good must be written back as the same document's meaning. */
 #include "daemon/images_priv.h"
+#include "daemon/mounts.h"
 #include "daemon/record.h"
 #include "isola/json.h"
 
@@ -44,6 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (json_parse((const char *)data, size, "record", &doc, NULL) == 0 &&
 	    record_load(&d, ID, doc, &inst, NULL) == 0) {
+		cleanup_mounts struct mounts m = { NULL, 0 };
+		(void)mounts_of(inst, &m, NULL);
 		check_written(inst);
 		inst->userns_base = 0;
 		instance_free(inst);

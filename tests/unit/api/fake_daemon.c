@@ -258,6 +258,55 @@ void fake_exit(struct isolad *d, int code)
 	}
 }
 
+/* ---- volumes: none ---- */
+
+struct volume *volume_find(struct isolad *d, const char *name, struct err *err)
+{
+	(void)d;
+	(void)err_set(err, ENOENT, "get %s: no such volume", name);
+	return NULL;
+}
+
+json_object *volume_view(const struct volume *v)
+{
+	(void)v;
+	return json_object_new_object();
+}
+
+json_object *volume_list(struct isolad *d, json_object *filters, struct err *err)
+{
+	(void)filters;
+	(void)err;
+	asked(d, "volume list");
+	json_object *o = json_object_new_object();
+	json_add(o, "Volumes", json_object_new_array());
+	json_add(o, "Warnings", NULL);
+	return o;
+}
+
+void volume_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg)
+{
+	asked(d, "volume create");
+	keep_body(d, body);
+	later(d, done, arg, json_object_new_object());
+}
+
+void volume_remove(struct isolad *d, const char *name, bool force, op_done_fn *done, void *arg)
+{
+	asked(d, "volume remove");
+	(void)snprintf(d->text, sizeof(d->text), "%s", name);
+	d->force = force;
+	later(d, done, arg, NULL);
+}
+
+void volume_prune(struct isolad *d, json_object *filters, bool named, op_done_fn *done, void *arg)
+{
+	(void)filters;
+	asked(d, "volume prune");
+	d->volumes = named;
+	later(d, done, arg, json_object_new_object());
+}
+
 /* ---- streams ---- */
 
 static void play_stream(struct isolad *d, int fd)

@@ -114,8 +114,8 @@ static void route_allow__lists_methods(void **state)
 static void route_unsupported__names_what_docker_has(void **state)
 {
 	(void)state;
-	struct path path = split("/v1.41/volumes/create");
-	assert_string_equal(route_unsupported(&path), "creating volumes");
+	struct path path = split("/v1.41/secrets/create");
+	assert_string_equal(route_unsupported(&path), "Swarm secrets");
 	path = split("/containers/x/attach/ws");
 	assert_non_null(route_unsupported(&path));
 	path = split("/nothing");

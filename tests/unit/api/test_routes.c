@@ -46,8 +46,8 @@ static void unknown_paths__are_told_apart(void **state)
 	assert_true(says(rig, "{\"message\":\"page not found\"}"));
 	assert_int_equal(rig_ask(rig, "PUT", "/version", NULL), 405);
 	assert_true(says(rig, "\r\nAllow: GET\r\n"));
-	assert_int_equal(rig_ask(rig, "POST", "/volumes/create", NULL), 501);
-	assert_true(says(rig, "not supported yet: creating volumes (POST /volumes/create)"));
+	assert_int_equal(rig_ask(rig, "POST", "/secrets/create", NULL), 501);
+	assert_true(says(rig, "not supported yet: Swarm secrets (POST /secrets/create)"));
 	assert_int_equal(rig_ask(rig, "GET", "/v1.41/distribution/a/b/json", NULL), 501);
 	assert_int_equal(rig_ask(rig, "DELETE", "/networks/none", NULL), 403);
 	assert_int_equal(rig_ask(rig, "POST", "/networks/create", "{\"Name\":\"lan\"}"), 201);
@@ -560,7 +560,7 @@ static void pull__is_a_job(void **state)
 	assert_int_equal(rig_ask(rig, "POST", "/images/create?fromSrc=http://x/y", NULL), 501);
 }
 
-static void networks_and_volumes__show_what_there_is(void **state)
+static void networks__show_what_there_is(void **state)
 {
 	struct rig *rig = *state;
 	assert_int_equal(rig_ask(rig, "GET", "/networks", NULL), 200);
@@ -571,9 +571,27 @@ static void networks_and_volumes__show_what_there_is(void **state)
 	assert_int_equal(rig_ask(rig, "GET", "/networks/none", NULL), 200);
 	assert_int_equal(rig_ask(rig, "GET", "/networks/686f7374", NULL), 200);
 	assert_int_equal(rig_ask(rig, "GET", "/networks/bridge", NULL), 404);
+}
+
+static void volumes__reach_the_core(void **state)
+{
+	struct rig *rig = *state;
 	assert_int_equal(rig_ask(rig, "GET", "/volumes", NULL), 200);
 	assert_string_equal(rig_body(rig), "{\"Volumes\":[],\"Warnings\":null}");
 	assert_int_equal(rig_ask(rig, "GET", "/volumes/data", NULL), 404);
+	assert_int_equal(rig_ask(rig, "POST", "/volumes/create", "{\"Name\":\"data\"}"), 201);
+	assert_string_equal(rig->daemon.last, "volume create");
+	assert_string_equal(json_str_or(rig->daemon.body, "Name", ""), "data");
+	assert_int_equal(rig_ask(rig, "DELETE", "/volumes/data?force=1", NULL), 204);
+	assert_string_equal(rig->daemon.last, "volume remove");
+	assert_true(rig->daemon.force);
+	assert_string_equal(rig->daemon.text, "data");
+	assert_int_equal(rig_ask(rig, "POST", "/volumes/prune", NULL), 200);
+	assert_false(rig->daemon.volumes);
+	assert_int_equal(rig_ask(rig, "POST", "/v1.41/volumes/prune", NULL), 200);
+	assert_true(rig->daemon.volumes);
+	assert_int_equal(rig_ask(rig, "GET", "/volumes?filters=x", NULL), 400);
+	assert_int_equal(rig_ask(rig, "PUT", "/volumes/data", NULL), 501);
 }
 
 static void metrics__have_cadvisors_names(void **state)
@@ -637,7 +655,8 @@ int main(void)
 		rig_test(prune__removes_the_stopped_that_fit),
 		rig_test(images__fit_the_clients_version),
 		rig_test(pull__is_a_job),
-		rig_test(networks_and_volumes__show_what_there_is),
+		rig_test(networks__show_what_there_is),
+		rig_test(volumes__reach_the_core),
 		rig_test(metrics__have_cadvisors_names),
 		rig_test(views__are_passed_on),
 	};
