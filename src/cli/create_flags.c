@@ -65,7 +65,8 @@ const struct flag flags_create[] = {
 	{ "log-driver", 0, FLAG_STR, "driver", "json-file or none" },
 	{ "log-opt", 0, FLAG_LIST, "key=value", "max-size=10m, max-file=3" },
 	{ "memory-swappiness", 0, FLAG_INT, "n", "not on cgroup v2: refused unless -1" },
-	{ "mount", 0, FLAG_LIST, "spec", "type=bind|tmpfs,source=...,target=...[,readonly]" },
+	{ "mount", 0, FLAG_LIST, "spec",
+	  "type=bind|volume|tmpfs,source=...,target=...[,readonly]" },
 	{ "name", 0, FLAG_STR, "name", "name of the container" },
 	{ "ip", 0, FLAG_STR, "ip", "its address in the network" },
 	{ "mac-address", 0, FLAG_STR, "mac", "its link's address" },
@@ -93,7 +94,10 @@ const struct flag flags_create[] = {
 	{ "user", 'u', FLAG_STR, "user[:group]", "name or id" },
 	{ "userns", 0, FLAG_STR, "mode", "host = no user namespace (default: one of its own)" },
 	{ "uts", 0, FLAG_STR, "mode", "UTS namespace: host" },
-	{ "volume", 'v', FLAG_LIST, "src:dst[:opts]", "bind a host path" },
+	{ "volume", 'v', FLAG_LIST, "src:dst[:opts]",
+	  "mount a volume (name:dst), an anonymous one (dst) or a host path (/src:dst)" },
+	{ "volume-driver", 0, FLAG_STR, "name", "local" },
+	{ "volumes-from", 0, FLAG_LIST, "container[:ro]", "mount what that container mounts" },
 	{ "workdir", 'w', FLAG_STR, "path", "working folder inside" },
 	{ .name = NULL },
 };
@@ -145,6 +149,8 @@ static const struct body_row rows[] = {
 	{ "user", TO_CONFIG, "User" },
 	{ "userns", TO_HOST, "UsernsMode" },
 	{ "uts", TO_HOST, "UTSMode" },
+	{ "volume-driver", TO_HOST, "VolumeDriver" },
+	{ "volumes-from", TO_HOST, "VolumesFrom" },
 	{ "workdir", TO_CONFIG, "WorkingDir" },
 	{ .flag = NULL },
 };
@@ -309,7 +315,7 @@ json_object *create_body(struct args *args, struct err *err)
 	json_add(host, "Sysctls", body_map(args, "sysctl"));
 	json_add(host, "Annotations", body_map(args, "annotation"));
 	if (body_cpus(args, "cpus", host, err) < 0 || body_restart(args, host, err) < 0 ||
-	    mount_flags(args, host, err) < 0 || add_security(args, host, err) < 0 ||
+	    mount_flags(args, config, host, err) < 0 || add_security(args, host, err) < 0 ||
 	    add_devices(args, host, err) < 0 || add_throttles(args, host, err) < 0 ||
 	    add_ulimits(args, host, err) < 0 || publish_flags(args, config, host, err) < 0 ||
 	    body_labels(args, config, err) < 0 || body_environment(args, config, err) < 0)

@@ -16,4 +16,4 @@ extern const struct flag flags_resources[];
 int create_resources(struct args *args, json_object *host, struct err *err);
 
 /* -v and --mount (mount_flags.c). */
-int mount_flags(struct args *args, json_object *host, struct err *err);
+int mount_flags(struct args *args, json_object *config, json_object *host, struct err *err);

@@ -8,7 +8,6 @@
 
 #define IPV6    "containers have no IPv6 addresses yet"
 #define NAMES   "containers have no names for each other yet; use addresses (--ip)"
-#define VOLUMES "there are no named volumes; bind a host path with -v /path:/path"
 #define HEALTH  "there are no health checks; run one with exec"
 #define GROUP   "every container has its own cgroup below isolad's"
 #define RT      "cgroup v2 has no real-time CPU limits; use --cpus"
@@ -49,8 +48,6 @@ const struct refused ctr_refused[] = {
 	{ "create", "scope", 0, "every network is of this host" },
 	{ "run create", "storage-opt", 0, "the writable layer has no quota" },
 	{ "run create", "use-api-socket", 0, "bind the socket with -v" },
-	{ "run create", "volume-driver", 0, VOLUMES },
-	{ "run create", "volumes-from", 0, "name the same host paths again with -v" },
 	{ "build", "add-host", 0, "RUN has no resolver of ours; write to /etc/hosts in the step" },
 	{ "build", "cache-from", 0, "all images of the store are the cache" },
 	{ "build", "cgroup-parent", 0, GROUP },
@@ -68,7 +65,7 @@ const struct refused ctr_refused[] = {
 	{ "rm", "link", 'l', "there are no links" },
 	{ "load", "platform", 0, "all that the archive holds for this host is loaded" },
 	{ "images ls", "tree", 0, "an image is of one platform" },
-	{ "prune", "volumes", 0, "there are no named volumes, so none to remove" },
+	{ "prune", "volumes", 0, "system prune --volumes or volume prune removes volumes" },
 	{ "start", "checkpoint", 0, "there are no checkpoints" },
 	{ "start", "checkpoint-dir", 0, "there are no checkpoints" },
 	{ .name = NULL },

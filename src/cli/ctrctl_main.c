@@ -74,6 +74,26 @@ static int verb_network(struct cli *cli, struct args *args)
 	return cli_dispatch(cli, "network", network_verbs, args->argc, args->argv);
 }
 
+static const struct verb volume_verbs[] = {
+	{ "create", NULL, "[NAME]", "make a volume",
+	  "  ctrctl volume create data && ctrctl run -d -v data:/var/lib/db db\n",
+	  FLAGS(flags_volume_create), 0, 1, false, verb_volume_create },
+	{ "ls", "list", "", "list volumes", "  ctrctl volume ls -qf dangling=true\n",
+	  FLAGS(flags_volume_ls), 0, 0, false, verb_volume_ls },
+	{ "inspect", NULL, "VOLUME...", "show everything about volumes", NULL, FLAGS(flags_format),
+	  1, -1, false, verb_volume_inspect },
+	{ "rm", "remove", "VOLUME...", "remove volumes and what is in them", NULL,
+	  FLAGS(flags_volume_rm), 1, -1, false, verb_volume_rm },
+	{ "prune", NULL, "", "remove anonymous volumes that no container uses", NULL,
+	  FLAGS(flags_prune, flags_volume_prune), 0, 0, false, verb_volume_prune },
+	{ .name = NULL },
+};
+
+static int verb_volume(struct cli *cli, struct args *args)
+{
+	return cli_dispatch(cli, "volume", volume_verbs, args->argc, args->argv);
+}
+
 static const struct verb system_verbs[] = {
 	{ "df", NULL, "", "show what the disk is used for", NULL, FLAGS(flags_df), 0, 0, false,
 	  verb_system_df },
@@ -81,7 +101,7 @@ static const struct verb system_verbs[] = {
 	  "  ctrctl system check || ctrctl system check --repair\n", FLAGS(flags_check), 0, 0,
 	  false, verb_system_check },
 	{ "prune", NULL, "", "remove stopped containers and images nobody needs", NULL,
-	  FLAGS(flags_prune, flags_prune_all), 0, 0, false, verb_system_prune },
+	  FLAGS(flags_prune, flags_prune_all, flags_system_prune), 0, 0, false, verb_system_prune },
 	{ "events", NULL, "", "show what happens, as it happens", NULL, FLAGS(flags_events), 0, 0,
 	  false, verb_events },
 	{ "info", NULL, "", "show the daemon and its host", NULL, FLAGS(flags_format), 0, 0, false,
@@ -98,6 +118,7 @@ static const struct verb verbs[] = {
 	{ "run", NULL, "IMAGE [COMMAND] [ARG...]", "create a container and run it",
 	  "  ctrctl run --rm busybox echo hello\n"
 	  "  ctrctl run -it --rm busybox sh\n"
+	  "  ctrctl run --rm -v data:/data busybox ls /data\n"
 	  "  ctrctl run -d --name web --memory 64m --restart always busybox httpd -f\n",
 	  FLAGS(flags_run, flags_create, flags_create_pull, flags_resources), 1, -1, true,
 	  verb_run },
@@ -200,6 +221,8 @@ static const struct verb verbs[] = {
 	  verb_info },
 	{ "system", NULL, "df|check|prune|events|info", "all that concerns the daemon and its disk",
 	  NULL, NULL, 0, -1, true, verb_system },
+	{ "volume", NULL, "create|ls|inspect|rm|prune", "all that concerns volumes", NULL, NULL, 0,
+	  -1, true, verb_volume },
 	{ "version", NULL, "", "show versions of client and daemon", NULL, FLAGS(flags_format), 0,
 	  0, false, verb_version },
 	{ .name = NULL },

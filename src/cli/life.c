@@ -27,7 +27,7 @@ const struct flag flags_kill[] = {
 
 const struct flag flags_rm[] = {
 	{ "force", 'f', FLAG_BOOL, NULL, "kill it first when it runs" },
-	{ "volumes", 'v', FLAG_BOOL, NULL, "with its anonymous volumes (it can have none yet)" },
+	{ "volumes", 'v', FLAG_BOOL, NULL, "with its anonymous volumes" },
 	{ .name = NULL },
 };
 

@@ -13,11 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "src:dst[:opts]": only a source that begins with . or ~ or / is a path. */
-static int add_bind(json_object *binds, const char *text, struct err *err)
+/* "src:dst[:opts]": only a source that begins with . or / is a path; "dst" alone is
+ * an anonymous volume. */
+static int add_bind(json_object *volumes, json_object *binds, const char *text, struct err *err)
 {
 	const char *colon = strchr(text, ':');
-	if (!colon || text[0] != '.') {
+	if (!colon) {
+		json_add(volumes, text, json_object_new_object());
+		return 0;
+	}
+	if (text[0] != '.') {
 		json_object_array_add(binds, json_object_new_string(text));
 		return 0;
 	}
@@ -41,6 +46,12 @@ enum mount_key {
 	MOUNT_CREATE,
 	MOUNT_TMPFS_SIZE,
 	MOUNT_TMPFS_MODE,
+	MOUNT_RECURSIVE,
+	MOUNT_NOCOPY,
+	MOUNT_SUBPATH,
+	MOUNT_LABEL,
+	MOUNT_DRIVER,
+	MOUNT_DRIVER_OPT,
 };
 
 static const struct {
@@ -60,6 +71,12 @@ static const struct {
 	{ "bind-create-src", MOUNT_CREATE },
 	{ "tmpfs-size", MOUNT_TMPFS_SIZE },
 	{ "tmpfs-mode", MOUNT_TMPFS_MODE },
+	{ "bind-recursive", MOUNT_RECURSIVE },
+	{ "volume-nocopy", MOUNT_NOCOPY },
+	{ "volume-subpath", MOUNT_SUBPATH },
+	{ "volume-label", MOUNT_LABEL },
+	{ "volume-driver", MOUNT_DRIVER },
+	{ "volume-opt", MOUNT_DRIVER_OPT },
 };
 
 /* The nested object @key of @o, made when missing. */
@@ -79,13 +96,47 @@ static int yes_or_no(const char *text, bool *ret)
 	return *ret || !strcmp(text, "false") || !strcmp(text, "0") ? 0 : -EINVAL;
 }
 
+/* Docker's words for what is mounted below a bind. */
+static int set_recursive(json_object *bind, const char *value)
+{
+	static const struct {
+		const char *word, *field;
+	} words[] = {
+		{ "enabled", NULL },
+		{ "disabled", "NonRecursive" },
+		{ "writable", "ReadOnlyNonRecursive" },
+		{ "readonly", "ReadOnlyForceRecursive" },
+	};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(words[i].word, value) != 0)
+			continue;
+		if (words[i].field)
+			json_add_bool(bind, words[i].field, true);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* "key=value"; a label may be a key alone. */
+static int set_pair(json_object *o, const char *text, bool alone)
+{
+	const char *equals = strchr(text, '=');
+	size_t n = equals ? (size_t)(equals - text) : strlen(text);
+	cleanup_free char *key = strndup(text, n);
+	if (!key || !n || (!equals && !alone))
+		return -EINVAL;
+	json_add_str(o, key, equals ? equals + 1 : "");
+	return 0;
+}
+
 static int set_mount_key(json_object *m, enum mount_key key, const char *value)
 {
 	int64_t n;
 	bool yes = false;
 	char *end;
 	cleanup_free char *full = NULL;
-	bool flag = key == MOUNT_READONLY || key == MOUNT_NONRECURSIVE || key == MOUNT_CREATE;
+	bool flag = key == MOUNT_READONLY || key == MOUNT_NONRECURSIVE || key == MOUNT_CREATE ||
+		    key == MOUNT_NOCOPY;
 	if (flag ? yes_or_no(value, &yes) < 0 : !value)
 		return -EINVAL;
 	switch (key) {
@@ -122,6 +173,22 @@ static int set_mount_key(json_object *m, enum mount_key key, const char *value)
 			return -EINVAL;
 		json_add_i64(child(m, "TmpfsOptions"), "Mode", n);
 		return 0;
+	case MOUNT_RECURSIVE:
+		return set_recursive(child(m, "BindOptions"), value);
+	case MOUNT_NOCOPY:
+		json_add_bool(child(m, "VolumeOptions"), "NoCopy", yes);
+		return 0;
+	case MOUNT_SUBPATH:
+		json_add_str(child(m, "VolumeOptions"), "Subpath", value);
+		return 0;
+	case MOUNT_LABEL:
+		return set_pair(child(child(m, "VolumeOptions"), "Labels"), value, true);
+	case MOUNT_DRIVER:
+		json_add_str(child(child(m, "VolumeOptions"), "DriverConfig"), "Name", value);
+		return 0;
+	case MOUNT_DRIVER_OPT:
+		return set_pair(child(child(child(m, "VolumeOptions"), "DriverConfig"), "Options"),
+				value, false);
 	}
 	return -EINVAL;
 }
@@ -170,17 +237,18 @@ static void add_tmpfs(json_object *tmpfs, const char *text)
 		json_add_str(tmpfs, path, colon ? colon + 1 : "");
 }
 
-int mount_flags(struct args *args, json_object *host, struct err *err)
+int mount_flags(struct args *args, json_object *config, json_object *host, struct err *err)
 {
 	json_object *binds = json_object_new_array(), *mounts = json_object_new_array();
-	json_object *tmpfs = json_object_new_object();
+	json_object *tmpfs = json_object_new_object(), *volumes = json_object_new_object();
+	json_add(config, "Volumes", volumes);
 	json_add(host, "Binds", binds);
 	json_add(host, "Mounts", mounts);
 	json_add(host, "Tmpfs", tmpfs);
 	const char *text;
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && (text = args_list(args, "volume", i)); i++)
-		rc = add_bind(binds, text, err);
+		rc = add_bind(volumes, binds, text, err);
 	for (size_t i = 0; rc == 0 && (text = args_list(args, "mount", i)); i++)
 		rc = add_mount(mounts, text, err);
 	for (size_t i = 0; rc == 0 && (text = args_list(args, "tmpfs", i)); i++)

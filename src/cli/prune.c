@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 const struct flag flags_prune[] = {
@@ -36,16 +37,18 @@ bool prune_confirmed(struct cli *cli, struct args *args, const char *what)
 	return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-static int make_target(struct args *args, const char *path, bool images, struct strbuf *target,
+static int make_target(struct args *args, const char *path, const char *wide, struct strbuf *target,
 		       struct err *err)
 {
 	cleanup_json json_object *filters = cli_filters(args, err);
 	if (!filters)
 		return -EINVAL;
-	if (images && args_bool(args, "all")) {
-		json_object *no = json_object_new_array();
-		json_object_array_add(no, json_object_new_string("false"));
-		json_add(filters, "dangling", no);
+	if (wide && args_bool(args, "all")) {
+		const char *equals = strchr(wide, '=');
+		cleanup_free char *key = strndup(wide, equals ? (size_t)(equals - wide) : 0);
+		json_object *values = json_object_new_array();
+		json_object_array_add(values, json_object_new_string(equals ? equals + 1 : ""));
+		json_add(filters, key ? key : "", values);
 	}
 	strbuf_puts(target, path);
 	client_target_query(target, "filters",
@@ -53,11 +56,11 @@ static int make_target(struct args *args, const char *path, bool images, struct 
 	return 0;
 }
 
-int prune_call(struct cli *cli, struct args *args, const char *path, bool images, json_object **ret,
-	       struct err *err)
+int prune_call(struct cli *cli, struct args *args, const char *path, const char *wide,
+	       json_object **ret, struct err *err)
 {
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	int rc = make_target(args, path, images, &target, err);
+	int rc = make_target(args, path, wide, &target, err);
 	return rc < 0 ? rc : client_call(cli_client(cli), "POST", target.text, NULL, ret, err);
 }
 
@@ -80,14 +83,14 @@ void prune_print_total(int64_t bytes)
 	printf("Total reclaimed space: %s\n", size);
 }
 
-static int prune(struct cli *cli, struct args *args, const char *path, bool images,
+static int prune(struct cli *cli, struct args *args, const char *path, const char *wide,
 		 const char *what, const char *list)
 {
 	struct err err = ERR_INIT;
 	cleanup_json json_object *result = NULL;
 	if (!prune_confirmed(cli, args, what))
 		return 1;
-	if (prune_call(cli, args, path, images, &result, &err) < 0)
+	if (prune_call(cli, args, path, wide, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	prune_print(result, list);
 	prune_print_total(json_i64_or(result, "SpaceReclaimed", 0));
@@ -99,12 +102,12 @@ int verb_prune(struct cli *cli, struct args *args)
 	char path[64], what[64];
 	(void)snprintf(path, sizeof(path), "/%s/prune", cli->kind->collection);
 	(void)snprintf(what, sizeof(what), "all stopped %ss", cli->kind->noun);
-	return prune(cli, args, path, false, what, cli->kind->deleted);
+	return prune(cli, args, path, NULL, what, cli->kind->deleted);
 }
 
 int verb_image_prune(struct cli *cli, struct args *args)
 {
-	return prune(cli, args, "/images/prune", true,
+	return prune(cli, args, "/images/prune", "dangling=false",
 		     args_bool(args, "all") ? "all images no container uses"
 					    : "all images without a name",
 		     "ImagesDeleted");

@@ -9,10 +9,10 @@
 /* Asks on a terminal whether @what may go; elsewhere -f is needed. */
 bool prune_confirmed(struct cli *cli, struct args *args, const char *what);
 
-/* POST @path with --filter, and with --all for @images. Returns the status, or
- * -errno; *@ret is owned. */
-int prune_call(struct cli *cli, struct args *args, const char *path, bool images, json_object **ret,
-	       struct err *err);
+/* POST @path with --filter, and with the filter @wide ("key=value") for --all; NULL:
+ * there is no such thing. Returns the status, or -errno; *@ret is owned. */
+int prune_call(struct cli *cli, struct args *args, const char *path, const char *wide,
+	       json_object **ret, struct err *err);
 
 /* The names in @result's array @list, a line each. */
 void prune_print(json_object *result, const char *list);

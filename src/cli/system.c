@@ -93,11 +93,26 @@ static struct usage use_of_containers(json_object *df)
 	return u;
 }
 
+static struct usage use_of_volumes(json_object *df)
+{
+	json_object *list = json_get(df, "Volumes");
+	struct usage u = { .total = (int64_t)json_len(list) };
+	for (size_t i = 0; i < json_len(list); i++) {
+		json_object *usage = json_get(json_object_array_get_idx(list, i), "UsageData");
+		int64_t bytes = json_i64_or(usage, "Size", 0);
+		bool is_active = json_i64_or(usage, "RefCount", 0) > 0;
+		u.active += is_active;
+		u.bytes += bytes;
+		u.reclaimable += is_active ? 0 : bytes;
+	}
+	return u;
+}
+
 static int print_summary(struct cli *cli, struct args *args, json_object *df)
 {
 	cleanup_json json_object *rows = json_object_new_array();
 	const struct usage images = use_of_images(df), containers = use_of_containers(df);
-	const struct usage none = { 0 };
+	const struct usage volumes = use_of_volumes(df), none = { 0 };
 	/* As they came: what push and save send. They go with their images. */
 	const struct usage blobs = { .total = json_i64_or(df, "BlobsCount", 0),
 				     .active = json_i64_or(df, "BlobsCount", 0),
@@ -105,7 +120,7 @@ static int print_summary(struct cli *cli, struct args *args, json_object *df)
 	add_usage(rows, "Images", &images);
 	add_usage(rows, "Image Blobs", &blobs);
 	add_usage(rows, "Containers", &containers);
-	add_usage(rows, "Local Volumes", &none);
+	add_usage(rows, "Local Volumes", &volumes);
 	add_usage(rows, "Build Cache", &none);
 	return format_rows(cli, args_str(args, "format", NULL), df_columns, 5, rows);
 }
@@ -200,6 +215,32 @@ static int print_containers(struct cli *cli, json_object *df)
 	return format_rows(cli, "table", df_container_columns, 7, rows);
 }
 
+static const struct column df_volume_columns[] = {
+	{ "VOLUME NAME", "Name" },
+	{ "LINKS", "Links" },
+	{ "SIZE", "Size" },
+	{ NULL, NULL },
+};
+
+static int print_volumes(struct cli *cli, json_object *df)
+{
+	cleanup_json json_object *rows = json_object_new_array();
+	json_object *list = json_get(df, "Volumes");
+	for (size_t i = 0; i < json_len(list); i++) {
+		json_object *o = json_object_array_get_idx(list, i);
+		json_object *row = json_object_new_object(), *usage = json_get(o, "UsageData");
+		char text[32];
+		json_add_str(row, "Name", json_str_or(o, "Name", ""));
+		(void)snprintf(text, sizeof(text), "%lld",
+			       (long long)json_i64_or(usage, "RefCount", 0));
+		json_add_str(row, "Links", text);
+		add_size(row, "Size", json_i64_or(usage, "Size", 0));
+		(void)json_object_array_add(rows, row);
+	}
+	puts("\nLocal Volumes space usage:\n");
+	return format_rows(cli, "table", df_volume_columns, 3, rows);
+}
+
 int verb_system_df(struct cli *cli, struct args *args)
 {
 	struct err err = ERR_INIT;
@@ -213,7 +254,9 @@ int verb_system_df(struct cli *cli, struct args *args)
 	if (!args_bool(args, "verbose"))
 		return print_summary(cli, args, df);
 	int code = print_images(cli, df);
-	return code ? code : print_containers(cli, df);
+	if (code == 0)
+		code = print_containers(cli, df);
+	return code ? code : print_volumes(cli, df);
 }
 
 /* ---- check ---- */
@@ -255,25 +298,34 @@ int verb_system_check(struct cli *cli, struct args *args)
 
 /* ---- prune ---- */
 
+const struct flag flags_system_prune[] = {
+	{ "volumes", 0, FLAG_BOOL, NULL, "also anonymous volumes that no container uses" },
+	{ .name = NULL },
+};
+
 int verb_system_prune(struct cli *cli, struct args *args)
 {
-	if (!prune_confirmed(cli, args,
-			     args_bool(args, "all")
-				     ? "all stopped containers and all images no container uses"
-				     : "all stopped containers and all images without a name"))
+	char what[160];
+	(void)snprintf(what, sizeof(what), "all stopped containers and all images %s%s",
+		       args_bool(args, "all") ? "no container uses" : "without a name",
+		       args_bool(args, "volumes") ? ", and anonymous volumes no container uses"
+						  : "");
+	if (!prune_confirmed(cli, args, what))
 		return 1;
 	static const struct {
-		const char *path, *list, *title;
-		bool images;
+		const char *path, *list, *title, *wide;
 	} rows[] = {
-		{ "/containers/prune", "ContainersDeleted", "Deleted Containers:", false },
-		{ "/images/prune", "ImagesDeleted", "Deleted Images:", true },
+		{ "/containers/prune", "ContainersDeleted", "Deleted Containers:", NULL },
+		{ "/volumes/prune", "VolumesDeleted", "Deleted Volumes:", NULL },
+		{ "/images/prune", "ImagesDeleted", "Deleted Images:", "dangling=false" },
 	};
 	int64_t bytes = 0;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct err err = ERR_INIT;
 		cleanup_json json_object *result = NULL;
-		if (prune_call(cli, args, rows[i].path, rows[i].images, &result, &err) < 0)
+		if (!strncmp(rows[i].path, "/volumes", 8) && !args_bool(args, "volumes"))
+			continue;
+		if (prune_call(cli, args, rows[i].path, rows[i].wide, &result, &err) < 0)
 			return cli_fail(cli, 1, &err);
 		if (json_len(json_get(result, rows[i].list)))
 			puts(rows[i].title);

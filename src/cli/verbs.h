@@ -68,6 +68,15 @@ int verb_history(struct cli *cli, struct args *args);
 extern const struct flag flags_build[];
 int verb_build(struct cli *cli, struct args *args);
 
+/* volume.c */
+extern const struct flag flags_volume_create[], flags_volume_ls[], flags_volume_rm[],
+	flags_volume_prune[];
+int verb_volume_create(struct cli *cli, struct args *args);
+int verb_volume_ls(struct cli *cli, struct args *args);
+int verb_volume_inspect(struct cli *cli, struct args *args);
+int verb_volume_rm(struct cli *cli, struct args *args);
+int verb_volume_prune(struct cli *cli, struct args *args);
+
 /* images.c */
 extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];
 int verb_images(struct cli *cli, struct args *args);
@@ -96,7 +105,7 @@ int verb_push(struct cli *cli, struct args *args);
 int verb_login(struct cli *cli, struct args *args);
 int verb_logout(struct cli *cli, struct args *args);
 /* system.c */
-extern const struct flag flags_df[], flags_check[];
+extern const struct flag flags_df[], flags_check[], flags_system_prune[];
 int verb_system_df(struct cli *cli, struct args *args);
 int verb_system_check(struct cli *cli, struct args *args);
 int verb_system_prune(struct cli *cli, struct args *args);

@@ -125,7 +125,7 @@ def tags(path):
     for i, line in enumerate(lines):
         if m := re.fullmatch(r'\.\\" verbs: (.*)', line):
             words = m[1].split()
-            verbs = [m[1]] if words[0] in ("image", "kernel", "network", "system") else words
+            verbs = [m[1]] if words[0] in ("image", "kernel", "network", "system", "volume") else words
             for v in verbs:
                 yield v, ""
         if line == ".TP":
