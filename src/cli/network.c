@@ -177,7 +177,7 @@ int verb_network_prune(struct cli *cli, struct args *args)
 	cleanup_json json_object *result = NULL;
 	if (!prune_confirmed(cli, args, "all networks no container is in"))
 		return 1;
-	if (prune_call(cli, args, "/networks/prune", false, &result, &err) < 0)
+	if (prune_call(cli, args, "/networks/prune", NULL, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	prune_print(result, "NetworksDeleted");
 	return 0;

@@ -154,8 +154,7 @@ def disk():
     like(got.out, r"Deleted Containers:\n[0-9a-f]{64}\n", who + "system prune of containers")
     like(got.out, r"Total reclaimed space: ", who + "system prune says what it freed")
     got = dk("system", "prune", "-f", "--volumes")
-    check(got.rc != 0 and "managing volumes" in got.err, who + "system prune --volumes is refused",
-          repr(got))
+    good("system prune --volumes", got)
 
 
 def load():
@@ -429,8 +428,7 @@ def moving():
 
 
 def unsupported():
-    for what, argv in (("EnableIPv6 (--ipv6)", ["network", "create", "--ipv6", "six"]),
-                       ("creating volumes", ["volume", "create", "v"])):
+    for what, argv in (("EnableIPv6 (--ipv6)", ["network", "create", "--ipv6", "six"]),):
         env = dict(ENV, DOCKER_BUILDKIT="0")
         got = run(docker, *argv, env=env, text="FROM busybox\n")
         check(got.rc == 1 and what in got.err and "not supported yet" in got.err,

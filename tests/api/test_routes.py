@@ -908,11 +908,40 @@ def _():
 @route("GET", "/volumes")
 def _():
     is_(ask("GET", "/volumes")[2], {"Volumes": [], "Warnings": None}, "volumes")
+    expect("volumes with a wrong filter", ask("GET", "/volumes" + q(filters={"x": ["y"]})), 400)
+
+
+@route("POST", "/volumes/create")
+def _():
+    got = ask("POST", "/volumes/create", {"Name": "rv", "Labels": {"a": "b"}})
+    expect("make a volume", got, 201)
+    o = got[2]
+    is_((o["Name"], o["Driver"], o["Labels"]), ("rv", "local", {"a": "b"}), "the new volume")
+    expect("a bad name", ask("POST", "/volumes/create", {"Name": "../x"}), 400)
+    expect("a driver there is not", ask("POST", "/volumes/create", {"Driver": "nfs"}), 404)
+    expect("options", ask("POST", "/volumes/create", {"DriverOpts": {"size": "1g"}}), 501, "size")
 
 
 @route("GET", "/volumes/{name}")
 def _():
+    is_(ask("GET", "/volumes/rv")[2]["Mountpoint"], T + "/state/volumes/rv/_data", "inspect a volume")
     not_found("GET", "/volumes/{name}")
+
+
+@route("DELETE", "/volumes/{name}")
+def _():
+    expect("remove a volume", ask("DELETE", "/volumes/rv"), 204)
+    expect("twice", ask("DELETE", "/volumes/rv"), 404)
+    expect("with force it need not be there", ask("DELETE", "/volumes/rv?force=true"), 204)
+
+
+@route("POST", "/volumes/prune")
+def _():
+    name = ask("POST", "/volumes/create", {})[2]["Name"]
+    got = ask("POST", "/volumes/prune")
+    expect("prune volumes", got, 200)
+    is_((got[2]["VolumesDeleted"], got[2]["SpaceReclaimed"]), ([name], 0), "what went")
+    expect("prune with a wrong filter", ask("POST", "/volumes/prune" + q(filters={"x": ["y"]})), 400)
 
 
 # -------------------------------------------------------------------- all of them
@@ -937,7 +966,7 @@ for row, test in TESTS.items():
             break
 for path, word in (("/containers/x/attach/ws", "WebSocket"),
                    ("/swarm/init", "Swarm"), ("/session", "BuildKit"),
-                   ("/volumes/create", "volumes")):
+                   ("/secrets/create", "Swarm")):
     expect("unsupported: " + path, ask("POST", path), 501, word)
 expect("no such path", ask("GET", "/nothing"), 404, "page not found")
 expect("no such method", ask("PUT", "/version"), 405, "allowed: GET")

@@ -160,6 +160,7 @@ static void volumes__leave_their_name_at_once(void **state)
 	make(d, "{'Name':'data'}");
 	wait_for(d, &a, 1);
 	assert_true(is_there(d, "data"));
+	json_object_put(a.result);
 }
 
 static void leftovers__are_cleared_away(void **state)
