@@ -259,9 +259,12 @@ void exec_start(struct exec *exec, const struct stream_request *req, int h, int 
 	exec->done = done;
 	exec->arg = arg;
 	json_add_str(msg, "exec", exec->id);
-	if (h > 0 && w > 0) {
-		json_add_i64(msg, "h", h);
-		json_add_i64(msg, "w", w);
+	/* With the process, which may ask before a "resize" comes. */
+	if (h > 0 && w > 0 && json_bool_or(exec->process, "terminal", false)) {
+		json_object *size = json_object_new_object();
+		json_add_i64(size, "height", h);
+		json_add_i64(size, "width", w);
+		json_add(exec->process, "consoleSize", size);
 	}
 	json_add(msg, "process", json_object_get(exec->process));
 	json_add_bool(msg, "privileged", json_bool_or(exec->config, "Privileged", false));
