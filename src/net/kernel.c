@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
-#include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +20,7 @@ void net_free(struct net *n)
 	if (!n)
 		return;
 	nl_socket_free(n->sock);
-	if (n->nft)
-		nft_ctx_free(n->nft);
+	kernel_nft_close(n);
 	free(n);
 }
 

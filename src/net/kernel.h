@@ -30,3 +30,5 @@ int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr
 /* Runs commands as one transaction; the first line of nft's complaint is the text. With
  * @ret_json its output is JSON and owned by the caller. */
 int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err);
+/* Gives back what the next kernel_nft() opens again: memory and a socket. */
+void kernel_nft_close(struct net *n);

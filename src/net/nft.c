@@ -21,6 +21,13 @@ static int context(struct net *n, struct err *err)
 	return 0;
 }
 
+void kernel_nft_close(struct net *n)
+{
+	if (n->nft)
+		nft_ctx_free(n->nft);
+	n->nft = NULL;
+}
+
 int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err)
 {
 	int rc = context(n, err);

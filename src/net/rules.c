@@ -134,6 +134,8 @@ int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size
 	int rc = run(n, &s, err);
 	if (rc == 0)
 		n->has_table = n_bridges > 0;
+	if (!n->has_table)
+		kernel_nft_close(n);
 	return rc;
 }
 
