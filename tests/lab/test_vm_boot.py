@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+# nested: a Linux guest on emulated AMD-V
 # Linux boots: Debian's kernel as bzImage and as ELF, and ours; what it finds of
 # processors, memory, clocks and ACPI.
-# time limit: 300 s
+# time limit: 90 s
 import os
 import sys
 

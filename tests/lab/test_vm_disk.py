@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# time limit: 560 s
+# nested: a Linux guest on emulated AMD-V
+# time limit: 60 s
 #
 # Disks of a Linux guest for real: fio's own verification, discard, read-only, cache
 # modes, resize and limits while it runs, pause during I/O, flush that reaches the

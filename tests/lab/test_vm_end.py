@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+# nested: a Linux guest on emulated AMD-V
 # How a Linux guest ends, and what is told of it: power-off, reset, panic, triple
 # fault, power button, watchdog, isa-debug-exit; and who survives a kill -9 of whom.
-# time limit: 400 s
+# time limit: 120 s
 import os
 import sys
 

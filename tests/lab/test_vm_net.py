@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# nested: a Linux guest on emulated AMD-V
 # Network and vsock of a Linux guest: a tap on a bridge with two queues, bulk both
 # ways, limits; passt; vsock both ways and a thousand connections at a time.
 # time limit: 90 s

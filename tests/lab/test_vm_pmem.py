@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# time limit: 240 s
+# nested: a Linux guest on emulated AMD-V
+# time limit: 60 s
 #
 # An image as memory of two Linux guests at once: they read what is in the file, share
 # its pages with the host and each other, and cannot change it.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+# nested: a Linux guest on emulated AMD-V
 # What a Linux guest shares with its host besides disks: folders (virtiofs), files as
 # memory (pmem), consoles with a size, and the serial port as a terminal.
-# time limit: 240 s
+# time limit: 80 s
 import fcntl
 import hashlib
 import os

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+# nested: a Linux guest on emulated AMD-V
 # Disks of a Linux guest: what it writes is in the file, read-only, discard, growing
 # while it runs, rate limits, and a power cut in the middle of writes.
-# time limit: 240 s
+# time limit: 80 s
 import os
 import sys
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+# nested: a Linux guest on emulated AMD-V
 # Linux guests through vmctl: Debian's cloud kernel and our own, with the initial RAM
 # disk that "vmctl kernel" makes: a command in a disk and its exit code, a disk's own
 # init, user data, a disk with its own kernel, the power button.
-# time limit: 420 s
+# time limit: 110 s
 import json
 import os
 import shutil

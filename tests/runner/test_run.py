@@ -145,6 +145,35 @@ r = run("env", "ISOLA_IN_LAB=1", "/usr/bin/python3", "-B", SRC + "/tests/run", "
         "--build", "x=" + OUT, "priv", limit_s=60)
 like(r.out, "priv/x test_a.sh # SKIP too slow\n", "and is a skip there")
 
+# an emulated host may lose a guest: what failed once is run again, twice in a run
+def nested(in_lab="1"):
+    return run("env", "ISOLA_IN_LAB=" + in_lab, "/usr/bin/python3", "-B", SRC + "/tests/run",
+               "--src", TREE, "--build", "x=" + OUT, "priv", limit_s=60)
+
+
+once = """# nested: the host is emulated
+n=%s/n.$1; echo x >>$n
+[ "$(wc -l <$n)" -ge %d ] && echo "ok 1 - now" || { echo "not ok 1 - now"; echo "# a reason"; }
+"""
+script("test_a.sh", once % (T, 2))
+r = nested("0")
+like(r.out, "(?m)^0 passed, 1 failed, 0 skipped", "elsewhere a failure is one")
+os.unlink(T + "/n.")
+r = nested()
+like(r.out, "(?m)^1 passed, 0 failed, 1 skipped", "what fails once on an emulated host is run again")
+like(r.out, r"(?s)# [|] not ok 1 - priv/x test_a.sh: now.*# [|] # [|] # a reason.*"
+     "SKIP failed once, and is run again: the host is emulated", "and both are shown")
+os.unlink(T + "/n.")
+script("test_a.sh", once % (T, 3))
+r = nested()
+like(r.out, "(?m)^0 passed, 1 failed, 1 skipped", "what fails twice has failed")
+for n in "abcd":
+    script("test_%s.sh" % n, (once % (T, 2)).replace("n.$1", "n." + n))
+r = nested()
+like(r.out, "(?m)^2 passed, 2 failed, 2 skipped", "and the third of a run, too")
+run("rm", "-rf", TREE + "/tests/priv")
+script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
+
 # a lab that crashes is no verdict, but only once
 os.makedirs(TREE + "/tests/lab")
 for crashes, counts, text in (
