@@ -52,6 +52,7 @@ class Tty:
         if self.p.poll() is None:
             self.p.kill()
         self.p.wait()
+        self.until("$^", 0.1)     # what it said last
         self.after = termios.tcgetattr(self.slave)
         os.close(self.slave)
         os.close(self.master)
