@@ -9,6 +9,7 @@
 #include "isola/ignore.h"
 #include "isola/pack.h"
 #include "isola/strbuf.h"
+#include "packer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 
-#define PIPE_BYTES       (1024 * 1024)
 #define HEAD_BYTES       512
 #define IGNORE_BYTES_MAX ((size_t)1024 * 1024)
 #define OUTSIDE          ".dockerfile."
@@ -135,12 +134,6 @@ static bool skip(const char *as, const struct stat *st, void *arg)
 	return strcmp(as, kept) != 0 && ignore_matches(ignored, as);
 }
 
-static int write_out(void *arg, const void *data, size_t size, struct err *err)
-{
-	int rc = fd_write_all(*(int *)arg, data, size);
-	return rc < 0 ? err_rc(err, rc, "cannot send the context") : 0;
-}
-
 static int put_text(struct tarw *t, const char *path, const char *text, size_t size,
 		    struct err *err)
 {
@@ -245,10 +238,11 @@ static int put_stdin(int out, struct tarw *t, struct err *err)
 			: put_text(t, "Dockerfile", text, (size_t)(n + more), err);
 }
 
-static int put_context(int out, const struct build_context *c, struct err *err)
+static int put_context(int out, const void *arg, struct err *err)
 {
+	const struct build_context *c = arg;
 	cleanup_tarw struct tarw *t = NULL;
-	int rc = tarw_new(write_out, &out, &t, err);
+	int rc = tarw_new(packer_write, &out, &t, err);
 	if (rc == 0)
 		rc = c->folder ? put_folder(t, c, err) : put_stdin(out, t, err);
 	/* 1: an archive that was passed on has its own end. */
@@ -257,36 +251,10 @@ static int put_context(int out, const struct build_context *c, struct err *err)
 
 int build_context_open(const struct build_context *c, pid_t *ret_pid, struct err *err)
 {
-	int fds[2];
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_sys(err, "cannot make a pipe");
-	(void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
-	pid_t pid = fork();
-	if (pid == 0) {
-		struct err e = ERR_INIT;
-		(void)close(fds[0]);
-		int rc = put_context(fds[1], c, &e);
-		if (rc < 0 && rc != -EPIPE)
-			(void)fprintf(stderr, "ctrctl: %s\n", e.text);
-		_exit(rc < 0);
-	}
-	int saved = errno;
-	(void)close(fds[1]);
-	if (pid < 0) {
-		(void)close(fds[0]);
-		return err_rc(err, -saved, "cannot start packing the context");
-	}
-	*ret_pid = pid;
-	return fds[0];
+	return packer_start(put_context, c, "the context", ret_pid, err);
 }
 
 int build_context_close(pid_t pid, struct err *err)
 {
-	int status;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, "cannot wait for the context's packing");
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	return err_set(err, EIO, "the context could not be sent whole");
+	return packer_end(pid, "the context could not be sent whole", err);
 }

@@ -6,15 +6,13 @@
 #include "isola/extract.h"
 #include "isola/fd.h"
 #include "isola/pack.h"
+#include "packer.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-
-#define PIPE_BYTES (1024 * 1024)
 
 int local_path_read(const char *path, struct local_path *ret, struct err *err)
 {
@@ -44,12 +42,10 @@ int local_path_read(const char *path, struct local_path *ret, struct err *err)
 
 /* ---- packing, in a child ---- */
 
-static int write_out(void *arg, const void *data, size_t size, struct err *err)
-{
-	const int *fd = arg;
-	int rc = fd_write_all(*fd, data, size);
-	return rc < 0 ? err_rc(err, rc, "cannot pass it on") : 0;
-}
+struct local {
+	const char *path, *as;
+	bool follow, owners;
+};
 
 /* With @follow the folder that @path's link leads to holds what is packed. */
 static int open_source(const char *path, bool follow, char name[NAME_MAX + 1], struct err *err)
@@ -67,60 +63,35 @@ static int open_source(const char *path, bool follow, char name[NAME_MAX + 1], s
 	return fd < 0 ? err_sys(err, "cannot open %s", path) : fd;
 }
 
-static int pack_to(int out, const char *path, const char *as, bool follow, bool owners,
-		   struct err *err)
+static int pack_to(int out, const void *arg, struct err *err)
 {
+	const struct local *l = arg;
 	char name[NAME_MAX + 1];
 	cleanup_tarw struct tarw *t = NULL;
 	cleanup_fd int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int dir = open_source(path, follow, name, err);
+	cleanup_fd int dir = open_source(l->path, l->follow, name, err);
 	struct stat st;
 	if (dir < 0)
 		return dir;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH)) < 0)
-		return err_sys(err, "cannot open %s", path);
-	int rc = tarw_new(write_out, &out, &t, err);
-	const struct pack_options o = { .out = t, .proc_fd = proc, .root_owned = !owners };
+		return err_sys(err, "cannot open %s", l->path);
+	int rc = tarw_new(packer_write, &out, &t, err);
+	const struct pack_options o = { .out = t, .proc_fd = proc, .root_owned = !l->owners };
 	if (rc == 0)
-		rc = pack_tree(&o, dir, name, as, err);
+		rc = pack_tree(&o, dir, name, l->as, err);
 	return rc < 0 ? rc : tarw_end(t, err);
 }
 
 int local_pack(const char *path, const char *as, bool follow, bool owners, pid_t *ret_pid,
 	       struct err *err)
 {
-	int fds[2];
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_sys(err, "cannot make a pipe");
-	(void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
-	pid_t pid = fork();
-	if (pid == 0) {
-		struct err e = ERR_INIT;
-		(void)close(fds[0]);
-		int rc = pack_to(fds[1], path, as, follow, owners, &e);
-		if (rc < 0 && rc != -EPIPE)
-			(void)fprintf(stderr, "ctrctl: %s\n", e.text);
-		_exit(rc < 0);
-	}
-	int saved = errno;
-	(void)close(fds[1]);
-	if (pid < 0) {
-		(void)close(fds[0]);
-		return err_rc(err, -saved, "cannot start packing %s", path);
-	}
-	*ret_pid = pid;
-	return fds[0];
+	const struct local l = { path, as, follow, owners };
+	return packer_start(pack_to, &l, path, ret_pid, err);
 }
 
 int local_pack_end(pid_t pid, struct err *err)
 {
-	int status;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, "cannot wait for packing");
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	return err_set(err, EIO, "not everything could be copied");
+	return packer_end(pid, "not everything could be copied", err);
 }
 
 /* ---- extracting ---- */

@@ -5,6 +5,7 @@
 #include "tarball.h"
 
 #include "isola/fd.h"
+#include "packer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #define BLOCK     512
 #define DEPTH_MAX 16
@@ -127,43 +127,24 @@ static int put_folder(int out, int dir, const char *path, int depth)
 	return rc;
 }
 
-static int put_archive(int out, const char *path)
+static int put_archive(int out, const void *arg, struct err *err)
 {
 	static const char end[2 * BLOCK];
+	const char *path = arg;
 	cleanup_fd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return -errno;
+		return err_sys(err, "cannot open %s", path);
+	/* What fails inside says so itself. */
 	int rc = put_folder(out, dir, "", 0);
 	return rc < 0 ? rc : fd_write_all(out, end, sizeof(end));
 }
 
 int tarball_open(const char *path, pid_t *ret_pid, struct err *err)
 {
-	int fds[2];
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_sys(err, "cannot make a pipe");
-	pid_t pid = fork();
-	if (pid == 0) {
-		(void)close(fds[0]);
-		_exit(put_archive(fds[1], path) < 0);
-	}
-	int saved = errno;
-	(void)close(fds[1]);
-	if (pid < 0) {
-		(void)close(fds[0]);
-		return err_rc(err, -saved, "cannot start packing %s", path);
-	}
-	*ret_pid = pid;
-	return fds[0];
+	return packer_start(put_archive, path, path, ret_pid, err);
 }
 
 int tarball_close(pid_t pid, struct err *err)
 {
-	int status;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, "cannot wait for packing");
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	return err_set(err, EIO, "the folder could not be packed whole");
+	return packer_end(pid, "the folder could not be packed whole", err);
 }
