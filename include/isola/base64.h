@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base64 - RFC 4648: credentials on their way to registries. */
+/* base64 - RFC 4648: credentials, what a path in a container is, a small disk. */
 #pragma once
 
 #include <stddef.h>

@@ -7,6 +7,7 @@
 #include "router.h"
 #include "routes.h"
 
+#include "isola/base64.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/log.h"
@@ -25,29 +26,15 @@ static const char *path_of(struct exchange *x)
 	return path && *path ? path : NULL;
 }
 
-static void add_base64(struct strbuf *b, const char *text)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *p = (const unsigned char *)text;
-	for (size_t left = strlen(text); left > 0;) {
-		size_t n = left < 3 ? left : 3;
-		uint32_t v = (uint32_t)p[0] << 16 | (uint32_t)(n > 1 ? p[1] : 0) << 8 |
-			     (uint32_t)(n > 2 ? p[2] : 0);
-		for (size_t i = 0; i < 4; i++)
-			strbuf_putc(b, i <= n ? digits[v >> (18 - 6 * i) & 63] : '=');
-		p += n;
-		left -= n;
-	}
-}
-
 static int set_stat_field(struct exchange *x, json_object *stat)
 {
 	struct strbuf b = STRBUF_INIT;
-	strbuf_puts(&b, STAT_FIELD ": ");
-	add_base64(&b, json_object_to_json_string_ext(
-			       stat, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	strbuf_puts(&b, "\r\n");
+	const char *text = json_object_to_json_string_ext(
+		stat, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	cleanup_free char *packed = text ? base64_encode(text, strlen(text)) : NULL;
+	if (!packed)
+		return -ENOMEM;
+	strbuf_printf(&b, STAT_FIELD ": %s\r\n", packed);
 	x->long_fields = strbuf_take(&b);
 	return x->long_fields ? 0 : -ENOMEM;
 }

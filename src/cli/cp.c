@@ -11,6 +11,7 @@
 #include "copy_local.h"
 #include "verbs.h"
 
+#include "isola/base64.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 
@@ -64,29 +65,16 @@ static void target_of(struct strbuf *target, const char *container, const char *
 
 /* ---- what a path in a container is ---- */
 
-static int value_of(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(digits, c) : NULL;
-	return at ? (int)(at - digits) : -1;
-}
-
 static json_object *parse_stat(const char *base64, struct err *err)
 {
-	cleanup_strbuf struct strbuf text = STRBUF_INIT;
 	json_object *o = NULL;
-	uint32_t bits = 0;
-	for (unsigned int n = 0; value_of(*base64) >= 0; base64++) {
-		bits = bits << 6 | (uint32_t)value_of(*base64);
-		n += 6;
-		if (n < 8)
-			continue;
-		n -= 8;
-		strbuf_putc(&text, (char)(bits >> n & 255));
-	}
-	if (strbuf_ok(&text))
-		(void)json_parse(text.text ? text.text : "", text.len, "isolad's answer", &o, err);
+	size_t size = strlen(base64);
+	cleanup_free char *text = malloc(size + 1);
+	ssize_t n = text ? base64_decode(base64, text, size) : -ENOMEM;
+	if (n < 0)
+		(void)err_rc(err, (int)n, "isolad's answer");
+	else
+		(void)json_parse(text, (size_t)n, "isolad's answer", &o, err);
 	return o;
 }
 

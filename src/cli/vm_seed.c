@@ -4,6 +4,7 @@
 #include "vm_seed.h"
 
 #include "body.h"
+#include "isola/base64.h"
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/strbuf.h"
@@ -13,21 +14,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void add_base64(struct strbuf *out, const unsigned char *p, size_t size)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (size_t i = 0; i < size; i += 3) {
-		size_t n = size - i < 3 ? size - i : 3;
-		uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
-			     (n > 2 ? p[i + 2] : 0);
-		strbuf_putc(out, digits[v >> 18]);
-		strbuf_putc(out, digits[v >> 12 & 63]);
-		strbuf_putc(out, n > 1 ? digits[v >> 6 & 63] : '=');
-		strbuf_putc(out, n > 2 ? digits[v & 63] : '=');
-	}
-}
 
 /* FNV-1a: the instance is a new one to cloud-init when name or orders are. */
 static uint64_t hash(uint64_t h, const char *text)
@@ -47,9 +33,8 @@ static void make_meta_data(struct strbuf *b, const char *name, const char *user_
 
 static int add_disk(json_object *vm, const struct strbuf *image, struct err *err)
 {
-	cleanup_strbuf struct strbuf text = STRBUF_INIT;
-	add_base64(&text, (const unsigned char *)image->text, image->len);
-	if (!strbuf_ok(&text))
+	cleanup_free char *text = base64_encode(image->text, image->len);
+	if (!text)
 		return err_set(err, ENOMEM, "out of memory");
 	json_object *disks = json_get(vm, "Disks"), *disk = json_object_new_object();
 	if (!disks) {
@@ -57,7 +42,7 @@ static int add_disk(json_object *vm, const struct strbuf *image, struct err *err
 		json_add(vm, "Disks", disks);
 	}
 	json_add_str(disk, "Id", "cidata");
-	json_add_str(disk, "Data", text.text);
+	json_add_str(disk, "Data", text);
 	json_add_bool(disk, "ReadOnly", true);
 	json_object_array_add(disks, disk);
 	return 0;

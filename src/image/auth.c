@@ -2,10 +2,10 @@
 /* auth - see auth.h. Runs in isola-image's network process. */
 #include "auth.h"
 
+#include "isola/base64.h"
 #include "isola/fd.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,19 +113,16 @@ int auth_parse(const char *field, struct auth_challenge *ret, struct err *err)
 
 int auth_decode(const char *base64, char **ret_text, struct err *err)
 {
+	/* Clients differ in their padding. */
 	size_t n = strcspn(base64, "=\r\n");
-	if (n > TEXT_BYTES_MAX || n % 4 == 1)
+	if (n > TEXT_BYTES_MAX)
 		return err_set(err, EINVAL, "the credentials are no base64");
-	size_t padded = (n + 3) / 4 * 4;
-	cleanup_free char *in = malloc(padded + 1);
-	cleanup_free char *out = malloc(padded + 1);
+	cleanup_free char *in = strndup(base64, n);
+	cleanup_free char *out = malloc(n + 1);
 	if (!in || !out)
 		return err_set(err, ENOMEM, "out of memory");
-	for (size_t i = 0; i < padded; i++)
-		in[i] = i >= n ? '=' : base64[i] == '-' ? '+' : base64[i] == '_' ? '/' : base64[i];
-	int got = EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)in, (int)padded);
-	size_t size = got < 0 ? 0 : (size_t)got - (padded - n);
-	if (got < 0 || memchr(out, '\0', size))
+	ssize_t size = base64_decode(in, out, n);
+	if (size < 0 || memchr(out, '\0', (size_t)size))
 		return err_set(err, EINVAL, "the credentials are no base64 of a text");
 	out[size] = '\0';
 	*ret_text = take_ptr(out);
@@ -135,10 +132,6 @@ int auth_decode(const char *base64, char **ret_text, struct err *err)
 int auth_encode(const char *text, char **ret_base64, struct err *err)
 {
 	size_t n = strlen(text);
-	unsigned char *out = n > TEXT_BYTES_MAX ? NULL : malloc((n + 2) / 3 * 4 + 1);
-	if (!out)
-		return err_set(err, ENOMEM, "out of memory, or credentials too long");
-	(void)EVP_EncodeBlock(out, (const unsigned char *)text, (int)n);
-	*ret_base64 = (char *)out;
-	return 0;
+	*ret_base64 = n > TEXT_BYTES_MAX ? NULL : base64_encode(text, n);
+	return *ret_base64 ? 0 : err_set(err, ENOMEM, "out of memory, or credentials too long");
 }
