@@ -4,11 +4,11 @@
 
 #include "isola/fd.h"
 
+#include "thread.h"
 #include "vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 struct loader {
@@ -62,7 +62,7 @@ int loader_start(struct vm *vm, gpa_t rsdp, struct loader **ret, struct err *err
 		loader_free(l);
 		return rc;
 	}
-	l->has_thread = pthread_create(&l->thread, NULL, load, l) == 0;
+	l->has_thread = thread_start(&l->thread, 0, NULL, load, l) == 0;
 	if (!l->has_thread)
 		(void)load(l); /* later costs time, nothing else */
 	*ret = l;

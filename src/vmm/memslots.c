@@ -2,9 +2,9 @@
 /* memslots - see memslots.h. isola-vmm, until the jail is closed. */
 #include "memslots.h"
 
+#include "thread.h"
+
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -26,22 +26,6 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct memslots *s)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int rc = pthread_attr_init(&attr);
-	if (rc)
-		return -rc;
-	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&s->thread, &attr, thread_main, s);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	(void)pthread_attr_destroy(&attr);
-	return -rc;
-}
-
 int memslots_begin(struct memory *memory, int vm_fd, struct memslots **ret, struct err *err)
 {
 	struct memslots *s = calloc(1, sizeof(*s));
@@ -49,7 +33,7 @@ int memslots_begin(struct memory *memory, int vm_fd, struct memslots **ret, stru
 		return err_set(err, ENOMEM, "out of memory");
 	s->memory = memory;
 	s->vm_fd = vm_fd;
-	s->started = start_thread(s) == 0;
+	s->started = thread_start(&s->thread, STACK_BYTES, NULL, thread_main, s) == 0;
 	if (!s->started) /* it is only slower so */
 		(void)thread_main(s);
 	*ret = s;

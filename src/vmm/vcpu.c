@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "jail.h"
 #include "run.h"
+#include "thread.h"
 #include "vm.h"
 
 #include <errno.h>
@@ -297,32 +298,13 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct vcpu *v)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int rc = pthread_attr_init(&attr);
-	if (rc)
-		return -rc;
-	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (v->pinned)
-		(void)pthread_attr_setaffinity_np(&attr, sizeof(*v->pinned), v->pinned);
-	/* Signals are the loop's. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&v->thread, &attr, thread_main, v);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	(void)pthread_attr_destroy(&attr);
-	return -rc;
-}
-
 int vcpu_start(struct vcpu *vcpu, struct err *err)
 {
 	const struct sigaction sa = { .sa_handler = on_kick };
 	if (sigaction(kick_signal(), &sa, NULL) < 0)
 		return err_sys(err, "cannot handle the kick signal");
 	run_add_thread(vcpu->vm);
-	int rc = start_thread(vcpu);
+	int rc = thread_start(&vcpu->thread, STACK_BYTES, vcpu->pinned, thread_main, vcpu);
 	if (rc < 0)
 		return err_rc(err, rc, "cannot start the thread of vCPU %u%s", vcpu->index,
 			      vcpu->pinned ? " (are its host CPUs there?)" : "");
