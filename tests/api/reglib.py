@@ -31,10 +31,10 @@ def spawn(d, *argv, **env):
     return p
 
 
-def registry(d, port, name, tls=False, htpasswd=None, more="", host="127.0.0.1"):
-    """docker-registry; the folder T + "/" + name has what it keeps."""
+def registry(d, port, name, tls=False, htpasswd=None, more="", host="127.0.0.1", data=None):
+    """docker-registry; the folder @data of T, or its name's, has what it keeps."""
     conf = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/%s\n%shttp:\n" \
-           "  addr: %s:%d\n" % (T, name, more, host, port)
+           "  addr: %s:%d\n" % (T, data or name, more, host, port)
     if tls:
         conf += "  tls:\n    certificate: %s/cert.pem\n    key: %s/key.pem\n" % (T, T)
     if htpasswd:

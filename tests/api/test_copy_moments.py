@@ -14,19 +14,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
-from lib import *
-from wire import *
-
-need_root()
-need_program("isolad", "isola-keeper", "isola-image", "ctrctl")
-d = start_isolad() or skip_all("isolad does not start")
-load_image(d, busybox_tar(T + "/root.tar"))
-remove(d, start(d, "true"))      # what isolad keeps from its first start on is no leak
-leak_mark()
-
-
-def good(name, got, out=None):
-    return check(got.rc == 0 and (out is None or got.out == out), name, got)
+from warm import *
 
 
 def helpers(verb="", store=T):
@@ -149,7 +137,7 @@ def stalled_clients():
 def container_removed():
     had = tags()
     for i in range(3):
-        c, pid = big("cr%d" % i, 60, HostConfig={"AutoRemove": i == 2})
+        c, pid = big("cr%d" % i, 300, HostConfig={"AutoRemove": i == 2})
         t, got = later("commit", "cr%d" % i, "cr:%d" % i)
         wait_for(10, lambda: helpers("commit"))
         time.sleep(0.1 * (i % 2))

@@ -3,12 +3,9 @@
 # pull: from Debian's registry, in the clear, with TLS and with log-ins; indexes, digests
 # and platforms; and what a registry that cuts, stalls, lies and redirects gets.
 # time limit: 240 s
-import atexit
 import base64
 import fcntl
 import gzip
-import hashlib
-import io
 import json
 import os
 import pty
@@ -17,12 +14,12 @@ import signal
 import struct
 import subprocess
 import sys
-import tarfile
 import termios
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
 from lib import *
+from reglib import *
 
 need_root()
 need_program("isolad", "isola-keeper", "isola-image", "ctrctl")
@@ -31,40 +28,8 @@ for tool in ("docker-registry", "htpasswd", "openssl"):
         skip_all(tool + " is not installed")
 CONF = T + "/registries.json"
 MODE, LOG = T + "/mode", T + "/proxy.log"
-HERE = os.path.dirname(os.path.realpath(__file__))
 open(CONF, "w").write('{"registries": {}}')
 d = start_isolad("--registries", CONF) or skip_all("isolad does not start")
-children = []
-
-
-@atexit.register
-def end_children():
-    for p in children:
-        p.kill()
-        p.wait()
-
-
-def spawn(*argv, **env):
-    p = subprocess.Popen(["nsenter", "--net=/proc/%d/ns/net" % d.netns.pid, "--", *argv],
-                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL, env={**os.environ, **env})
-    children.append(p)
-
-
-def registry(port, name, tls=False, htpasswd=None):
-    conf = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/%s\nhttp:\n" \
-           "  addr: 127.0.0.1:%d\n" % (T, "data", port)
-    if tls:
-        conf += "  tls:\n    certificate: %s/cert.pem\n    key: %s/key.pem\n" % (T, T)
-    if htpasswd:
-        conf += "auth:\n  htpasswd:\n    realm: test\n    path: %s\n" % htpasswd
-    with open(T + "/" + name + ".yml", "w") as f:
-        f.write(conf)
-    spawn("docker-registry", "serve", T + "/" + name + ".yml")
-
-
-def digest(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 # ------------------------------------------------------- an image, put in place by hand
@@ -86,20 +51,6 @@ def put(kind, data, repo="t/app", name=None, media=None):
     if out.rc:
         skip_all("cannot fill the registry: %r" % out)
     return digest(data)
-
-
-def layer(files, link=None):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in files.items():
-            t = tarfile.TarInfo(name)
-            t.size, t.mode = len(data), 0o755
-            tar.addfile(t, io.BytesIO(data))
-        for name, to in (link or {}).items():
-            t = tarfile.TarInfo(name)
-            t.type, t.linkname = tarfile.SYMTYPE, to
-            tar.addfile(t)
-    return out.getvalue()
 
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
@@ -124,24 +75,14 @@ def image(layers, arch="amd64", media=OCI, kind="application/vnd.oci.image.confi
     return json.dumps(m).encode()
 
 
-registry(5000, "plain")
-spawn(sys.executable, HERE + "/proxy.py", "5001", "5000", MODE, LOG)
-run("sh", "-ec", "cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem"
-    " -days 2 -subj /CN=reg.test -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
-    " && htpasswd -Bbc users jo secret" % T)
-registry(5002, "tls", tls=True)
-registry(5003, "users", htpasswd=T + "/users")
+registry(d, 5000, "plain", data="data")
+spawn(d, sys.executable, HERE + "/proxy.py", "5001", "5000", MODE, LOG)
+make_certificate()
+run("htpasswd", "-Bbc", T + "/users", "jo", "secret")
+registry(d, 5002, "tls", tls=True, data="data")
+registry(d, 5003, "users", htpasswd=T + "/users", data="data")
 open(MODE, "w").write("pass")
-
-
-def answers(port):
-    return d.in_net("curl", "-sko", "/dev/null", "--max-time", "1",
-                    "http://127.0.0.1:%d/v2/" % port).rc == 0
-
-
-for port in (5000, 5001, 5002, 5003):
-    if not wait_for(20, answers, port):
-        skip_all("nothing answers on port %d" % port)
+need_answers(d, 5000, 5001, 5002, 5003)
 
 busybox = open(run("sh", "-c", "command -v busybox").out.strip(), "rb").read()
 noise = os.urandom(300000)
