@@ -55,7 +55,7 @@ void instance_rename(struct instance *inst, const char *name, op_done_fn *done, 
 void instance_update(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
 void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg);
 
-/* ---- networks (network.c, connect.c) ---- */
+/* ---- networks (network.c, network_create.c, network_remove.c, connect.c) ---- */
 
 struct network;
 

@@ -38,3 +38,11 @@ void netjob_queue(struct isolad *d, struct netjob *job)
 	list_add_tail(&d->networks.jobs, &job->node);
 	next(d);
 }
+
+void netjob_begin(struct isolad *d, struct netjob *job,
+		  int (*run)(struct netjob *job, struct net *n), void (*done)(struct netjob *job))
+{
+	job->run = run;
+	job->done = done;
+	netjob_queue(d, job);
+}

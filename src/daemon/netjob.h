@@ -21,3 +21,6 @@ struct netjob {
 };
 
 void netjob_queue(struct isolad *d, struct netjob *job);
+/* The same, with its two functions. */
+void netjob_begin(struct isolad *d, struct netjob *job,
+		  int (*run)(struct netjob *job, struct net *n), void (*done)(struct netjob *job));

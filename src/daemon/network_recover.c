@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* network_recover - what a crash left: links of what does not run go, rules are made anew.
+ * isolad, loop thread, before it serves. */
+#include "network_priv.h"
+
+#include "isola/fd.h"
+
+#include "endpoint.h"
+#include "isolad.h"
+#include "life.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct orphans {
+	struct isolad *isolad;
+	char (*names)[NET_NAME_SIZE];
+	size_t n;
+	bool any; /* a link of our networks, needed or not */
+};
+
+static bool is_port_of(struct network *net, const char *name)
+{
+	list_for_each (node, &net->members) {
+		struct endpoint *e = container_of(node, struct endpoint, member);
+		char host_name[NET_NAME_SIZE];
+		endpoint_host_name(e, host_name);
+		if (e->live && !strcmp(host_name, name))
+			return true;
+	}
+	return false;
+}
+
+static void on_link(void *arg, const char *name, const char *id, const char *bridge_id)
+{
+	struct orphans *o = arg;
+	struct network *net = network_by_id(o->isolad, bridge_id ? bridge_id : id);
+	/* Without one it is another isolad's. */
+	o->any = o->any || net;
+	if (!net || (bridge_id ? is_port_of(net, name) : net->live > 0))
+		return;
+	void *more = realloc(o->names, (o->n + 1) * sizeof(*o->names));
+	if (!more)
+		return;
+	o->names = more;
+	(void)snprintf(o->names[o->n++], NET_NAME_SIZE, "%s", name);
+}
+
+static int republish(struct isolad *d, struct err *err)
+{
+	int rc = 0;
+	list_for_each (node, &d->registry.instances) {
+		struct instance *inst = container_of(node, struct instance, node);
+		struct bindings *b = &life_of(inst)->bindings;
+		struct endpoint *e = endpoint_gateway(inst);
+		if (rc == 0 && b->n && e && e->live)
+			rc = net_rules_publish(d->networks.net, &e->addr, b->items, b->n, err);
+	}
+	return rc;
+}
+
+static int remake_rules(struct isolad *d, struct err *err)
+{
+	struct net *n = d->networks.net;
+	cleanup_free struct net_bridge *all = calloc(networks_count(d) + 1, sizeof(*all));
+	cleanup_free const struct net_bridge **at = calloc(networks_count(d) + 1, sizeof(*at));
+	size_t used = 0;
+	if (!all || !at)
+		return err_set(err, ENOMEM, "out of memory");
+	list_for_each (node, &d->networks.all) {
+		struct network *net = container_of(node, struct network, node);
+		if (!net->live)
+			continue;
+		network_bridge(net, &all[used]);
+		at[used] = &all[used];
+		used++;
+	}
+	int rc = net_rules_reset(n, at, used, err);
+	return rc < 0 || !used ? rc : republish(d, err);
+}
+
+/* Whether there were any links of our networks. */
+static bool remove_orphans(struct isolad *d)
+{
+	struct orphans o = { .isolad = d };
+	struct err e = ERR_INIT;
+	if (net_links(d->networks.net, on_link, &o, &e) < 0)
+		log_warn(NULL, "%s", e.text);
+	for (size_t i = 0; i < o.n; i++) {
+		if (net_port_remove(d->networks.net, o.names[i], &e) < 0)
+			log_warn(NULL, "%s", e.text);
+		else
+			log_info(NULL, "removed the link %s, which nothing that runs uses",
+				 o.names[i]);
+	}
+	free(o.names);
+	return o.any;
+}
+
+void networks_recover(struct isolad *d)
+{
+	struct err e = ERR_INIT;
+	bool live = false;
+	list_for_each (node, &d->registry.instances) {
+		struct instance *inst = container_of(node, struct instance, node);
+		if (instance_is_running(inst) && !list_is_empty(&inst->endpoints))
+			endpoints_adopt(inst);
+	}
+	list_for_each (node, &d->networks.all)
+		live = live || container_of(node, struct network, node)->live;
+	/* Where no network was in use, a table is another isolad's, or empty. */
+	if ((remove_orphans(d) || live) && remake_rules(d, &e) < 0)
+		log_error(NULL, "the networks' rules cannot be made: %s", e.text);
+}
