@@ -153,6 +153,26 @@ struct ctr_child {
  * the child's parent and reaps it. */
 int ctr_exec(const struct ctr_exec_args *args, struct ctr_child *ret, struct err *err);
 
+/* A mount in a running container that has a mount namespace of its own. */
+struct ctr_live_args {
+	pid_t pid; /* of init */
+	int pidfd;
+	const struct ctr_spec *spec; /* of the container: its user namespace */
+};
+
+/* @mount: an item of "mounts" of config.json, a bind or a new file system. Its place is
+ * resolved inside the container's root, whatever the container does meanwhile, and made
+ * where nothing is, with the rights of the container's root. @make_source: a missing
+ * folder of the host is made, mode 0755. Works on a paused container, too. Gives up after
+ * ten seconds (-ETIMEDOUT): a file system may hang. */
+int ctr_mount(const struct ctr_live_args *args, json_object *mount, bool make_source,
+	      struct err *err);
+
+/* Detaches what is mounted at the place of @mount, if that is what @mount says: a bind of
+ * the same source, or a file system of its type at a path without links. Else -EBUSY:
+ * the container may have moved things. -EINVAL: nothing is mounted there. */
+int ctr_unmount(const struct ctr_live_args *args, json_object *mount, struct err *err);
+
 /* Kills what is left, removes the cgroup, runs poststop hooks. A missing part
  * is fine. Frees nothing of @ctr but what the kernel holds. */
 int ctr_delete(struct ctr *ctr, const struct ctr_spec *spec, struct err *err);

@@ -53,6 +53,10 @@ void instance_remove(struct instance *inst, bool force, bool volumes, op_done_fn
 void instance_rename(struct instance *inst, const char *name, op_done_fn *done, void *arg);
 /* @body: Docker's ContainerUpdateRequest. Result: {"Warnings"}. */
 void instance_update(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
+/* @body: {"Add": [Docker's Mount...], "Remove": [path...]}, one after the other, the
+ * removals first; what was done before one fails stays. Of a running container at once,
+ * of any for its next start. Result: {"Warnings"}. */
+void instance_change_mounts(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
 void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg);
 
 /* ---- networks (network.c, network_create.c, network_remove.c, connect.c) ---- */

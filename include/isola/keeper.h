@@ -109,6 +109,9 @@
  *   update   { "resources": OCI linux.resources | absent,
  *              "log": { "max_size", "max_files" } | absent }
  *   detach   { "stream": id }                     close that stream
+ *   mount    { "mount": an item of OCI "mounts", "make_source": bool }
+ *   unmount  { "mount": the same }                of containers only: ctr_mount() and
+ *            ctr_unmount() of isola/ctr.h; no other request is served meanwhile
  * Of VMs only, and passed on to the worker but for the first and "quit"; EBUSY while
  * it is being reset. The answer comes when the worker's has, which may be behind those
  * of later requests. (exec and exec_kill are for containers only.)

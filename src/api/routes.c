@@ -57,6 +57,8 @@ const struct route routes[] = {
 	  .query = "detachKeys,logs,stream,stdin,stdout,stderr" },
 	{ HTTP_POST,   "/containers/{id}/update", containers_update, "Change its limits and restart policy",
 	  .body = BODY_JSON },
+	{ HTTP_POST,   "/containers/{id}/mounts", containers_mounts, "Mount and unmount, while it runs or not",
+	  .body = BODY_JSON },
 	{ HTTP_POST,   "/containers/{id}/rename", containers_rename, "Rename it",
 	  .query = "name" },
 	{ HTTP_POST,   "/containers/{id}/exec", containers_exec, "Prepare a command to run in it",

@@ -26,6 +26,7 @@ void containers_create(struct exchange *x);
 void containers_inspect(struct exchange *x);
 void containers_top(struct exchange *x);
 void containers_update(struct exchange *x);
+void containers_mounts(struct exchange *x);
 void containers_rename(struct exchange *x);
 void containers_remove(struct exchange *x);
 

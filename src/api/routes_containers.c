@@ -238,6 +238,22 @@ void containers_update(struct exchange *x)
 		instance_update(inst, body, done_ok_json, exchange_ref(x));
 }
 
+void containers_mounts(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *body = NULL;
+	struct instance *inst = route_instance(x);
+	if (!inst)
+		return;
+	int rc = request_json(x, &body, &err);
+	if (rc == 0)
+		rc = err_set(&err, EINVAL, "the request has no body that says what to mount");
+	if (rc < 0)
+		reply_err(x, &err);
+	else
+		instance_change_mounts(inst, body, done_ok_json, exchange_ref(x));
+}
+
 void containers_rename(struct exchange *x)
 {
 	struct instance *inst = route_instance(x);

@@ -48,6 +48,8 @@ struct kind {
 	json_object *(*create_body)(struct cli *cli, struct args *args, struct err *err);
 	/* The body of an update request; as above. */
 	json_object *(*update_body)(struct args *args, struct err *err);
+	/* And of the one that changes mounts; NULL without an error: nothing is asked. */
+	json_object *(*mounts_body)(struct args *args, struct err *err);
 	/* The exit code for a start that failed, by what the text says. */
 	int (*start_failure)(const struct err *err);
 	/* Where the @nth signal of the user goes: "/kill?signal=15". */

@@ -16,4 +16,8 @@ extern const struct flag flags_resources[];
 int create_resources(struct args *args, json_object *host, struct err *err);
 
 /* -v and --mount (mount_flags.c). */
+/* --mount-add and --mount-rm of update, and the body of their request: NULL with nothing
+ * set in @err when there are none. */
+extern const struct flag flags_mounts[];
+json_object *mount_changes(struct args *args, struct err *err);
 int mount_flags(struct args *args, json_object *config, json_object *host, struct err *err);

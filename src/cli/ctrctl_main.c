@@ -157,9 +157,11 @@ static const struct verb verbs[] = {
 	  FLAGS(flags_none), 1, -1, true, verb_top },
 	{ "stats", NULL, "[CONTAINER...]", "show use of resources", NULL, FLAGS(flags_stats), 0, -1,
 	  false, verb_stats },
-	{ "update", NULL, "CONTAINER...", "change limits of containers",
-	  "  ctrctl update --memory 128m --cpus 2 web\n", FLAGS(flags_resources), 1, -1, false,
-	  verb_update },
+	{ "update", NULL, "CONTAINER...", "change limits and mounts of containers",
+	  "  ctrctl update --memory 128m --cpus 2 web\n"
+	  "  ctrctl update --mount-add type=volume,src=data,dst=/srv web\n"
+	  "  ctrctl update --mount-rm /srv web\n",
+	  FLAGS(flags_resources, flags_mounts), 1, -1, false, verb_update },
 	{ "rename", NULL, "CONTAINER NAME", "give a container another name", NULL,
 	  FLAGS(flags_none), 2, 2, false, verb_rename },
 	{ "cp", NULL, "CONTAINER:PATH PATH|- | PATH|- CONTAINER:PATH",
@@ -280,6 +282,7 @@ int main(int argc, char **argv)
 		.refused = ctr_refused,
 		.create_body = new_body,
 		.update_body = update_body,
+		.mounts_body = mount_changes,
 		.start_failure = start_failure,
 		.signal_tail = signal_tail,
 	};

@@ -151,9 +151,16 @@ static int update_one(struct cli *cli, struct args *args, const char *ref, struc
 	if (args->n_values == 0)
 		return err_set(err, EINVAL, "update needs at least one flag (see --help)");
 	cleanup_json json_object *body = cli->kind->update_body(args, err), *result = NULL;
-	if (!body)
+	cleanup_json json_object *mounts =
+		body && cli->kind->mounts_body ? cli->kind->mounts_body(args, err) : NULL;
+	if (!body || err->code)
 		return -EINVAL;
-	int rc = cli_call(cli, "POST", ref, "/update", body, &result, err);
+	int rc = 0;
+	if (mounts)
+		rc = cli_call(cli, "POST", ref, "/mounts", mounts, NULL, err);
+	if (rc < 0 || (mounts && !json_object_object_length(body)))
+		return rc;
+	rc = cli_call(cli, "POST", ref, "/update", body, &result, err);
 	json_object *warnings = json_get(result, "Warnings");
 	for (size_t i = 0; i < json_len(warnings); i++)
 		(void)fprintf(stderr, "WARNING: %s\n", json_item_str(warnings, i));

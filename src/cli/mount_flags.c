@@ -193,7 +193,7 @@ static int set_mount_key(json_object *m, enum mount_key key, const char *value)
 	return -EINVAL;
 }
 
-static int mount_option(json_object *m, char *option, struct err *err)
+static int mount_option(const char *flag, json_object *m, char *option, struct err *err)
 {
 	char *value = strchr(option, '=');
 	if (value)
@@ -202,14 +202,14 @@ static int mount_option(json_object *m, char *option, struct err *err)
 		if (strcmp(mount_keys[i].name, option) != 0)
 			continue;
 		if (set_mount_key(m, mount_keys[i].key, value) < 0)
-			return err_set(err, EINVAL, "--mount: invalid value for %s: \"%s\"", option,
-				       value ? value : "");
+			return err_set(err, EINVAL, "%s: invalid value for %s: \"%s\"", flag,
+				       option, value ? value : "");
 		return 0;
 	}
-	return err_set(err, EINVAL, "--mount: unknown option \"%s\"", option);
+	return err_set(err, EINVAL, "%s: unknown option \"%s\"", flag, option);
 }
 
-static int add_mount(json_object *mounts, const char *text, struct err *err)
+static int add_mount(const char *flag, json_object *mounts, const char *text, struct err *err)
 {
 	cleanup_free char *copy = strdup(text);
 	cleanup_json json_object *m = json_object_new_object();
@@ -217,14 +217,14 @@ static int add_mount(json_object *mounts, const char *text, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	char *save = NULL;
 	for (char *o = strtok_r(copy, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
-		int rc = mount_option(m, o, err);
+		int rc = mount_option(flag, m, o, err);
 		if (rc < 0)
 			return rc;
 	}
 	if (!json_get(m, "Type"))
 		json_add_str(m, "Type", "volume");
 	if (!json_get(m, "Target"))
-		return err_set(err, EINVAL, "--mount %s: target is missing", text);
+		return err_set(err, EINVAL, "%s %s: target is missing", flag, text);
 	json_object_array_add(mounts, take_ptr(m));
 	return 0;
 }
@@ -250,8 +250,29 @@ int mount_flags(struct args *args, json_object *config, json_object *host, struc
 	for (size_t i = 0; rc == 0 && (text = args_list(args, "volume", i)); i++)
 		rc = add_bind(volumes, binds, text, err);
 	for (size_t i = 0; rc == 0 && (text = args_list(args, "mount", i)); i++)
-		rc = add_mount(mounts, text, err);
+		rc = add_mount("--mount", mounts, text, err);
 	for (size_t i = 0; rc == 0 && (text = args_list(args, "tmpfs", i)); i++)
 		add_tmpfs(tmpfs, text);
 	return rc;
+}
+
+const struct flag flags_mounts[] = {
+	{ "mount-add", 0, FLAG_LIST, "spec", "mount this, also while it runs (as --mount of run)" },
+	{ "mount-rm", 0, FLAG_LIST, "path", "unmount what is mounted at this path in it" },
+	{ .name = NULL },
+};
+
+json_object *mount_changes(struct args *args, struct err *err)
+{
+	cleanup_json json_object *o = json_object_new_object();
+	json_object *add = json_object_new_array(), *gone = json_object_new_array();
+	const char *text;
+	int rc = 0;
+	json_add(o, "Add", add);
+	json_add(o, "Remove", gone);
+	for (size_t i = 0; (text = args_list(args, "mount-rm", i)); i++)
+		json_object_array_add(gone, json_object_new_string(text));
+	for (size_t i = 0; rc == 0 && (text = args_list(args, "mount-add", i)); i++)
+		rc = add_mount("--mount-add", add, text, err);
+	return rc < 0 || json_len(add) + json_len(gone) == 0 ? NULL : take_ptr(o);
 }

@@ -21,6 +21,7 @@
 #include "rlimits.h"
 #include "overlay.h"
 #include "plan.h"
+#include "plan_sources.h"
 #include "tree.h"
 
 #include "isola/fd.h"
@@ -133,23 +134,10 @@ static int map_ids(const struct ctr_plan *plan, pid_t pid, int *ret_userns, stru
 static int idmap_mount(const struct ctr_plan *plan, size_t i, int userns_fd, struct err *err)
 {
 	const struct ctr_mount *m = &plan->spec->mounts[i];
-	cleanup_fd int own = -1;
 	if (m->idmap == CTR_IDMAP_NO || plan->mounts[i].tree < 0)
 		return 0;
-	if (m->uid_maps.n) {
-		own = ids_make_userns(&m->uid_maps, &m->gid_maps, err);
-		if (own < 0)
-			return err_prefix(err, "mounts[%zu] (%s)", i, m->destination);
-		userns_fd = own;
-	}
-	int rc = tree_idmap(plan->mounts[i].tree, m->idmap == CTR_IDMAP_RECURSIVE, userns_fd);
-	if (rc == -EINVAL)
-		return err_set(err, EINVAL,
-			       "mounts[%zu] (%s): the file system of %s, or one mounted below it, "
-			       "cannot be idmapped: bind it without (-v %s:%s:noidmap) or use the "
-			       "host's user namespace",
-			       i, m->destination, m->source, m->source, m->destination);
-	return rc < 0 ? err_rc(err, rc, "mounts[%zu] (%s): cannot idmap", i, m->destination) : 0;
+	int rc = plan_idmap_bind(m, plan->mounts[i].tree, userns_fd, err);
+	return rc < 0 ? err_prefix(err, "mounts[%zu] (%s)", i, m->destination) : 0;
 }
 
 /* @userns: init's user namespace, or -1. */

@@ -3,6 +3,7 @@
  * CAP_SYS_ADMIN the opening part runs in init, which has it in its namespace. */
 #include "plan_sources.h"
 
+#include "ids.h"
 #include "plan_devices.h"
 #include "tree.h"
 
@@ -62,8 +63,8 @@ int plan_mount_attributes(int tree, const struct ctr_mount *m, bool userns, stru
 	return 0;
 }
 
-static int open_bind(struct ctr_plan *plan, int base, const struct ctr_mount *m,
-		     struct plan_mount *ret, struct err *err)
+int plan_open_bind(bool userns, int base, const struct ctr_mount *m, struct plan_mount *ret,
+		   struct err *err)
 {
 	cleanup_fd int fd = openat(base, m->source, O_PATH | O_CLOEXEC);
 	struct stat st;
@@ -82,12 +83,31 @@ static int open_bind(struct ctr_plan *plan, int base, const struct ctr_mount *m,
 	cleanup_fd int tree = tree_clone(fd, m->recursive);
 	if (tree < 0)
 		return err_rc(err, tree, "cannot bind %s to %s", m->source, m->destination);
-	int rc = plan_mount_attributes(tree, m, plan->userns, err);
+	int rc = plan_mount_attributes(tree, m, userns, err);
 	if (rc < 0)
 		return rc;
 	ret->is_dir = S_ISDIR(st.st_mode);
 	ret->tree = take_fd(&tree);
 	return 0;
+}
+
+int plan_idmap_bind(const struct ctr_mount *m, int tree, int userns_fd, struct err *err)
+{
+	cleanup_fd int own = -1;
+	if (m->uid_maps.n) {
+		own = ids_make_userns(&m->uid_maps, &m->gid_maps, err);
+		if (own < 0)
+			return own;
+		userns_fd = own;
+	}
+	int rc = tree_idmap(tree, m->idmap == CTR_IDMAP_RECURSIVE, userns_fd);
+	if (rc == -EINVAL)
+		return err_set(
+			err, EINVAL,
+			"the file system of %s, or one mounted below it, cannot be idmapped: "
+			"bind it without (-v %s:%s:noidmap) or use the host's user namespace",
+			m->source, m->source, m->destination);
+	return rc < 0 ? err_rc(err, rc, "cannot idmap") : 0;
 }
 
 static int open_root_tree(struct ctr_plan *plan, int base, struct err *err)
@@ -125,7 +145,8 @@ int plan_open_sources(struct ctr_plan *plan, struct err *err)
 		rc = open_root_tree(plan, base, err);
 	for (size_t i = 0; rc == 0 && i < spec->n_mounts; i++)
 		if (spec->mounts[i].bind && !spec->mounts[i].remount)
-			rc = open_bind(plan, base, &spec->mounts[i], &plan->mounts[i], err);
+			rc = plan_open_bind(plan->userns, base, &spec->mounts[i], &plan->mounts[i],
+					    err);
 	return rc == 0 && plan->userns ? plan_open_devices(plan, err) : rc;
 }
 

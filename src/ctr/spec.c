@@ -179,6 +179,28 @@ void ctr_spec_free(struct ctr_spec *spec)
 	spec_mem_free(spec->mem); /* the spec lies in it */
 }
 
+int ctr_spec_parse_mount(json_object *mount, struct ctr_spec **ret, struct err *err)
+{
+	struct spec_cx cx = { .mem = spec_mem_new(), .err = err };
+	struct ctr_spec *spec = cx.mem ? spec_mem_alloc(cx.mem, 1, sizeof(*spec)) : NULL;
+	json_object *doc = json_object_new_object(), *list = json_object_new_array();
+	if (spec && doc && list) {
+		(void)json_object_array_add(list, json_object_get(mount));
+		(void)json_object_object_add(doc, "mounts", list);
+	}
+	int rc = spec && doc && list ? spec_parse_mounts(&cx, doc, spec)
+				     : err_set(err, ENOMEM, "out of memory");
+	if (rc < 0) {
+		json_object_put(doc);
+		spec_mem_free(cx.mem);
+		return rc;
+	}
+	spec->mem = cx.mem;
+	spec->doc = doc;
+	*ret = spec;
+	return 0;
+}
+
 int ctr_process_parse(json_object *doc, struct ctr_process **ret, struct err *err)
 {
 	struct spec_cx cx = { .mem = spec_mem_new(), .err = err };

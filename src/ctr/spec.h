@@ -249,6 +249,9 @@ struct ctr_spec {
 	unsigned long personality; /* for personality(2) */
 };
 
+/* An item of "mounts" alone, as a spec of nothing but it. Freed with ctr_spec_free(). */
+int ctr_spec_parse_mount(json_object *mount, struct ctr_spec **ret, struct err *err);
+
 /* Whether the spec asks for a new namespace of this type. */
 static inline bool ctr_spec_has_new(const struct ctr_spec *spec, enum ctr_ns ns)
 {

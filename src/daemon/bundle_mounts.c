@@ -122,7 +122,7 @@ static void add_subpath(json_object *mount, const char *subpath)
 					    json_object_new_string(option));
 }
 
-static void add_bind(json_object *out, const struct shape *s, const struct mount_point *p)
+static void add_bind(json_object *out, bool userns, const struct mount_point *p)
 {
 	char options[64];
 	/* Inside, files belong to who owns them on the host, as with Docker: the
@@ -132,12 +132,27 @@ static void add_bind(json_object *out, const struct shape *s, const struct mount
 		       : p->shallow_read_only || !p->recursive ? "ro"
 							       : "rro",
 		       p->propagation,
-		       !s->userns || p->unmapped ? ""
-		       : p->recursive            ? ",ridmap"
-						 : ",idmap");
+		       !userns || p->unmapped ? ""
+		       : p->recursive         ? ",ridmap"
+					      : ",idmap");
 	bundle_add_mount(out, p->target, "none", p->source, options);
 	if (p->subpath)
 		add_subpath(json_object_array_get_idx(out, json_len(out) - 1), p->subpath);
+}
+
+static void add_user(json_object *out, bool userns, const struct mount_point *p)
+{
+	if (p->kind == MOUNT_TMPFS)
+		bundle_add_mount(out, p->target, "tmpfs", "tmpfs", p->tmpfs);
+	else
+		add_bind(out, userns, p);
+}
+
+json_object *bundle_mount(const struct mount_point *p, bool userns)
+{
+	cleanup_json json_object *list = json_object_new_array();
+	add_user(list, userns, p);
+	return json_object_get(json_object_array_get_idx(list, 0));
 }
 
 /* Written by isolad, owned by the container's root, so not mapped. */
@@ -165,10 +180,7 @@ static void add_rest(json_object *out, const struct shape *s)
 		const struct mount_point *p = &s->user->items[i];
 		for (; f < N_FILES && strcmp(files[f][0], p->target) < 0; f++)
 			add_file(out, s, files[f][0], files[f][1]);
-		if (p->kind != MOUNT_TMPFS)
-			add_bind(out, s, p);
-		else
-			bundle_add_mount(out, p->target, "tmpfs", "tmpfs", p->tmpfs);
+		add_user(out, s->userns, p);
 	}
 	for (; f < N_FILES; f++)
 		add_file(out, s, files[f][0], files[f][1]);

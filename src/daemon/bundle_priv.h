@@ -45,6 +45,10 @@ int bundle_process(const struct instance *inst, json_object **ret, struct err *e
 int bundle_mounts(const struct instance *inst, const struct bundle_env *env, json_object **ret,
 		  struct err *err);
 
+struct mount_point;
+/* One of the user's alone, as in "mounts", owned; NULL when memory is out. */
+json_object *bundle_mount(const struct mount_point *p, bool userns);
+
 /* bundle_devices.c: "linux.devices" (owned; NULL when there are none) and rules for
  * "linux.resources.devices" (owned). */
 int bundle_devices(const struct instance *inst, const struct bundle_env *env,

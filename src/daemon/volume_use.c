@@ -399,24 +399,26 @@ void volumes_release(struct instance *inst, bool anonymous)
 	}
 }
 
+void volume_emit_mount(struct instance *inst, const struct mount_point *p, const char *action)
+{
+	json_object *attrs = json_object_new_object();
+	json_add_str(attrs, "container", inst->id);
+	if (!strcmp(action, "mount")) {
+		json_add_str(attrs, "destination", p->target);
+		json_add_str(attrs, "propagation", "");
+		json_add_str(attrs, "read/write", p->read_only ? "false" : "true");
+	}
+	events_emit_volume(inst->isolad, action, p->volume, attrs);
+}
+
 void volumes_emit(struct instance *inst, const char *action)
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	if (mounts_of(inst, &m, NULL) < 0)
 		return;
-	for (size_t i = 0; i < m.n; i++) {
-		const struct mount_point *p = &m.items[i];
-		if (p->kind != MOUNT_VOLUME)
-			continue;
-		json_object *attrs = json_object_new_object();
-		json_add_str(attrs, "container", inst->id);
-		if (!strcmp(action, "mount")) {
-			json_add_str(attrs, "destination", p->target);
-			json_add_str(attrs, "propagation", "");
-			json_add_str(attrs, "read/write", p->read_only ? "false" : "true");
-		}
-		events_emit_volume(inst->isolad, action, p->volume, attrs);
-	}
+	for (size_t i = 0; i < m.n; i++)
+		if (m.items[i].kind == MOUNT_VOLUME)
+			volume_emit_mount(inst, &m.items[i], action);
 }
 
 void volumes_clear_temporary(struct isolad *d)

@@ -19,6 +19,8 @@
 #include "isola/daemon.h"
 #include "isola/id.h"
 
+struct mount_point;
+
 #define VOLUMES_DIR      "volumes"
 #define VOLUME_FILL      "fill"
 #define VOLUME_ANONYMOUS "com.docker.volume.anonymous" /* the label clients know */
@@ -80,6 +82,7 @@ bool volumes_prepare(struct instance *inst, bool create, op_done_fn *done, void 
 void volumes_release(struct instance *inst, bool anonymous);
 /* "mount" or "unmount", for each of its volumes. */
 void volumes_emit(struct instance *inst, const char *action);
+void volume_emit_mount(struct instance *inst, const struct mount_point *p, const char *action);
 /* After the recovery: removes those of --rm containers that are gone. */
 void volumes_clear_temporary(struct isolad *d);
 /* {name: number of instances}, owned. */

@@ -211,6 +211,18 @@ static int update(struct keeper *k, json_object *resources, struct err *err)
 	return ctr_update(k->ctr, resources, err);
 }
 
+static int change_mount(struct keeper *k, json_object *mount, bool make_source, bool gone,
+			struct err *err)
+{
+	int rc = keeper_need_spec(k, err);
+	const struct ctr_live_args args = { .pid = k->ctr->pid,
+					    .pidfd = k->ctr->pidfd,
+					    .spec = k->ctr_spec };
+	if (rc < 0)
+		return rc;
+	return gone ? ctr_unmount(&args, mount, err) : ctr_mount(&args, mount, make_source, err);
+}
+
 /* ---- the end ---- */
 
 static void remove_all(struct keeper *k)
@@ -240,6 +252,7 @@ const struct payload_type payload_container = {
 	.kill = send_signal,
 	.freeze = freeze,
 	.update = update,
+	.mount = change_mount,
 	.remove = remove_all,
 	.free = free_all,
 };

@@ -183,6 +183,16 @@ static int op_detach(struct keeper *k, const struct request *r, int *fd, json_ob
 	return 0;
 }
 
+static int op_mount(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		    struct err *err)
+{
+	(void)fd;
+	(void)answer;
+	int rc = need_running(k, err);
+	return rc < 0 ? rc
+		      : k->payload->mount(k, r->mount, r->make_source, r->op == OP_UNMOUNT, err);
+}
+
 /* What only a VM can be asked for. */
 static int op_command(struct keeper *k, const struct request *r, int *fd, json_object *answer,
 		      struct err *err)
@@ -194,11 +204,10 @@ static int op_command(struct keeper *k, const struct request *r, int *fd, json_o
 }
 
 static op_fn *const functions[OP_COUNT] = {
-	[OP_START] = op_start,   [OP_ATTACH] = op_attach,
-	[OP_EXEC] = op_exec,     [OP_RESIZE] = op_resize,
-	[OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
-	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update,
-	[OP_DETACH] = op_detach, [OP_RESET... OP_CONSOLE] = op_command,
+	[OP_START] = op_start,   [OP_ATTACH] = op_attach, [OP_EXEC] = op_exec,
+	[OP_RESIZE] = op_resize, [OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
+	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update, [OP_DETACH] = op_detach,
+	[OP_MOUNT] = op_mount,   [OP_UNMOUNT] = op_mount, [OP_RESET... OP_CONSOLE] = op_command,
 };
 
 /* Execs are for containers, the last ones for VMs. */
@@ -206,6 +215,8 @@ static bool knows(const struct keeper *k, enum op op)
 {
 	if (op >= OP_RESET)
 		return k->payload->command != NULL;
+	if (op == OP_MOUNT || op == OP_UNMOUNT)
+		return k->payload->mount != NULL;
 	return k->payload == &payload_container || (op != OP_EXEC && op != OP_EXEC_KILL);
 }
 

@@ -31,6 +31,9 @@ struct payload_type {
 	int (*freeze)(struct keeper *k, bool frozen, struct err *err);
 	int (*command)(struct keeper *k, const struct request *r, struct err *err); /* or NULL */
 	int (*update)(struct keeper *k, json_object *resources, struct err *err);
+	/* A mount comes, or goes (@gone); NULL: there are none. */
+	int (*mount)(struct keeper *k, json_object *mount, bool make_source, bool gone,
+		     struct err *err);
 	/* Everything of it goes: processes, cgroup, hooks. Failures are warned of. */
 	void (*remove)(struct keeper *k);
 	void (*free)(struct keeper *k);

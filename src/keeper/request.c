@@ -30,6 +30,8 @@ enum field {
 	F_ARGS = 1 << 17,
 	F_STOP = 1 << 18,
 	F_HELD = 1 << 19,
+	F_MOUNT = 1 << 20,
+	F_MAKE_SOURCE = 1 << 21,
 };
 
 #define F_STREAM_ARGS (F_STDIN | F_STDOUT | F_STDERR | F_MUX | F_DETACH_KEYS | F_HEAD)
@@ -50,6 +52,8 @@ static const struct {
 	[OP_FREEZE] = { "freeze", F_FROZEN, F_HELD },
 	[OP_UPDATE] = { "update", 0, F_RESOURCES | F_LOG },
 	[OP_DETACH] = { "detach", F_STREAM },
+	[OP_MOUNT] = { "mount", F_MOUNT, F_MAKE_SOURCE },
+	[OP_UNMOUNT] = { "unmount", F_MOUNT },
 	[OP_RESET] = { "reset" },
 	[OP_POWERDOWN] = { "powerdown", 0, F_STOP },
 	[OP_NMI] = { "nmi" },
@@ -214,6 +218,16 @@ static int get_args(json_object *o, const char *key, struct request *r, struct e
 	return json_get_obj(o, key, &r->args, err);
 }
 
+static int get_mount(json_object *o, const char *key, struct request *r, struct err *err)
+{
+	return json_get_obj(o, key, &r->mount, err);
+}
+
+static int get_make_source(json_object *o, const char *key, struct request *r, struct err *err)
+{
+	return json_get_bool(o, key, &r->make_source, err);
+}
+
 static int get_stop(json_object *o, const char *key, struct request *r, struct err *err)
 {
 	return json_get_bool(o, key, &r->stop, err);
@@ -245,6 +259,8 @@ static const struct field_row {
 	{ F_LOG, "log", get_log },
 	{ F_ARGS, "args", get_args },
 	{ F_STOP, "stop", get_stop },
+	{ F_MOUNT, "mount", get_mount },
+	{ F_MAKE_SOURCE, "make_source", get_make_source },
 };
 
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))

@@ -24,6 +24,8 @@ enum op {
 	OP_FREEZE,
 	OP_UPDATE,
 	OP_DETACH,
+	OP_MOUNT, /* of containers */
+	OP_UNMOUNT,
 	/* Of VMs. */
 	OP_RESET,
 	OP_POWERDOWN,
@@ -48,8 +50,8 @@ struct request {
 	const char *exec;          /* or NULL */
 	struct stream_args stream; /* .id NULL: no stream is asked for */
 	unsigned char *head;       /* owned; .stream.head is the same */
-	json_object *process, *resources, *log, *args;
-	bool privileged, all, frozen, held, stop;
+	json_object *process, *resources, *log, *args, *mount;
+	bool make_source, privileged, all, frozen, held, stop;
 	bool has_size;
 	unsigned int rows, columns;
 	int signal;

@@ -458,6 +458,23 @@ def _():
     not_found("POST", "/containers/{id}/update")
 
 
+@route("POST", "/containers/{id}/mounts")
+def _():
+    with Sleeper() as cid:
+        path = "/containers/%s/mounts" % cid
+        tmpfs = {"Type": "tmpfs", "Target": "/mnt/new"}
+        expect("mount", ask("POST", path, {"Add": [tmpfs]}), 200)
+        o = ask("GET", "/containers/%s/json" % cid)[2]["HostConfig"]["Mounts"]
+        is_(o, [tmpfs], "it is noted")
+        expect("mount at the same place", ask("POST", path, {"Add": [tmpfs]}), 409, "/mnt/new")
+        expect("unmount", ask("POST", path, {"Remove": ["/mnt/new"]}), 200)
+        expect("unmount what is not there", ask("POST", path, {"Remove": ["/mnt/new"]}), 400)
+        expect("mount with a wrong type", ask("POST", path, {"Add": "x"}), 400, "Add")
+        expect("mount with a field too many", ask("POST", path, {"Mount": ["x"]}), 400, "Mount")
+        expect("mount without a body", ask("POST", path), 400)
+    not_found("POST", "/containers/{id}/mounts")
+
+
 @route("POST", "/containers/{id}/rename")
 def _():
     a, b = create(d, "true", name="a1"), create(d, "true", name="b1")

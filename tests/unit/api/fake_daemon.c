@@ -209,6 +209,15 @@ void instance_update(struct instance *inst, json_object *body, op_done_fn *done,
 	later(inst->isolad, done, arg, o);
 }
 
+void instance_change_mounts(struct instance *inst, json_object *body, op_done_fn *done, void *arg)
+{
+	asked(inst->isolad, "mounts");
+	keep_body(inst->isolad, body);
+	json_object *o = json_object_new_object();
+	json_add(o, "Warnings", json_object_new_array());
+	later(inst->isolad, done, arg, o);
+}
+
 void instance_resize(struct instance *inst, int h, int w, op_done_fn *done, void *arg)
 {
 	asked(inst->isolad, "resize");

@@ -39,6 +39,8 @@ static void request_parse__takes_each_op(void **state)
 		{ "{\"op\":\"freeze\",\"seq\":1,\"frozen\":true,\"held\":true}", 0, OP_FREEZE },
 		{ "{\"op\":\"update\",\"seq\":1,\"resources\":{},\"log\":{}}", 0, OP_UPDATE },
 		{ "{\"op\":\"detach\",\"seq\":1,\"stream\":\"s\"}", 0, OP_DETACH },
+		{ "{\"op\":\"mount\",\"seq\":1,\"mount\":{},\"make_source\":true}", 0, OP_MOUNT },
+		{ "{\"op\":\"unmount\",\"seq\":1,\"mount\":{}}", 0, OP_UNMOUNT },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		cleanup_json json_object *msg = doc(rows[i].text);
@@ -93,6 +95,10 @@ static void request_parse__names_what_is_wrong(void **state)
 		  -EINVAL },
 		{ "{\"seq\":1,\"op\":\"attach\",\"stream\":\"s\",\"head\":\"0g\"}", "hex", 1,
 		  -EINVAL },
+		{ "{\"seq\":1,\"op\":\"mount\"}", "mount is missing", 0, -EINVAL },
+		{ "{\"seq\":1,\"op\":\"unmount\",\"mount\":[]}", "mount", 0, -EINVAL },
+		{ "{\"seq\":1,\"op\":\"unmount\",\"mount\":{},\"make_source\":true}",
+		  "unknown field", 0, -EINVAL },
 		{ "{\"seq\":1,\"op\":\"attach\",\"stream\":\"s\",\"detach_keys\":\"ctrl-1\"}",
 		  "detach keys", 1, -EINVAL },
 		{ "{\"seq\":1,\"op\":\"exec\",\"exec\":\"e\",\"process\":[]}", "process must", 0,
