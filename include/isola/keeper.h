@@ -72,6 +72,9 @@
  *                            "listen": a socket that the keeper makes there
  *     {"data": "base64"}     disks: a read-only one in memory
  *     {"name": "tap0"}       nets' "tap": a tap device that exists, once per queue
+ *     {"port": "tap0"}       nets' "tap": one that isolad made for this VM (net_tap_add()),
+ *                            multi-queue whatever "queues" says; the keeper keeps it
+ *                            from worker to worker, and it goes with the keeper
  *     {"folder": "/abs", "readonly": bool}   shares: a sandboxed virtiofsd for it
  *     {"passt": true}        nets' "socket": a passt(1), as the user of "jail"
  *     {"pty": true}          consoles: a terminal of the keeper's, whose name is

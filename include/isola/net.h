@@ -4,6 +4,14 @@
  * nftables table `inet isola`. Which networks there are and who is in them is
  * isolad's business (src/daemon/network.h).
  *
+ * An endpoint meets its bridge by one of two links; all else (lease, MAC, rules,
+ * published ports) does not know by which:
+ *   veth  the other end is in the network namespace of a process that exists already:
+ *         net_port_add(), once the container is made
+ *   tap   the other end is a descriptor that a VM's worker reads and writes:
+ *         net_tap_add(), before there is a worker. The device lives as long as somebody
+ *         has a descriptor of it, so no crash of anybody leaves one behind
+ *
  * What reads or changes the kernel blocks for a few milliseconds and runs in
  * isolad's thread pool, one call at a time (src/daemon/netjob.h); all else is pure.
  * No other program is run, and no table but ours is ever changed. */
@@ -128,7 +136,7 @@ int net_host_prefixes(const char *but, struct net_prefix **ret, size_t *ret_n, s
  * the one that was free. -EADDRINUSE, -EADDRNOTAVAIL..., each with a text. */
 int net_host_take_port(struct net_binding *b, struct err *err);
 
-/* ---- one network in the kernel (bridge.c, veth.c) ---- */
+/* ---- one network in the kernel (bridge.c, veth.c, tap.c) ---- */
 
 struct net_bridge {
 	char name[NET_NAME_SIZE];
@@ -138,10 +146,12 @@ struct net_bridge {
 	bool internal;
 };
 
-/* A container's end. */
+enum net_link { NET_LINK_VETH, NET_LINK_TAP };
+
+/* An instance's end. */
 struct net_port {
 	char host_name[NET_NAME_SIZE];
-	char name[NET_NAME_SIZE]; /* "eth0" */
+	char name[NET_NAME_SIZE]; /* "eth0"; veth only */
 	struct net_addr addr;
 	uint8_t mac[6];
 	bool gateway; /* the default route goes through it */
@@ -168,7 +178,14 @@ int net_bridge_down(struct net *n, const struct net_bridge *b, struct err *err);
  * -ESRCH: the pid is another's by now. On failure nothing is left. */
 int net_port_add(struct net *n, const struct net_bridge *b, const struct net_port *port, pid_t pid,
 		 pid_t parent, struct err *err);
-/* Removes the pair; one that is gone is fine. */
+/* Makes the tap device port->host_name as a port of the bridge: for many queues, with
+ * virtio headers (IFF_MULTI_QUEUE, IFF_VNET_HDR). @ret_fd, owned, is a queue of it that
+ * is detached: it gets no frames, and keeps the device while others open theirs by the
+ * name (net_tap_open()). With the last descriptor the device goes. On failure nothing is
+ * left. */
+int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port *port, int *ret_fd,
+		struct err *err);
+/* Removes the pair or the device, whoever has it open; one that is gone is fine. */
 int net_port_remove(struct net *n, const char *host_name, struct err *err);
 /* Gives the namespace of @pid a default route through @gateway. */
 int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr *gateway,

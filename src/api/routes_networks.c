@@ -237,6 +237,13 @@ void networks_remove(struct exchange *x)
 
 /* ---- connect, disconnect ---- */
 
+/* VMs are members, too; names are of both kinds. */
+static struct instance *find_member(struct isolad *d, const char *ref, struct err *err)
+{
+	struct instance *inst = registry_find(d, INSTANCE_CONTAINER, ref, err);
+	return inst || err->code != ENOENT ? inst : registry_find(d, INSTANCE_VM, ref, NULL);
+}
+
 /* Network and container, or an answer and false. @ret_body is owned. */
 static bool find_both(struct exchange *x, struct network **ret_net, struct instance **ret_inst,
 		      json_object **ret_body)
@@ -246,8 +253,7 @@ static bool find_both(struct exchange *x, struct network **ret_net, struct insta
 	if (!*ret_net)
 		return false;
 	if (read_body(x, ret_body, &err) == 0)
-		*ret_inst = registry_find(x->isolad, INSTANCE_CONTAINER,
-					  json_str_or(*ret_body, "Container", ""), &err);
+		*ret_inst = find_member(x->isolad, json_str_or(*ret_body, "Container", ""), &err);
 	if (!*ret_inst)
 		reply_err(x, &err);
 	return *ret_inst != NULL;

@@ -321,7 +321,7 @@ json_object *create_body(struct args *args, struct err *err)
 	    body_labels(args, config, err) < 0 || body_environment(args, config, err) < 0)
 		return NULL;
 	body_logging(args, host);
-	network_flags(args, config);
+	network_flags(args, args_str(args, "network", args_str(args, "net", NULL)), config);
 	add_no_healthcheck(args, config);
 	body_rows(args, rows, (json_object *const[]){ config, host });
 	return take_ptr(config);

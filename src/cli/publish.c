@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* publish - -p, -P, --expose and --ip of run and create as Docker's JSON, ranges taken
- * apart as Docker's client does. Runs in ctrctl. */
+ * apart as Docker's client does. Runs in ctrctl and vmctl. */
 #include "publish.h"
 
 #include "isola/json.h"
@@ -51,18 +51,36 @@ static void add_binding(json_object *host, const struct net_publish *p, unsigned
 	(void)json_object_array_add(list, o);
 }
 
-static int add_published(struct args *args, json_object *config, json_object *host, struct err *err)
+typedef void publish_fn(json_object *to, const struct net_publish *p);
+
+static int each_published(struct args *args, const char *flag, publish_fn *each, json_object *to,
+			  struct err *err)
 {
 	const char *text;
-	for (size_t i = 0; (text = args_list(args, "publish", i)); i++) {
+	for (size_t i = 0; (text = args_list(args, flag, i)); i++) {
 		struct net_publish p;
 		if (net_publish_parse(text, &p, err) < 0)
-			return err_prefix(err, "--publish (-p)");
-		add_exposed(config, &p.inside, p.proto);
-		for (unsigned int n = 0; p.inside.first + n <= p.inside.last; n++)
-			add_binding(host, &p, n);
+			return err_prefix(err, "--%s%s", flag,
+					  strcmp(flag, "publish") ? "" : " (-p)");
+		each(to, &p);
 	}
 	return 0;
+}
+
+static void add_bindings(json_object *host, const struct net_publish *p)
+{
+	for (unsigned int n = 0; p->inside.first + n <= p->inside.last; n++)
+		add_binding(host, p, n);
+}
+
+static void expose_published(json_object *config, const struct net_publish *p)
+{
+	add_exposed(config, &p->inside, p->proto);
+}
+
+int publish_bindings(struct args *args, const char *flag, json_object *host, struct err *err)
+{
+	return each_published(args, flag, add_bindings, host, err);
 }
 
 int publish_flags(struct args *args, json_object *config, json_object *host, struct err *err)
@@ -75,12 +93,12 @@ int publish_flags(struct args *args, json_object *config, json_object *host, str
 			return err_prefix(err, "--expose");
 		add_exposed(config, &ports, proto);
 	}
-	return add_published(args, config, host, err);
+	int rc = each_published(args, "publish", expose_published, config, err);
+	return rc < 0 ? rc : publish_bindings(args, "publish", host, err);
 }
 
-void network_flags(struct args *args, json_object *config)
+void network_flags(struct args *args, const char *network, json_object *config)
 {
-	const char *network = args_str(args, "network", args_str(args, "net", NULL));
 	const char *ip = args_str(args, "ip", NULL);
 	if (!ip)
 		return;

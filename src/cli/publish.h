@@ -10,5 +10,8 @@
 /* --publish and --expose: ExposedPorts and PortBindings. */
 int publish_flags(struct args *args, json_object *config, json_object *host, struct err *err);
 
-/* --ip: NetworkingConfig. */
-void network_flags(struct args *args, json_object *config);
+/* What the list @flag publishes, into @host's PortBindings. */
+int publish_bindings(struct args *args, const char *flag, json_object *host, struct err *err);
+
+/* --ip: NetworkingConfig, of @network (NULL: the default one). */
+void network_flags(struct args *args, const char *network, json_object *config);

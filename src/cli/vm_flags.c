@@ -8,6 +8,7 @@
 #include "isola/json.h"
 #include "isola/num.h"
 #include "opts.h"
+#include "publish.h"
 #include "vm_template.h"
 
 #include <errno.h>
@@ -36,6 +37,11 @@ const struct flag flags_vm_create[] = {
 	{ "net", 0, FLAG_LIST, "passt|tap=name|socket=path[,options]",
 	  "network: mac=, mtu=, queues=, offload=, id=, rx-rate=, tx-rate=, rx-pps=, tx-pps=; or "
 	  "none" },
+	{ "network", 0, FLAG_STR, "name", "isola network to join: bridge, another, or none" },
+	{ "network-queues", 0, FLAG_INT, "n", "queues of its devices in networks (1)" },
+	{ "ip", 0, FLAG_STR, "ip", "its address in the network" },
+	{ "mac-address", 0, FLAG_STR, "mac", "its device's address in the network" },
+	{ "publish", 'p', FLAG_LIST, "port", "publish a port: [[ip:]host:]port[/udp]" },
 	{ "vsock", 0, FLAG_STR, "cid|path[,options]", "vsock: cid=, path= of the host's socket" },
 	{ "share", 0, FLAG_LIST, "dir:tag[:ro]", "folder of the host; or socket=path,tag=name" },
 	{ "pmem", 0, FLAG_LIST, "file[,options]", "file as persistent memory, read-only: id=" },
@@ -90,12 +96,21 @@ const struct flag flags_vm_update[] = {
 enum to { TO_VM, TO_MEMORY, TO_LIMITS, TO_COUNT };
 
 static const struct body_row create_rows[] = {
-	{ "debug-exit", TO_VM, "DebugExit" },  { "hugepages", TO_MEMORY, "HugePages" },
-	{ "memory", TO_MEMORY, "Size" },       { "merge", TO_MEMORY, "Merge" },
-	{ "prefault", TO_MEMORY, "Prefault" }, { "rm", TO_VM, "AutoRemove" },
-	{ "seccomp", TO_VM, "Seccomp" },       { "shared-memory", TO_MEMORY, "Shared" },
-	{ "thp", TO_MEMORY, "Thp" },           { "tty", TO_VM, "Tty" },
-	{ "vmgenid", TO_VM, "VmGenId" },       { .flag = NULL },
+	{ "debug-exit", TO_VM, "DebugExit" },
+	{ "hugepages", TO_MEMORY, "HugePages" },
+	{ "memory", TO_MEMORY, "Size" },
+	{ "merge", TO_MEMORY, "Merge" },
+	{ "mac-address", TO_VM, "MacAddress" },
+	{ "network", TO_VM, "NetworkMode" },
+	{ "network-queues", TO_VM, "NetworkQueues" },
+	{ "prefault", TO_MEMORY, "Prefault" },
+	{ "rm", TO_VM, "AutoRemove" },
+	{ "seccomp", TO_VM, "Seccomp" },
+	{ "shared-memory", TO_MEMORY, "Shared" },
+	{ "thp", TO_MEMORY, "Thp" },
+	{ "tty", TO_VM, "Tty" },
+	{ "vmgenid", TO_VM, "VmGenId" },
+	{ .flag = NULL },
 };
 
 static const struct body_row live_rows[] = {
@@ -366,6 +381,15 @@ static int add_live(struct args *args, json_object *vm, struct err *err)
 				   json_object_new_boolean(false), err);
 }
 
+/* Without a word about the network, a port or an address means the default one. */
+static int add_network(struct args *args, json_object *vm, struct err *err)
+{
+	if (!args_given(args, "network") && (args_given(args, "publish") || args_given(args, "ip")))
+		json_add_str(vm, "NetworkMode", "bridge");
+	network_flags(args, json_str_or(vm, "NetworkMode", NULL), vm);
+	return publish_bindings(args, "publish", vm, err);
+}
+
 json_object *vm_config(struct args *args, struct err *err)
 {
 	cleanup_json json_object *vm = json_object_new_object();
@@ -376,7 +400,8 @@ json_object *vm_config(struct args *args, struct err *err)
 	add_stdio(args, vm);
 	if (add_live(args, vm, err) < 0 || add_cpus(args, vm, err) < 0 ||
 	    body_labels(args, vm, err) < 0 || add_vsock(args, vm, err) < 0 ||
-	    add_nets(args, vm, err) < 0 || add_shares(args, vm, err) < 0 ||
+	    add_nets(args, vm, err) < 0 || add_network(args, vm, err) < 0 ||
+	    add_shares(args, vm, err) < 0 ||
 	    opts_list(args, "disk", disk_opts, vm, "Disks", err) < 0 ||
 	    add_pmem(args, vm, err) < 0 ||
 	    opts_list(args, "console", console_opts, vm, "Consoles", err) < 0 ||

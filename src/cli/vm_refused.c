@@ -8,7 +8,6 @@
 #define AGENT    "it needs an agent in the guest, which is not there yet; use vmctl console"
 #define SNAPSHOT "there are no snapshots yet"
 #define IMAGE    "a VM boots kernel and disks of your own, no image; see --disk"
-#define TAP      "a VM's network is passt or a tap device: --net passt or --net tap=NAME"
 #define INSIDE   "what runs inside is the guest's own matter; give it user data (--cloud-init)"
 
 const struct refused vm_refused[] = {
@@ -28,10 +27,8 @@ const struct refused vm_refused[] = {
 	{ "", "images", 0, IMAGE },
 	{ "", "pull", 0, IMAGE },
 	{ "", "build", 0, "to build a guest kernel: vmctl kernel build" },
-	{ "", "network", 0, TAP },
+	{ "", "network", 0, "networks are ctrctl's: ctrctl network create, connect, ls..." },
 	{ "", "volume", 0, "there are no named volumes; use --disk or --share" },
-	{ "run create", "network", 0, TAP },
-	{ "run create", "publish", 'p', TAP },
 	{ "run create", "volume", 'v', "share a folder with --share dir:tag, or give a --disk" },
 	{ "run create", "mount", 0, "share a folder with --share dir:tag, or give a --disk" },
 	{ "run create", "env", 'e', INSIDE },

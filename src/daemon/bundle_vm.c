@@ -4,6 +4,7 @@
  * start; pure but for the writing. */
 #include "bundle.h"
 #include "bundle_priv.h"
+#include "endpoint.h"
 #include "isolad.h"
 #include "vm.h"
 
@@ -162,6 +163,19 @@ static json_object *make_net(const struct instance *inst, json_object *in, size_
 	return out;
 }
 
+json_object *vm_endpoint_net(const struct endpoint *e, int64_t queues)
+{
+	char text[NET_MAC_TEXT], id[NET_NAME_SIZE], name[NET_NAME_SIZE];
+	json_object *out = json_object_new_object();
+	(void)snprintf(id, sizeof(id), "eth%u", e->index);
+	endpoint_host_name(e, name);
+	json_add_str(out, "id", id);
+	json_add_str(out, "mac", net_mac_format(e->mac, text, sizeof(text)));
+	json_add_i64(out, "queues", queues);
+	json_add(out, "tap", source("port", name));
+	return out;
+}
+
 static json_object *make_share(const struct instance *inst, json_object *in, size_t i)
 {
 	static const struct copy_row rows[] = { { "Tag", "tag" }, { "Queues", "queues" } };
@@ -213,11 +227,28 @@ static const struct {
 	{ "Consoles", "consoles", make_console },
 };
 
+/* In front of Nets: a guest's eth0 is its network's. */
+static void add_endpoints(json_object *o, const struct instance *inst)
+{
+	int64_t queues = json_i64_or(inst->config, "NetworkQueues", 1);
+	json_object *out = list_is_empty(&inst->endpoints) ? NULL : json_object_new_array();
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		(void)json_object_array_add(out, vm_endpoint_net(e, queues));
+	}
+	if (out)
+		json_add(o, "nets", out);
+}
+
 static void add_lists(json_object *o, const struct instance *inst)
 {
+	add_endpoints(o, inst);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		json_object *in = json_get(inst->config, lists[i].from);
-		json_object *out = json_len(in) ? json_object_new_array() : NULL;
+		json_object *before = json_get(o, lists[i].to);
+		json_object *out = before         ? json_object_get(before)
+				   : json_len(in) ? json_object_new_array()
+						  : NULL;
 		for (size_t k = 0; k < json_len(in); k++) {
 			json_object *item = json_object_array_get_idx(in, k);
 			(void)json_object_array_add(out, lists[i].make(inst, item, k));

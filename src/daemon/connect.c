@@ -8,24 +8,43 @@
 #include "life.h"
 #include "op.h"
 #include "persist.h"
+#include "vm.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define VM_NETWORKS_MAX 8
 
 /* op->name: the network's id; op->body: EndpointSettings. */
 
 static int may_change(const struct instance *inst, struct err *err)
 {
 	const char *mode = json_str_or(inst->host_config, "NetworkMode", "");
-	if (inst->kind == INSTANCE_VM)
-		return err_set(err, EOPNOTSUPP, "a VM's network is a tap device (--net)");
 	if (inst->state == INSTANCE_REMOVING || inst->state == INSTANCE_DEAD)
-		return err_set(err, EBUSY, "container %s is being removed", inst->name);
+		return err_set(err, EBUSY, "%s %s is being removed", instance_noun(inst->kind),
+			       inst->name);
 	if (!strcmp(mode, "host"))
 		return err_set(err, EINVAL,
 			       "container %s has the host's network and cannot be in another",
 			       inst->name);
 	return 0;
+}
+
+/* A VM has one network device an endpoint, and devices are found when it boots. */
+static int may_connect(const struct instance *inst, struct err *err)
+{
+	if (endpoint_link(inst) == NET_LINK_TAP && instance_is_running(inst))
+		return err_set(err, EBUSY,
+			       "%s %s runs, and a VM gets no further network device while it does: "
+			       "stop it first",
+			       instance_noun(inst->kind), inst->name);
+	size_t n = 0;
+	list_for_each (node, &inst->endpoints)
+		n++;
+	if (endpoint_link(inst) == NET_LINK_TAP && n >= VM_NETWORKS_MAX)
+		return err_set(err, EINVAL, "%s %s is in %d networks already",
+			       instance_noun(inst->kind), inst->name, VM_NETWORKS_MAX);
+	return may_change(inst, err);
 }
 
 static void on_saved(void *arg, const struct err *err)
@@ -73,7 +92,7 @@ static void connect_run(struct op *op)
 	struct err e = ERR_INIT;
 	struct endpoint *ep = NULL;
 	struct network *net = network_by_id(inst->isolad, op->name);
-	int rc = may_change(inst, &e);
+	int rc = may_connect(inst, &e);
 	if (rc == 0 && !net)
 		rc = err_set(&e, ENOENT, "network %s not found", op->name);
 	if (rc == 0)
@@ -109,8 +128,8 @@ static void disconnect_run(struct op *op)
 	struct endpoint *ep = endpoint_of(op);
 	int rc = may_change(inst, &e);
 	if (rc == 0 && !ep)
-		rc = err_set(&e, EINVAL, "container %s is not connected to network %.12s",
-			     inst->name, op->name);
+		rc = err_set(&e, EINVAL, "%s %s is not connected to network %.12s",
+			     instance_noun(inst->kind), inst->name, op->name);
 	if (rc < 0) {
 		op_finish(op, &e, NULL);
 		return;
@@ -120,6 +139,10 @@ static void disconnect_run(struct op *op)
 	if (live)
 		endpoint_down(ep, on_unplugged, op);
 	endpoint_free(ep);
+	/* A reset makes the machine anew: without what has gone. */
+	if (live && endpoint_link(inst) == NET_LINK_TAP &&
+	    vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)
+		log_warn(inst->id, "%s", e.text);
 	if (!live)
 		save(op);
 }

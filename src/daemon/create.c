@@ -144,7 +144,12 @@ static int fill_vm(struct isolad *d, struct instance *inst, const char *name, js
 	inst->name = name ? strdup(name) : NULL;
 	if (name && !inst->name)
 		return err_set(err, ENOMEM, "out of memory");
+	inst->networking = json_object_get(json_get(inst->config, "NetworkingConfig"));
 	rc = instance_apply_host_config(inst, err);
+	if (rc >= 0)
+		rc = endpoints_create(inst, err);
+	if (rc >= 0 && !list_is_empty(&inst->endpoints) && d->networks.conflict)
+		create_warn(warnings, "The network may be cut off: %s", d->networks.conflict);
 	return rc < 0 ? rc : uidrange_take(&d->uidrange, &inst->userns_base, err);
 }
 

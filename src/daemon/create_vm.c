@@ -175,6 +175,21 @@ static int check_mac(void *arg, const struct field *row, json_object *v, json_ob
 	return 0;
 }
 
+static int check_network(void *arg, const struct field *row, json_object *v, json_object **ret,
+			 struct err *err)
+{
+	const char *mode = json_object_get_string(v);
+	if (!strcmp(mode, "host") || !strncmp(mode, "container:", 10))
+		return err_set(err, EINVAL,
+			       "%.64s: a guest has network devices of its own; use the name of a "
+			       "network, or none",
+			       mode);
+	if (strcmp(mode, "default") != 0)
+		return create_network(arg, row, v, ret, err);
+	*ret = json_object_new_string("bridge");
+	return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
 static int check_uuid(void *arg, const struct field *row, json_object *v, json_object **ret,
 		      struct err *err)
 {
@@ -231,6 +246,12 @@ static const struct field top_rows[] = {
 	{ "Memory", "--memory", FIELD_OBJ, DEFAULT_OBJECT },
 	{ "Disks", "--disk", FIELD_OBJS, DEFAULT_ARRAY },
 	{ "Nets", "--net", FIELD_OBJS, DEFAULT_ARRAY, .only_null = true },
+	{ "NetworkMode", "--network", FIELD_STR, DEFAULT_EMPTY, .check = check_network },
+	{ "NetworkQueues", "--network-queues", FIELD_INT, DEFAULT_0, .min = 1, .max = 16 },
+	{ "NetworkingConfig", "--ip", FIELD_OBJ, DEFAULT_ABSENT },
+	{ "MacAddress", "--mac-address", FIELD_STR, DEFAULT_EMPTY },
+	{ "PortBindings", "-p", FIELD_OBJ, DEFAULT_OBJECT, .only_null = true,
+	  .check = create_port_bindings },
 	{ "Shares", "--share", FIELD_OBJS, DEFAULT_ARRAY, .only_null = true },
 	{ "Pmem", "--pmem", FIELD_OBJS, DEFAULT_ARRAY, .only_null = true },
 	{ "Consoles", "--console", FIELD_OBJS, DEFAULT_ARRAY, .only_null = true },
@@ -680,16 +701,47 @@ static int count_devices(json_object *config, struct err *err)
 	size_t n = 0;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		n += json_len(json_get(config, lists[i]));
+	n += strcmp(json_str_or(config, "NetworkMode", "none"), "none") != 0;
 	n += json_len(json_get(config, "Consoles")) > 0;
 	n += json_get(config, "Vsock") != NULL;
 	n += json_object_is_type(json_get(config, "Balloon"), json_type_object);
 	n += json_object_is_type(json_get(config, "Rng"), json_type_object);
 	if (n <= DEVICES_MAX)
 		return 0;
-	return err_set(err, EINVAL,
-		       "%zu devices (Disks, Nets, Shares, Pmem, Consoles, Vsock, Balloon, Rng) are "
-		       "more than the %d that a VM has room for",
-		       n, DEVICES_MAX);
+	return err_set(
+		err, EINVAL,
+		"%zu devices (Disks, NetworkMode, Nets, Shares, Pmem, Consoles, Vsock, Balloon, Rng) are "
+		"more than the %d that a VM has room for",
+		n, DEVICES_MAX);
+}
+
+static bool is_endpoint_id(const char *id)
+{
+	return !strncmp(id, "eth", 3) && id[3] && strspn(id + 3, "0123456789") == strlen(id + 3);
+}
+
+/* Which networks there are is known in endpoints_create(). */
+static int network_agrees(json_object *config, struct err *err)
+{
+	const char *mode = json_str_or(config, "NetworkMode", "none");
+	json_object *nets = json_get(config, "Nets");
+	for (size_t i = 0; i < json_len(nets); i++)
+		if (is_endpoint_id(json_str_or(json_object_array_get_idx(nets, i), "Id", "")))
+			return err_set(err, EINVAL,
+				       "Nets[%zu].Id: eth0, eth1... are those of NetworkMode "
+				       "(--network) and network connect",
+				       i);
+	int rc = create_check_networking(json_get(config, "NetworkingConfig"), mode, err);
+	if (rc < 0 || strcmp(mode, "none") != 0)
+		return rc;
+	if (!json_is_zero(json_get(config, "PortBindings")))
+		return err_set(err, EINVAL,
+			       "PortBindings (-p): nothing can be published without a NetworkMode "
+			       "(--network)");
+	if (*json_str_or(config, "MacAddress", ""))
+		return err_set(err, EINVAL,
+			       "MacAddress (--mac-address) goes with a NetworkMode (--network)");
+	return 0;
 }
 
 static int check_length(json_object *config, struct err *err)
@@ -734,6 +786,8 @@ int create_vm_agree(json_object *config, struct err *err)
 			"Memory.Merge does not go with shared memory (Memory.Shared, Shares)");
 	int rc = check_length(config, err);
 	if (rc == 0)
+		rc = network_agrees(config, err);
+	if (rc == 0)
 		rc = count_devices(config, err);
 	return rc < 0 ? rc : ids_agree(config, err);
 }
@@ -751,6 +805,8 @@ int create_vm_normalise(const struct create_env *env, json_object *body, json_ob
 	if (rc < 0)
 		return rc;
 	default_str(config, "Seccomp", "kill");
+	default_str(config, "NetworkMode", "none");
+	default_i64(config, "NetworkQueues", 1);
 	create_complete_restart(config);
 	rc = create_complete_log_config(&c, config, err);
 	if (rc >= 0)

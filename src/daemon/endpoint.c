@@ -23,9 +23,16 @@ void bindings_clear(struct bindings *b)
 	*b = (struct bindings){ NULL, 0 };
 }
 
+enum net_link endpoint_link(const struct instance *inst)
+{
+	return inst->kind == INSTANCE_VM ? NET_LINK_TAP : NET_LINK_VETH;
+}
+
 void endpoint_host_name(const struct endpoint *e, char ret[NET_NAME_SIZE])
 {
-	(void)snprintf(ret, NET_NAME_SIZE, "veth%.8s%u", e->inst->id, e->index % 1000);
+	static const char *const stems[] = { [NET_LINK_VETH] = "veth", [NET_LINK_TAP] = "tap" };
+	(void)snprintf(ret, NET_NAME_SIZE, "%s%.8s%u", stems[endpoint_link(e->inst)], e->inst->id,
+		       e->index % 1000);
 }
 
 struct endpoint *endpoint_find(struct instance *inst, const struct network *net)
@@ -117,6 +124,7 @@ static int new_endpoint(struct instance *inst, struct network *net, struct endpo
 	list_init(&e->member);
 	e->inst = inst;
 	e->network = net;
+	e->tap_fd = -1;
 	e->index = next_index(inst);
 	*ret = e;
 	return 0;
@@ -171,8 +179,9 @@ static int add(struct instance *inst, struct network *net, json_object *settings
 	if (net->busy)
 		return err_set(err, EBUSY, "network %s is being made or removed", net->name);
 	if (endpoint_find(inst, net))
-		return err_set(err, EEXIST, "container %s is in network %s already",
-			       inst->name ? inst->name : inst->id, net->name);
+		return err_set(err, EEXIST, "%s %s is in network %s already",
+			       instance_noun(inst->kind), inst->name ? inst->name : inst->id,
+			       net->name);
 	int rc = new_endpoint(inst, net, &e, err);
 	if (rc == 0)
 		rc = fill(e, settings, mac, err);
@@ -199,6 +208,7 @@ void endpoint_free(struct endpoint *e)
 		return;
 	list_del(&e->node);
 	list_del(&e->member);
+	fd_close(&e->tap_fd);
 	free(e);
 }
 

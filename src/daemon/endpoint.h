@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* endpoint - an instance's place in a network: its lease, and its link while it runs.
  *
- *   create -> endpoints_create()                        leased
- *   start  -> keeper has made the container -> endpoints_up()    linked
- *   payload's end -> endpoints_down()                   leased
- *   rm     -> endpoints_free()                          gone
+ *   create -> endpoints_create()                                 leased
+ *   start  -> veth: keeper has made the container -> endpoints_up()   linked
+ *          -> tap: endpoints_up() -> keeper makes the VM -> it runs: endpoints_settled()
+ *   payload's end -> endpoints_down()                            leased
+ *   rm     -> endpoints_free()                                   gone
+ *
+ * Which kind of link an instance has is asked of endpoint_link(), and nowhere else. A
+ * tap is given to a worker by its name in the machine file, {"tap": {"port": name}}
+ * (isola/keeper.h): vm_endpoint_net() makes that item, with the lease's MAC. The address
+ * itself is e->addr in e->network->subnet behind e->network->gateway: a guest asks for it
+ * by DHCP, or is told by who makes its machine file.
  *
  * Loop thread. */
 #pragma once
@@ -23,8 +30,12 @@ struct endpoint {
 	struct net_addr addr;
 	uint8_t mac[6];
 	bool asked_addr;
-	bool live; /* counted in network->live */
+	bool live;  /* counted in network->live */
+	int tap_fd; /* keeps a tap until the keeper does; -1 */
 };
+
+/* By what @inst meets its networks. */
+enum net_link endpoint_link(const struct instance *inst);
 
 /* Published ports of a run. */
 struct bindings {
@@ -42,7 +53,7 @@ int endpoint_add(struct instance *inst, struct network *net, json_object *settin
 		 struct endpoint **ret, struct err *err);
 void endpoint_free(struct endpoint *e);
 void endpoints_free(struct instance *inst);
-/* The host's end: "veth", 8 digits of the instance's id, the index. */
+/* The host's end: "veth" or "tap", 8 digits of the instance's id, the index. */
 void endpoint_host_name(const struct endpoint *e, char ret[NET_NAME_SIZE]);
 struct endpoint *endpoint_find(struct instance *inst, const struct network *net);
 /* The one with the default route, or NULL. */
@@ -57,11 +68,13 @@ int endpoints_load(struct instance *inst, json_object *doc, struct err *err);
 
 typedef void plug_fn(void *arg, const struct err *err);
 
-/* Links all endpoints of the process that the keeper has made, publishes the
- * bindings, and calls @done; on failure nothing is left. @inst must not go away
- * meanwhile. */
+/* Links all endpoints, publishes the bindings, and calls @done; on failure nothing is
+ * left. @pid: the process that the keeper has made (veth), or 0 (tap). @inst must not go
+ * away meanwhile. */
 void endpoints_up(struct instance *inst, pid_t pid, plug_fn *done, void *arg);
-/* The same for one, of an instance that runs. */
+/* The keeper has opened the taps: isolad's own descriptors go. */
+void endpoints_settled(struct instance *inst);
+/* As endpoints_up() for one, of a container that runs. */
 void endpoint_up(struct endpoint *e, plug_fn *done, void *arg);
 /* The end of a run: links, rules and ports of the host go, leases stay. Returns at
  * once; @inst may go away. */

@@ -4,7 +4,8 @@
  * functions in the thread pool.
  *
  * A run's links and rules go with the payload's end. A keeper that is killed takes the
- * namespace with it, and the links by that; the rules go with the record of its end. */
+ * namespace, or the taps' descriptors, with it, and the links by that; the rules go with
+ * the record of its end. */
 #include "endpoint.h"
 
 #include "isola/fd.h"
@@ -22,11 +23,13 @@ struct plug {
 	struct net_bridge bridge;
 	struct net_port port;
 	struct network *network; /* used until the job is done, so it stays */
+	int tap_fd;              /* made here; -1 */
 };
 
 struct up {
 	struct netjob job;
 	struct instance *inst; /* pinned by its op */
+	enum net_link link;
 	pid_t pid, keeper;
 	struct plug *items;
 	size_t n;
@@ -43,17 +46,24 @@ static void undo(struct up *up, struct net *n, size_t made)
 		(void)net_port_remove(n, up->items[made].port.host_name, NULL);
 }
 
+static int add_link(struct up *up, struct plug *p, struct net *n)
+{
+	struct err *err = &up->job.err;
+	int rc = net_bridge_up(n, &p->bridge, err);
+	if (rc < 0)
+		return rc;
+	return up->link == NET_LINK_TAP
+		       ? net_tap_add(n, &p->bridge, &p->port, &p->tap_fd, err)
+		       : net_port_add(n, &p->bridge, &p->port, up->pid, up->keeper, err);
+}
+
 static int run_up(struct netjob *job, struct net *n)
 {
 	struct up *up = container_of(job, struct up, job);
 	size_t made = 0;
 	int rc = 0;
-	for (; rc == 0 && made < up->n; made++) {
-		struct plug *p = &up->items[made];
-		rc = net_bridge_up(n, &p->bridge, &job->err);
-		if (rc == 0)
-			rc = net_port_add(n, &p->bridge, &p->port, up->pid, up->keeper, &job->err);
-	}
+	for (; rc == 0 && made < up->n; made++)
+		rc = add_link(up, &up->items[made], n);
 	if (rc == 0)
 		rc = net_rules_publish(n, &up->to, up->bindings, up->n_bindings, &job->err);
 	if (rc < 0)
@@ -63,12 +73,22 @@ static int run_up(struct netjob *job, struct net *n)
 
 static void up_free(struct up *up)
 {
+	for (size_t i = 0; i < up->n; i++)
+		fd_close(&up->items[i].tap_fd);
 	free(up->items);
 	free(up->bindings);
 	free(up);
 }
 
 static void note_conflict(struct isolad *d);
+
+static void on_linked(struct instance *inst, struct plug *p)
+{
+	struct endpoint *e = endpoint_find(inst, p->network);
+	if (e && p->tap_fd >= 0)
+		e->tap_fd = take_fd(&p->tap_fd);
+	events_emit_network(inst->isolad, "connect", p->network, inst->id);
+}
 
 static void after_up(struct netjob *job)
 {
@@ -87,7 +107,7 @@ static void after_up(struct netjob *job)
 		(void)err_prefix(&job->err, "cannot connect it to its network");
 	} else if (!job->isolad->stopping) {
 		for (size_t i = 0; i < up->n; i++)
-			events_emit_network(job->isolad, "connect", up->items[i].network, inst->id);
+			on_linked(inst, &up->items[i]);
 	}
 	up->done(up->arg, job->err.code ? &job->err : NULL);
 	up_free(up);
@@ -96,6 +116,7 @@ static void after_up(struct netjob *job)
 static void fill_plug(struct endpoint *e, struct plug *p)
 {
 	p->network = e->network;
+	p->tap_fd = -1;
 	network_bridge(e->network, &p->bridge);
 	endpoint_host_name(e, p->port.host_name);
 	(void)snprintf(p->port.name, sizeof(p->port.name), "eth%u", e->index);
@@ -112,6 +133,7 @@ static struct up *up_new(struct instance *inst, size_t n, plug_fn *done, void *a
 	if (!up || !(up->items = calloc(n, sizeof(*up->items))))
 		abort(); /* see later.h */
 	up->inst = inst;
+	up->link = endpoint_link(inst);
 	up->keeper = inst->keeper_pid;
 	up->done = done;
 	up->arg = arg;
@@ -146,6 +168,12 @@ void endpoints_up(struct instance *inst, pid_t pid, plug_fn *done, void *arg)
 		copy_bindings(&life_of(inst)->bindings, &up->bindings, &up->n_bindings);
 	}
 	netjob_queue(inst->isolad, &up->job);
+}
+
+void endpoints_settled(struct instance *inst)
+{
+	list_for_each (node, &inst->endpoints)
+		fd_close(&container_of(node, struct endpoint, node)->tap_fd);
 }
 
 void endpoint_up(struct endpoint *e, plug_fn *done, void *arg)
@@ -209,6 +237,7 @@ static struct down *down_new(size_t n)
 static void unplug(struct endpoint *e, struct down *down)
 {
 	endpoint_host_name(e, down->names[down->n++]);
+	fd_close(&e->tap_fd);
 	e->live = false;
 	events_emit_network(e->network->isolad, "disconnect", e->network, e->inst->id);
 	network_unuse(e->network);
@@ -262,7 +291,8 @@ void endpoint_down(struct endpoint *e, plug_fn *done, void *arg)
 		list_del(&e->node);
 		struct endpoint *next = endpoint_gateway(inst);
 		list_add_head(&inst->endpoints, &e->node);
-		if (next && next->live) {
+		/* A guest sees to its routes itself. */
+		if (next && next->live && endpoint_link(inst) == NET_LINK_VETH) {
 			down->next = next->network->gateway;
 			down->pid = inst->pid;
 			down->keeper = inst->keeper_pid;

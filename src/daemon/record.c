@@ -58,11 +58,11 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 		json_add(o, "host_config", json_object_get(inst->host_config));
 		json_add(o, "networking", json_object_get(inst->networking));
 		json_add(o, "image", json_object_get(inst->image));
-		json_add(o, "endpoints", endpoints_record(inst));
-		json_add(o, "bindings", bindings_record(inst));
 		if (inst->mount_points)
 			json_add(o, "mount_points", json_object_get(inst->mount_points));
 	}
+	json_add(o, "endpoints", endpoints_record(inst));
+	json_add(o, "bindings", bindings_record(inst));
 	const char *text = json_object_to_json_string_length(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_size);
 	return text ? strdup(text) : NULL;
@@ -155,7 +155,8 @@ static int load_vm(struct instance *inst, json_object *doc, struct err *err)
 	if (!json_str_or(inst->config, "Kernel", NULL) || !json_get(inst->config, "Memory"))
 		return err_set(err, EINVAL, "config is not that of a VM");
 	inst->host_config = json_object_get(inst->config);
-	return 0;
+	inst->networking = json_object_get(json_get(inst->config, "NetworkingConfig"));
+	return endpoints_load(inst, doc, err);
 }
 
 static int load(struct instance *inst, const char *id, json_object *doc, struct err *err)

@@ -3,8 +3,8 @@
  * makes the container while the messages are still on their way. isolad, loop
  * thread.
  *
- *   wait until the last run is over -> volumes -> ports of the host -> run folder,
- *   bundle -> spawn -> attach streams -> (with a network: the container is made -> its
+ *   wait until the last run is over -> volumes -> ports of the host -> (taps) -> run
+ *   folder, bundle -> spawn -> attach streams -> (veths: the container is made -> its
  *   links) -> "start" -> answer: RUNNING, or back with the reason */
 #include "isola/cgroup.h"
 #include "isola/fd.h"
@@ -72,6 +72,7 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 		op_finish(op, &e, NULL);
 		return;
 	}
+	endpoints_settled(inst);
 	inst->pid = (pid_t)json_i64_or(reply, "pid", 0);
 	inst->started_ns = json_i64_or(reply, "started_ns", num_now_ns());
 	inst->finished_ns = 0;
@@ -163,9 +164,7 @@ static int begin_run(struct op *op, struct err *err)
 	cleanup_fd int dir = open_run_dir(inst, err);
 	if (dir < 0)
 		return dir;
-	int rc = publish_take(inst, err);
-	if (rc == 0)
-		rc = bundle_write(inst, dir, err);
+	int rc = bundle_write(inst, dir, err);
 	if (rc == 0)
 		rc = spawn_keeper(inst, socks, err);
 	if (rc < 0)
@@ -180,11 +179,61 @@ static int begin_run(struct op *op, struct err *err)
 	streams_send_pending(inst);
 	op->pinned = true;
 	/* A request for nothing: it is answered when the container is made. */
-	if (list_is_empty(&inst->endpoints))
+	if (list_is_empty(&inst->endpoints) || endpoint_link(inst) == NET_LINK_TAP)
 		send_start(op);
 	else
 		link_call(inst->link, "update", NULL, -1, on_created, op);
 	return 0;
+}
+
+static void begin_or_fail(struct op *op)
+{
+	struct err e = ERR_INIT;
+	if (begin_run(op, &e) == 0)
+		return;
+	run_start_failed(op->inst, 0, &e);
+	op_finish(op, &e, NULL);
+}
+
+/* ---- the network of a VM: in front of its keeper, which opens its taps ---- */
+
+static void on_taps_saved(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	struct err stopping = ERR_INIT;
+	op->pinned = false;
+	if (!err && op->inst->isolad->stopping) {
+		(void)err_set(&stopping, ECANCELED, "isolad is shutting down");
+		err = &stopping;
+	}
+	if (err)
+		fail_before_start(op, err);
+	else
+		begin_or_fail(op);
+}
+
+static void on_taps(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	if (err || !life_of(op->inst)->bindings.n)
+		on_taps_saved(op, err);
+	else
+		persist_save(op->inst, on_taps_saved, op);
+}
+
+static void take_network(struct op *op)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	if (publish_take(inst, &e) < 0) {
+		run_start_failed(inst, 0, &e);
+		op_finish(op, &e, NULL);
+	} else if (!list_is_empty(&inst->endpoints) && endpoint_link(inst) == NET_LINK_TAP) {
+		op->pinned = true;
+		endpoints_up(inst, 0, on_taps, op);
+	} else {
+		begin_or_fail(op);
+	}
 }
 
 static void start_step(struct op *op);
@@ -210,7 +259,6 @@ static void on_prepared(void *arg, const struct err *err, json_object *result)
 static void start_step(struct op *op)
 {
 	struct instance *inst = op->inst;
-	struct err e = ERR_INIT;
 	if (op->spawned || op->preparing)
 		return;
 	if (!run_is_over(inst)) {
@@ -224,10 +272,7 @@ static void start_step(struct op *op)
 		op->preparing = op->pinned = false;
 	}
 	op->spawned = true;
-	if (begin_run(op, &e) < 0) {
-		run_start_failed(inst, 0, &e);
-		op_finish(op, &e, NULL);
-	}
+	take_network(op);
 }
 
 void start_wake(struct op *op, enum op_wake why)

@@ -70,6 +70,15 @@ static json_object *make_consoles(struct instance *inst)
 	return out;
 }
 
+/* Docker's, as far as it says something. */
+static json_object *make_network(struct instance *inst)
+{
+	json_object *o = json_object_new_object();
+	view_add_network_settings(o, inst);
+	json_add(o, "Networks", view_endpoints(inst));
+	return o;
+}
+
 static json_object *make_isola(struct instance *inst)
 {
 	json_object *o = json_object_new_object();
@@ -95,6 +104,7 @@ json_object *view_vm_inspect(struct instance *inst)
 	json_add_str(o, "Cmdline", cmdline);
 	json_add(o, "Vsock", make_vsock(inst));
 	json_add(o, "Consoles", make_consoles(inst));
+	json_add(o, "NetworkSettings", make_network(inst));
 	json_add(o, "Config", make_config(inst->config));
 	json_add(o, "Isola", make_isola(inst));
 	return o;
@@ -114,6 +124,7 @@ json_object *view_vm_summary(struct instance *inst)
 	json_add_i64(o, "Cpus", json_i64_or(json_get(inst->config, "Cpus"), "Count", 1));
 	json_add_i64(o, "Memory", json_i64_or(json_get(inst->config, "Memory"), "Size", 0));
 	json_add_i64(o, "Created", inst->created_ns / 1000000000);
+	json_add(o, "Ports", view_ports(inst));
 	json_add_str(o, "State", instance_state_name(inst));
 	json_add_str(o, "Status", status);
 	json_add_str(o, "Reason", over && inst->reason ? inst->reason : "");

@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+struct endpoint;
+
 /* {"Bandwidth","Ops"} as RATE of isola/vmm.h; {} for none. Owned. */
 json_object *vm_rate(json_object *rate);
 
@@ -15,6 +17,10 @@ json_object *vm_cpu_list(json_object *list);
 
 /* The whole command line, owned; NULL when memory is out. */
 char *vm_cmdline(json_object *config);
+
+/* A "nets" item of the machine file for an endpoint whose link is a tap: its port, its
+ * MAC, the id "eth0", with so many queues. Owned. */
+json_object *vm_endpoint_net(const struct endpoint *e, int64_t queues);
 
 /* The machine file of isola/vmm.h, its SOURCEs as keeper.h has them. Owned. */
 int vm_machine(const struct instance *inst, json_object **ret, struct err *err);

@@ -144,6 +144,7 @@ static void free_lasting(struct vm *vm)
 {
 	vm_consoles_close(vm);
 	vm_vsock_close(vm);
+	vm_ports_close(vm);
 	for (int i = 0; i < 3; i++)
 		fd_close(&vm->stdio[i]);
 	if (vm->cgroup_fd >= 0)

@@ -14,6 +14,7 @@
  *   vm_link.c     what keeper and worker say to each other
  *   vm_spawn.c    clone, namespaces, descriptors, exec
  *   vm_sources.c  machine.json's SOURCEs become descriptors
+ *   vm_tap.c      tap devices: the user's, and ports of isolad's networks
  *   vm_helper.c   the programs of others that run beside a worker:
  *   vm_share.c    virtiofsd for shared folders
  *   vm_passt.c    passt for networks
@@ -32,6 +33,7 @@
 
 #define VM_CONSOLES_MAX 8
 #define VM_HELPERS_MAX  16
+#define VM_PORTS_MAX    16
 
 /* SOURCEs opened for one worker: it gets fds[i] as descriptor VMM_FIRST_FD + i. */
 #define VM_FDS_MAX 256
@@ -43,6 +45,13 @@ struct vm_fds {
 struct vm_console {
 	char id[64];
 	int master_fd, slave_fd; /* the slave stays open, so that it stays raw */
+};
+
+/* A tap device of isolad's: a detached queue of it, so that it is still there when the
+ * next worker comes. */
+struct vm_port {
+	char name[16]; /* IFNAMSIZ */
+	int fd;
 };
 
 struct vm_vsock {
@@ -70,6 +79,8 @@ struct vm {
 	struct vm_vsock vsock;
 	struct vm_console consoles[VM_CONSOLES_MAX];
 	size_t n_consoles;
+	struct vm_port ports[VM_PORTS_MAX];
+	size_t n_ports;
 	pid_t helpers[VM_HELPERS_MAX]; /* virtiofsds and passts of this worker */
 	size_t n_helpers;
 
@@ -147,6 +158,13 @@ int vm_fds_add(struct vm_fds *fds, int fd, struct err *err);
 int vm_machine_read(struct vm *vm, json_object **ret, struct err *err);
 /* Grows the file of disk @id to @size bytes. */
 int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err);
+
+/* ---- vm_tap.c ---- */
+
+/* Opens net["tap"], {"name"} or {"port"}, once per queue, into @fds, and writes the
+ * list of {"fd"} in its place. */
+int vm_tap_open(struct vm *vm, json_object *net, struct vm_fds *fds, struct err *err);
+void vm_ports_close(struct vm *vm);
 
 /* ---- vm_helper.c ---- */
 

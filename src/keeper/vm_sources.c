@@ -11,12 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -234,51 +231,6 @@ static int open_pmem(struct opening *op, json_object *pmem)
 
 /* ---- networks ---- */
 
-static int open_queue(const char *name, bool multi_queue, struct err *err)
-{
-	struct ifreq req = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-						  (multi_queue ? IFF_MULTI_QUEUE : 0)) };
-	(void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
-	cleanup_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return err_sys(err, "cannot open /dev/net/tun");
-	if (ioctl(fd, TUNSETIFF, &req) == 0)
-		return take_fd(&fd);
-	if (errno == EBUSY)
-		return err_set(err, EBUSY, "tap device %s is in use by another VM", name);
-	if (errno == EINVAL)
-		return err_set(err, EINVAL,
-			       "tap device %s was made with %s multi_queue: ip tuntap add dev %s "
-			       "mode tap vnet_hdr%s",
-			       name, multi_queue ? "no" : "", name,
-			       multi_queue ? " multi_queue" : "");
-	return err_sys(err, "cannot attach to tap device %s", name);
-}
-
-/* TUNSETIFF would make one that is not there: a typing error became a network that
- * leads nowhere. */
-static int open_tap(struct opening *op, json_object *net, const char *name)
-{
-	int64_t n = json_i64_or(net, "queues", 1);
-	if (if_nametoindex(name) == 0)
-		return err_set(
-			op->err, ENODEV,
-			"there is no tap device %s: ip tuntap add dev %s mode tap vnet_hdr%s", name,
-			name, n > 1 ? " multi_queue" : "");
-	json_object *queues = json_object_new_array();
-	json_add(net, "tap", queues);
-	for (int64_t i = 0; i < n; i++) {
-		int fd = open_queue(name, n > 1, op->err);
-		int number = fd < 0 ? fd : vm_fds_add(op->fds, fd, op->err);
-		if (number < 0)
-			return number;
-		json_object *source = json_object_new_object();
-		json_add_i64(source, "fd", number);
-		(void)json_object_array_add(queues, source);
-	}
-	return 0;
-}
-
 static int start_passt(struct opening *op, json_object *net)
 {
 	const struct vm_passt_args args = {
@@ -291,11 +243,8 @@ static int start_passt(struct opening *op, json_object *net)
 
 static int open_net(struct opening *op, json_object *net)
 {
-	char name[IFNAMSIZ];
-	json_object *tap = json_get(net, "tap");
-	(void)snprintf(name, sizeof(name), "%s", json_str_or(tap, "name", ""));
-	if (tap)
-		return open_tap(op, net, name);
+	if (json_get(net, "tap"))
+		return vm_tap_open(op->vm, net, op->fds, op->err);
 	json_object *socket = json_get(net, "socket");
 	int fd = json_bool_or(socket, "passt", false) ? start_passt(op, net)
 						      : vm_connect(path_of(socket), op->err);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_bridge.h>
 #include <net/if.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/bridge.h>
@@ -220,4 +221,27 @@ int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err)
 	}
 	nl_cache_free(all);
 	return 0;
+}
+
+/* Where br_netfilter is on (Docker loads it), what a container sends to its own
+ * published port is turned round within the bridge, which must let it. */
+int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err)
+{
+	int rc, index = kernel_link_index(sock, name, err);
+	if (index <= 0)
+		return index < 0 ? index : err_set(err, ENODEV, "the link %s is gone", name);
+	struct ifinfomsg info = { .ifi_family = AF_BRIDGE, .ifi_index = index };
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_SETLINK, 0);
+	struct nlattr *port = NULL;
+	rc = msg ? nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO) : -NLE_NOMEM;
+	if (rc >= 0)
+		port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
+	rc = !port ? -NLE_NOMEM : nla_put_u8(msg, IFLA_BRPORT_MODE, 1);
+	if (rc < 0) {
+		nlmsg_free(msg);
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	(void)nla_nest_end(msg, port);
+	rc = nl_send_sync(sock, msg); /* frees it */
+	return rc < 0 ? kernel_err(err, rc, "set the mode of the link", name) : 0;
 }

@@ -27,6 +27,9 @@ int kernel_link_delete(struct nl_sock *sock, const char *name, struct err *err);
 int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr, unsigned int len,
 		    struct err *err);
 
+/* Lets the bridge's port @name have back what came from it (bridge.c). */
+int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err);
+
 /* Runs commands as one transaction; the first line of nft's complaint is the text. With
  * @ret_json its output is JSON and owned by the caller. */
 int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err);

@@ -11,7 +11,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_bridge.h>
 #include <net/if.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/bridge.h>
@@ -98,29 +97,6 @@ static int make_pair(struct nl_sock *sock, int bridge, const struct net_port *po
 	return rc < 0 ? kernel_err(err, rc, "make the link", port->host_name) : 0;
 }
 
-/* Where br_netfilter is on (Docker loads it), what a container sends to its own
- * published port is turned round within the bridge, which must let it. */
-static int set_hairpin(struct nl_sock *sock, const char *name, struct err *err)
-{
-	int rc, index = kernel_link_index(sock, name, err);
-	if (index <= 0)
-		return index < 0 ? index : err_set(err, ENODEV, "the link %s is gone", name);
-	struct ifinfomsg info = { .ifi_family = AF_BRIDGE, .ifi_index = index };
-	struct nl_msg *msg = nlmsg_alloc_simple(RTM_SETLINK, 0);
-	struct nlattr *port = NULL;
-	rc = msg ? nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO) : -NLE_NOMEM;
-	if (rc >= 0)
-		port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
-	rc = !port ? -NLE_NOMEM : nla_put_u8(msg, IFLA_BRPORT_MODE, 1);
-	if (rc < 0) {
-		nlmsg_free(msg);
-		return err_set(err, ENOMEM, "out of memory");
-	}
-	(void)nla_nest_end(msg, port);
-	rc = nl_send_sync(sock, msg); /* frees it */
-	return rc < 0 ? kernel_err(err, rc, "set the mode of the link", name) : 0;
-}
-
 static int link_up(struct nl_sock *sock, int index, struct err *err)
 {
 	struct rtnl_link *link = rtnl_link_alloc(), *more = rtnl_link_alloc();
@@ -196,7 +172,7 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
 	rc = make_pair(sock, bridge, port, in.fd, err);
 	if (rc < 0)
 		return rc;
-	rc = set_hairpin(sock, port->host_name, err);
+	rc = kernel_port_hairpin(sock, port->host_name, err);
 	if (rc == 0)
 		rc = set_inside(in.sock, b, port, err);
 	if (rc < 0)

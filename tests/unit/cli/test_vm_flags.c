@@ -160,7 +160,7 @@ static void vm_config__names_the_flag_that_is_wrong(void **state)
 		  "--cpu-template nope: there is no such template; known are: host" },
 		{ "--cpu-template=", "there is no such template" },
 		{ "--cpu-template ./nope.json", "--cpu-template" },
-		{ "-p 80:80", "--publish is not supported yet: a VM's network" },
+		{ "-p 80:x", "--publish (-p)" },
 		{ "--volume /a:/b", "share a folder with --share" },
 		{ "--nonsense", "unknown flag: --nonsense" },
 		{ "--memory much", "--memory takes a size" },

@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "daemon/create.h"
+#include "daemon/endpoint.h"
 #include "daemon/vm.h"
 
 #include "isola/fd.h"
@@ -38,7 +39,8 @@ static void create_vm__makes_every_default_explicit(void **state)
 		"'Memory':{'Size':134217728,'HugePages':'none','Shared':false,'Thp':false,"
 		"'Prefault':false,'Merge':false},'Disks':[{'Id':'vda','Path':'/d','ReadOnly':false,"
 		"'Format':'raw','Cache':'writeback','Engine':'auto','Serial':'','Queues':1,"
-		"'Discard':true}],'Nets':[],'Shares':[],'Pmem':[],'Consoles':[],'Vsock':null,"
+		"'Discard':true}],'Nets':[],'NetworkMode':'none','NetworkQueues':1,'MacAddress':'',"
+		"'PortBindings':{},'Shares':[],'Pmem':[],'Consoles':[],'Vsock':null,"
 		"'Balloon':{'Size':0,'DeflateOnOom':true,'Reporting':true,'StatsMs':0},'Rng':{},"
 		"'Watchdog':null,'VmGenId':'','DebugExit':false,'Seccomp':'kill','Tty':false,"
 		"'OpenStdin':false,'StdinOnce':false,'StopTimeout':null,'AutoRemove':false,"
@@ -48,12 +50,21 @@ static void create_vm__makes_every_default_explicit(void **state)
 		"'PidsLimit':null,'BlkioWeight':0}}");
 }
 
-static json_object *machine_of(const char *body)
+/* @index: of an endpoint it has; -1 = none. */
+static json_object *machine_of(const char *body, int index)
 {
+	struct endpoint e = { .mac = { 2, 0, 0, 0, 0, 7 } };
 	struct instance inst = { .id = FIXTURE_ID, .userns_base = 131072 };
 	struct err err = ERR_INIT;
 	json_object *machine = NULL;
 	inst.config = config_of(body, ALL_CONTROLLERS);
+	inst.kind = INSTANCE_VM;
+	list_init(&inst.endpoints);
+	if (index >= 0) {
+		e.index = (unsigned int)index;
+		e.inst = &inst;
+		list_add_tail(&inst.endpoints, &e.node);
+	}
 	if (vm_machine(&inst, &machine, &err) < 0)
 		fail_msg("%s", err.text);
 	json_object_put(inst.config);
@@ -69,7 +80,8 @@ static void machine__names_sources_for_the_keeper(void **state)
 		"'Nets':[{'Tap':'t0'},{'Socket':'/s','Mac':'02:00:00:00:00:09'},{'Passt':true}],"
 		"'Shares':[{'Tag':'h','Path':'/h','ReadOnly':true}],'Consoles':[{},{'Socket':'/c'}],"
 		"'Vsock':{'Path':'/v'},'Balloon':false,'Rng':false,'Memory':{'Size':1048576},"
-		"'Watchdog':{},'OpenStdin':true}");
+		"'Watchdog':{},'OpenStdin':true}",
+		-1);
 	assert_json(
 		machine,
 		"{'version':1,'id':'0123456789ab','kvm':{'path':'/dev/kvm'},'cpus':{'count':1,"
@@ -88,6 +100,17 @@ static void machine__names_sources_for_the_keeper(void **state)
 		"'console1','source':{'path':'/c'}}],'vsock':{'cid':3,'listen':{'path':'/v'},"
 		"'connect':'keeper'},'balloon':false,'rng':false,'watchdog':{'action':'reset'},"
 		"'debug_exit':false,'seccomp':'kill','jail':{'uid':131072,'gid':131072}}");
+}
+
+static void machine__has_ports_of_networks_first(void **state)
+{
+	(void)state;
+	cleanup_json json_object *machine =
+		machine_of("{'Kernel':'/k','Nets':[{'Tap':'t0'}],'NetworkQueues':2}", 3);
+	assert_json(json_get(machine, "nets"),
+		    "[{'id':'eth3','mac':'02:00:00:00:00:07','queues':2,'tap':{'port':"
+		    "'tap012345673'}},{'mac':'02:01:23:45:67:00','id':'net0','queues':1,"
+		    "'offload':true,'tap':{'name':'t0'}}]");
 }
 
 static void cmdline__has_the_defaults_in_front(void **state)
@@ -185,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(create_vm__makes_every_default_explicit),
 		cmocka_unit_test(machine__names_sources_for_the_keeper),
+		cmocka_unit_test(machine__has_ports_of_networks_first),
 		cmocka_unit_test(cmdline__has_the_defaults_in_front),
 		cmocka_unit_test(resources__include_the_overhead),
 		cmocka_unit_test(update__asks_the_keeper_part_by_part),

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tap - a VM's port of a bridge (Documentation/networking/tuntap.rst). Not persistent:
+ * who holds a descriptor, isolad until the VM runs and then its keeper, keeps it. Thread
+ * pool. */
+#include "kernel.h"
+
+#include "isola/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netlink/route/link.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+static int open_device(const char *name, struct err *err)
+{
+	struct ifreq req = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+						  IFF_MULTI_QUEUE | IFF_TUN_EXCL) };
+	struct ifreq queue = { .ifr_flags = IFF_DETACH_QUEUE };
+	(void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
+	cleanup_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(err, "cannot open /dev/net/tun, which a VM's network needs "
+				    "(modprobe tun)");
+	if (ioctl(fd, TUNSETIFF, &req) < 0)
+		return err_sys(err, "cannot make the tap device %s", name);
+	/* Else it gets frames that are the guest's. */
+	if (ioctl(fd, TUNSETQUEUE, &queue) < 0)
+		return err_sys(err, "cannot detach a queue of the tap device %s", name);
+	return take_fd(&fd);
+}
+
+/* First a port, then up: a link that is up on its own gets addresses of its own. */
+static int plug(struct nl_sock *sock, int bridge, const char *name, struct err *err)
+{
+	struct rtnl_link *link = rtnl_link_alloc(), *more = rtnl_link_alloc();
+	int index = kernel_link_index(sock, name, err);
+	int rc = link && more ? 0 : -NLE_NOMEM;
+	if (rc == 0 && index > 0) {
+		rtnl_link_set_ifindex(link, index);
+		rtnl_link_set_master(more, bridge);
+		rc = rtnl_link_change(sock, link, more, 0);
+	}
+	if (rc == 0 && index > 0) {
+		rtnl_link_set_flags(more, IFF_UP);
+		rc = rtnl_link_change(sock, link, more, 0);
+	}
+	rtnl_link_put(link);
+	rtnl_link_put(more);
+	if (index <= 0)
+		return index < 0 ? index : err_set(err, ENODEV, "the link %s is gone", name);
+	return rc < 0 ? kernel_err(err, rc, "make a port of the bridge", name) : 0;
+}
+
+int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port *port, int *ret_fd,
+		struct err *err)
+{
+	struct nl_sock *sock = NULL;
+	int rc = kernel_sock(n, &sock, err);
+	if (rc < 0)
+		return rc;
+	int bridge = kernel_link_index(sock, b->name, err);
+	if (bridge <= 0)
+		return bridge < 0 ? bridge : err_set(err, ENODEV, "the bridge %s is gone", b->name);
+	/* One of a worker that is still on its way out. */
+	(void)kernel_link_delete(sock, port->host_name, NULL);
+	cleanup_fd int fd = open_device(port->host_name, err);
+	rc = fd < 0 ? fd : plug(sock, bridge, port->host_name, err);
+	if (rc == 0)
+		rc = kernel_port_hairpin(sock, port->host_name, err);
+	if (rc == 0)
+		*ret_fd = take_fd(&fd);
+	return rc;
+}
