@@ -212,6 +212,11 @@ int net_rules_publish(struct net *n, const struct net_addr *to, const struct net
 int net_rules_unpublish(struct net *n, const struct net_addr *to, const struct net_binding *b,
 			size_t n_bindings, struct err *err);
 
+/* Both in one transaction: @gone goes, @added comes. */
+int net_rules_republish(struct net *n, const struct net_addr *to, const struct net_binding *gone,
+			size_t n_gone, const struct net_binding *added, size_t n_added,
+			struct err *err);
+
 /* What of other people's rules stands in the way of forwarding (Docker, ufw, firewalld, an
  * own drop policy): an owned sentence that names the fix, NULL when nothing does. */
 char *net_rules_conflict(struct net *n);

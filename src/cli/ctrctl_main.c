@@ -2,6 +2,7 @@
 /* ctrctl - containers and images from the command line, with Docker's verbs,
  * flags and exit codes, over isolad's socket. The verbs are the rows below. */
 #include "create_flags.h"
+#include "publish.h"
 #include "pull.h"
 #include "verbs.h"
 
@@ -157,11 +158,12 @@ static const struct verb verbs[] = {
 	  FLAGS(flags_none), 1, -1, true, verb_top },
 	{ "stats", NULL, "[CONTAINER...]", "show use of resources", NULL, FLAGS(flags_stats), 0, -1,
 	  false, verb_stats },
-	{ "update", NULL, "CONTAINER...", "change limits and mounts of containers",
+	{ "update", NULL, "CONTAINER...", "change limits, mounts and ports of containers",
 	  "  ctrctl update --memory 128m --cpus 2 web\n"
 	  "  ctrctl update --mount-add type=volume,src=data,dst=/srv web\n"
-	  "  ctrctl update --mount-rm /srv web\n",
-	  FLAGS(flags_resources, flags_mounts), 1, -1, false, verb_update },
+	  "  ctrctl update --mount-rm /srv web\n"
+	  "  ctrctl update --publish-add 8443:443 --publish-rm 8080:80 web\n",
+	  FLAGS(flags_resources, flags_mounts, flags_publish_live), 1, -1, false, verb_update },
 	{ "rename", NULL, "CONTAINER NAME", "give a container another name", NULL,
 	  FLAGS(flags_none), 2, 2, false, verb_rename },
 	{ "cp", NULL, "CONTAINER:PATH PATH|- | PATH|- CONTAINER:PATH",

@@ -4,6 +4,7 @@
 #include "format.h"
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "publish.h"
 #include "verbs.h"
 #include "waiter.h"
 
@@ -153,12 +154,15 @@ static int update_one(struct cli *cli, struct args *args, const char *ref, struc
 	cleanup_json json_object *body = cli->kind->update_body(args, err), *result = NULL;
 	cleanup_json json_object *mounts =
 		body && cli->kind->mounts_body ? cli->kind->mounts_body(args, err) : NULL;
+	cleanup_json json_object *ports = body && !err->code ? publish_changes(args, err) : NULL;
 	if (!body || err->code)
 		return -EINVAL;
 	int rc = 0;
 	if (mounts)
 		rc = cli_call(cli, "POST", ref, "/mounts", mounts, NULL, err);
-	if (rc < 0 || (mounts && !json_object_object_length(body)))
+	if (rc >= 0 && ports)
+		rc = cli_call(cli, "POST", ref, "/update", ports, NULL, err);
+	if (rc < 0 || ((mounts || ports) && !json_object_object_length(body)))
 		return rc;
 	rc = cli_call(cli, "POST", ref, "/update", body, &result, err);
 	json_object *warnings = json_get(result, "Warnings");

@@ -3,6 +3,7 @@
  * apart as Docker's client does. Runs in ctrctl and vmctl. */
 #include "publish.h"
 
+#include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/net.h"
 
@@ -106,4 +107,29 @@ void network_flags(struct args *args, const char *network, json_object *config)
 	json_object *endpoint =
 		child(child(networking, "EndpointsConfig"), network ? network : "default");
 	json_add_str(child(endpoint, "IPAMConfig"), "IPv4Address", ip);
+}
+
+const struct flag flags_publish_live[] = {
+	{ "publish-add", 0, FLAG_LIST, "port",
+	  "publish this port, also while it runs (as -p of run)" },
+	{ "publish-rm", 0, FLAG_LIST, "port", "publish it no more: [[ip:]host:]port[/udp]" },
+	{ .name = NULL },
+};
+
+json_object *publish_changes(struct args *args, struct err *err)
+{
+	static const char *const flags[][2] = { { "publish-add", "PublishAdd" },
+						{ "publish-rm", "PublishRm" } };
+	cleanup_json json_object *body = json_object_new_object();
+	for (size_t i = 0; i < 2; i++) {
+		json_object *ports = json_object_new_object();
+		int rc = publish_bindings(args, flags[i][0], ports, err);
+		json_object *map = json_get(ports, "PortBindings");
+		if (map)
+			json_add(body, flags[i][1], json_object_get(map));
+		json_object_put(ports);
+		if (rc < 0)
+			return NULL;
+	}
+	return json_object_object_length(body) ? take_ptr(body) : NULL;
 }

@@ -13,5 +13,10 @@ int publish_flags(struct args *args, json_object *config, json_object *host, str
 /* What the list @flag publishes, into @host's PortBindings. */
 int publish_bindings(struct args *args, const char *flag, json_object *host, struct err *err);
 
+/* --publish-add and --publish-rm, and the body of their request; NULL without @err for
+ * none. */
+extern const struct flag flags_publish_live[];
+json_object *publish_changes(struct args *args, struct err *err);
+
 /* --ip: NetworkingConfig, of @network (NULL: the default one). */
 void network_flags(struct args *args, const char *network, json_object *config);

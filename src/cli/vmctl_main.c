@@ -4,6 +4,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "kernel.h"
+#include "publish.h"
 #include "verbs.h"
 #include "vm_boot.h"
 #include "vm_flags.h"
@@ -70,7 +71,7 @@ static const struct verb verbs[] = {
 	  "  vmctl update --balloon 256m db\n"
 	  "  vmctl update --disk vda,rate=50m,iops=1000 --pin 0:1 db\n"
 	  "  vmctl update --disk vda,size=20g db\n",
-	  FLAGS(flags_vm_live, flags_vm_update), 1, -1, false, verb_update },
+	  FLAGS(flags_vm_live, flags_vm_update, flags_publish_live), 1, -1, false, verb_update },
 	{ "rename", NULL, "VM NAME", "give a VM another name", NULL, FLAGS(flags_none), 2, 2, false,
 	  verb_rename },
 	{ "prune", NULL, "", "remove all stopped VMs", NULL, FLAGS(flags_prune), 0, 0, false,

@@ -130,6 +130,10 @@ static void update_run(struct op *op)
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
 	json_object *host_config = NULL, *resources = NULL;
+	if (publish_is_asked(op->body)) {
+		publish_update_run(op);
+		return;
+	}
 	if (inst->kind == INSTANCE_VM) {
 		vm_update_run(op);
 		return;

@@ -20,6 +20,8 @@
 #include "isola/net.h"
 #include "network.h"
 
+struct op;
+
 struct endpoint {
 	struct list node;   /* in inst->endpoints, by index */
 	struct list member; /* in network->members */
@@ -89,6 +91,18 @@ void endpoints_adopt(struct instance *inst);
 
 /* Takes all ports that the instance publishes; on failure none. */
 int publish_take(struct instance *inst, struct err *err);
+/* HostIp and HostPort of one binding (NULL: any); 0-0 = whichever port is free. */
+int publish_parse_host(json_object *o, struct net_addr *ret_ip, struct net_ports *ret,
+		       struct err *err);
+/* Takes the ports of the host that publish @key ("80/tcp") as @list says, appending to
+ * @b. What is in @held (may be NULL) is taken by ourselves: it gets a descriptor of the
+ * same port. On failure what was appended stays. */
+int publish_take_key(struct bindings *b, const char *key, json_object *list,
+		     const struct bindings *held, struct err *err);
+
+/* publish_live.c: whether the body of an update is about ports, and the op for it. */
+bool publish_is_asked(json_object *body);
+void publish_update_run(struct op *op);
 
 /* ---- views (view_network.c) ---- */
 

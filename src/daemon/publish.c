@@ -19,8 +19,8 @@
 
 /* ---- checks ---- */
 
-static int parse_host(json_object *o, struct net_addr *ret_ip, struct net_ports *ret,
-		      struct err *err)
+int publish_parse_host(json_object *o, struct net_addr *ret_ip, struct net_ports *ret,
+		       struct err *err)
 {
 	const char *ip = json_str_or(o, "HostIp", ""), *port = json_str_or(o, "HostPort", "");
 	struct net_ports ports = { 0, 0 };
@@ -54,7 +54,7 @@ static int check_one(const char *key, json_object *list, size_t *n, struct err *
 		cleanup_json json_object *o = NULL;
 		rc = fields_check(rows, 2, "", json_object_array_get_idx(list, i), NULL, &o, err);
 		if (rc == 0)
-			rc = parse_host(o, &ip, &host, err);
+			rc = publish_parse_host(o, &ip, &host, err);
 	}
 	*n += json_len(list) ? json_len(list) : 1;
 	if (rc == 0 && *n > BINDINGS_MAX)
@@ -89,14 +89,28 @@ static int append(struct bindings *b, const struct net_binding *item, struct err
 	return 0;
 }
 
+static int take_port(struct net_binding *item, const struct bindings *held, struct err *err)
+{
+	for (size_t i = 0; held && i < held->n; i++) {
+		const struct net_binding *at = &held->items[i];
+		if (!item->host_port || at->host_port != item->host_port ||
+		    at->proto != item->proto || !net_addr_is_equal(&at->host_ip, &item->host_ip))
+			continue;
+		item->fd = fd_dup(at->fd);
+		return item->fd < 0 ? err_rc(err, item->fd, "cannot keep port %u", at->host_port)
+				    : 0;
+	}
+	return net_host_take_port(item, err);
+}
+
 /* The first free one of a range; without one, whichever is free. */
 static int take(struct bindings *b, struct net_binding *item, const struct net_ports *host,
-		struct err *err)
+		const struct bindings *held, struct err *err)
 {
 	int rc = -EINVAL;
 	for (unsigned int port = host->first; port <= host->last; port++) {
 		item->host_port = (uint16_t)port;
-		rc = net_host_take_port(item, err);
+		rc = take_port(item, held, err);
 		if (rc != -EADDRINUSE)
 			break;
 	}
@@ -108,7 +122,8 @@ static int take(struct bindings *b, struct net_binding *item, const struct net_p
 	return rc;
 }
 
-static int take_key(struct bindings *b, const char *key, json_object *list, struct err *err)
+int publish_take_key(struct bindings *b, const char *key, json_object *list,
+		     const struct bindings *held, struct err *err)
 {
 	struct net_ports inside, host;
 	struct net_binding item = { .fd = -1 };
@@ -117,10 +132,10 @@ static int take_key(struct bindings *b, const char *key, json_object *list, stru
 	item.port = inside.first;
 	for (size_t i = 0; rc == 0 && i < (n ? n : 1); i++) {
 		item.fd = -1;
-		rc = parse_host(n ? json_object_array_get_idx(list, i) : NULL, &item.host_ip, &host,
-				err);
+		rc = publish_parse_host(n ? json_object_array_get_idx(list, i) : NULL,
+					&item.host_ip, &host, err);
 		if (rc == 0)
-			rc = take(b, &item, &host, err);
+			rc = take(b, &item, &host, held, err);
 	}
 	return rc;
 }
@@ -136,7 +151,7 @@ static int take_exposed(struct instance *inst, json_object *asked, struct bindin
 		(void)unused;
 		int rc = asked && json_object_object_get_ex(asked, key, NULL)
 				 ? 0
-				 : take_key(b, key, NULL, err);
+				 : publish_take_key(b, key, NULL, NULL, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -159,7 +174,7 @@ int publish_take(struct instance *inst, struct err *err)
 	if (asked) {
 		json_object_object_foreach (asked, key, list)
 			if (rc == 0)
-				rc = take_key(b, key, list, err);
+				rc = publish_take_key(b, key, list, NULL, err);
 	}
 	if (rc == 0)
 		rc = take_exposed(inst, asked, b, err);

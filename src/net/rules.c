@@ -165,6 +165,18 @@ int net_rules_unpublish(struct net *n, const struct net_addr *to, const struct n
 	return change(n, to, b, n_bindings, false, err);
 }
 
+int net_rules_republish(struct net *n, const struct net_addr *to, const struct net_binding *gone,
+			size_t n_gone, const struct net_binding *added, size_t n_added,
+			struct err *err)
+{
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	for (size_t i = 0; i < n_gone; i++)
+		net_rules_text_binding(&s, to, &gone[i], false);
+	for (size_t i = 0; i < n_added; i++)
+		net_rules_text_binding(&s, to, &added[i], true);
+	return n_gone + n_added ? run(n, &s, err) : 0;
+}
+
 /* ---- others' rules ---- */
 
 /* What those who drop forwarded packets call their tables, and what helps. A packet

@@ -91,6 +91,13 @@ check(got[0] >= 400 and "8080" in got[2]["message"], "a port in use is an error"
 is_(taps(), [name], "nothing is left of that start")
 is_(vms.remove(other), 204, "removed")
 
+r = run(BUILD + "/vmctl", "--host", "unix://" + d.socket, "update", "--publish-rm", "8080:80",
+        "--publish-add", "8070:70", "one")
+is_((r.rc, published()), (0, [("8070", end["IPAddress"])]), "vmctl update moves ports", r)
+got = vms.ask("POST", "/vms/%s/update" % vm, {"PublishAdd": {"80/tcp": [{"HostPort": "8080"}]},
+                                              "PublishRm": {"70/tcp": []}})
+is_((got[0], published()), (200, [("8080", end["IPAddress"])]), "and so does the API")
+
 # --------------------------------------------------------------- networks come and go
 is_(d.ctr("network", "create", "--subnet", "10.77.0.0/24", "blue").rc, 0, "a network")
 got = vms.ask("POST", "/networks/blue/connect", {"Container": vm})
