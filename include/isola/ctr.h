@@ -86,7 +86,8 @@ struct ctr_create_args {
 	 * and init dies with its parent until then. */
 	int gate_fd;
 	bool no_new_keyring, no_pivot;
-	bool reaper; /* run the payload under a tiny init of ours (--init) */
+	bool reaper;     /* run the payload under a tiny init of ours (--init) */
+	bool no_devices; /* /dev stays as root and mounts have it: whoever gets the root fills it */
 	/* Called once the pid is known, while init is still at work: the moment
 	 * to write it down. @ctr is borrowed, complete but for console_fd. An
 	 * error undoes all. NULL = none. */

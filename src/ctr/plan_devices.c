@@ -144,7 +144,7 @@ static bool fills_dev(const struct ctr_spec *spec)
 int plan_devices(struct ctr_plan *plan, struct err *err)
 {
 	const struct ctr_spec *spec = plan->spec;
-	plan->make_devices = fills_dev(spec);
+	plan->make_devices = fills_dev(spec) && !plan->args->no_devices;
 	if (!plan->make_devices)
 		return 0;
 	plan->devices = calloc(N_DEFAULT_DEVICES + spec->n_devices, sizeof(*plan->devices));

@@ -16,7 +16,9 @@
  *   vm_sources.c  machine.json's SOURCEs become descriptors
  *   vm_tap.c      tap devices: the user's, and ports of isolad's networks
  *   vm_helper.c   the programs of others that run beside a worker:
- *   vm_share.c    virtiofsd for shared folders
+ *   vm_virtiofsd.c  virtiofsd, for
+ *   vm_share.c    shared folders, and
+ *   vm_tree.c     the root of a container
  *   vm_passt.c    passt for networks
  *   vm_vsock.c    the host's side of vsock
  *   vm_console.c  pseudo terminals of virtio consoles */
