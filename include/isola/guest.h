@@ -37,10 +37,10 @@
 #define GUEST_BODY_MAX    (1024 * 1024)
 
 /* Bounds of one guest. */
-#define GUEST_CONNS_MAX     1024 /* connections at once */
-#define GUEST_PROCESSES_MAX 300  /* that the host started */
-#define GUEST_CALLS_MAX     128  /* requests without an answer */
-#define GUEST_NOTICE_MAX    512  /* bytes of a text from the guest, with its NUL */
+#define GUEST_GREETS_MAX    64  /* connections that have not said hello yet */
+#define GUEST_PROCESSES_MAX 300 /* that the host started */
+#define GUEST_CALLS_MAX     128 /* requests without an answer */
+#define GUEST_NOTICE_MAX    512 /* bytes of a text from the guest, with its NUL */
 
 /* The hello: char magic[4]; u16 version; u8 kind; u8 stream; u64 process. */
 enum guest_kind {
