@@ -98,11 +98,12 @@
  *            and its output goes on; else, as in Docker, it ends the stream.
  *            Detach keys work on terminals only. A failed attach closes the fd.
  *   exec     { "exec": id, "process": OCI process, "privileged": bool,
- *              "h", "w" (terminal's size), + the fields of attach when a stream
- *              is wanted }   + 0 or 1 fd         -> { "pid" }
+ *              "h", "w" (terminal's size), "held": bool, + the fields of attach
+ *              when a stream is wanted }   + 0 or 1 fd   -> { "pid" }
  *            Stdio that no stream wants is /dev/null. On failure the answer has
  *            "exit_code" (127, 126, 128), the client reads the error's text, and
- *            exec_exit is sent as well. EBUSY when paused.
+ *            exec_exit is sent as well. EBUSY when paused. "held": SIGKILL for it
+ *            when this connection ends.
  *   resize   { "exec": id | absent, "h", "w" }
  *   kill     { "signal": n, "all": bool }         (all: every process; VMs: 9 only)
  *   exec_kill{ "exec": id, "signal": n }

@@ -57,6 +57,14 @@ const struct flag flags_create[] = {
 	{ "group-add", 0, FLAG_LIST, "gid", "additional group, by number" },
 	{ "hostname", 'h', FLAG_STR, "name", "host name inside" },
 	{ "init", 0, FLAG_BOOL, NULL, "run a small init that reaps and forwards signals" },
+	{ "health-cmd", 0, FLAG_STR, "command", "command line that tells whether it is well" },
+	{ "health-interval", 0, FLAG_STR, "duration", "from one check to the next (30s)" },
+	{ "health-retries", 0, FLAG_INT, "n", "failures in a row until it is unhealthy (3)" },
+	{ "health-start-interval", 0, FLAG_STR, "duration",
+	  "the interval within the start period (5s)" },
+	{ "health-start-period", 0, FLAG_STR, "duration",
+	  "time after the start in which failures do not count (0s)" },
+	{ "health-timeout", 0, FLAG_STR, "duration", "a check that takes longer failed (30s)" },
 	{ "interactive", 'i', FLAG_BOOL, NULL, "keep standard input open" },
 	{ "ipc", 0, FLAG_STR, "mode", "IPC namespace: private, shareable, host, none" },
 	{ "isolation", 0, FLAG_STR, "wall", "container" },
@@ -72,7 +80,7 @@ const struct flag flags_create[] = {
 	{ "mac-address", 0, FLAG_STR, "mac", "its link's address" },
 	{ "network", 0, FLAG_STR, "name", "network to join; bridge, none (own loopback) or host" },
 	{ "net", 0, FLAG_STR, "mode", "same as --network" },
-	{ "no-healthcheck", 0, FLAG_BOOL, NULL, "note that there is no health check" },
+	{ "no-healthcheck", 0, FLAG_BOOL, NULL, "no health check, not the image's either" },
 	{ "oom-kill-disable", 0, FLAG_BOOL, NULL, "not on cgroup v2: refused" },
 	{ "oom-score-adj", 0, FLAG_INT, "n", "preference of the kernel's OOM killer" },
 	{ "pid", 0, FLAG_STR, "mode", "PID namespace: host, container:x" },
@@ -266,16 +274,6 @@ int create_resources(struct args *args, json_object *host, struct err *err)
 	return rc < 0 ? rc : body_restart(args, host, err);
 }
 
-static void add_no_healthcheck(struct args *args, json_object *config)
-{
-	if (!args_bool(args, "no-healthcheck"))
-		return;
-	json_object *health = json_object_new_object(), *test = json_object_new_array();
-	json_object_array_add(test, json_object_new_string("NONE"));
-	json_add(health, "Test", test);
-	json_add(config, "Healthcheck", health);
-}
-
 /* What is attached, as Docker's client tells it. */
 static void add_stdio(struct args *args, json_object *config)
 {
@@ -318,11 +316,11 @@ json_object *create_body(struct args *args, struct err *err)
 	    mount_flags(args, config, host, err) < 0 || add_security(args, host, err) < 0 ||
 	    add_devices(args, host, err) < 0 || add_throttles(args, host, err) < 0 ||
 	    add_ulimits(args, host, err) < 0 || publish_flags(args, config, host, err) < 0 ||
-	    body_labels(args, config, err) < 0 || body_environment(args, config, err) < 0)
+	    body_labels(args, config, err) < 0 || body_environment(args, config, err) < 0 ||
+	    health_flags(args, config, err) < 0)
 		return NULL;
 	body_logging(args, host);
 	network_flags(args, args_str(args, "network", args_str(args, "net", NULL)), config);
-	add_no_healthcheck(args, config);
 	body_rows(args, rows, (json_object *const[]){ config, host });
 	return take_ptr(config);
 }

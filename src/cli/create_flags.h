@@ -15,6 +15,9 @@ json_object *create_body(struct args *args, struct err *err);
 extern const struct flag flags_resources[];
 int create_resources(struct args *args, json_object *host, struct err *err);
 
+/* --health-... and --no-healthcheck (health_flags.c). */
+int health_flags(struct args *args, json_object *config, struct err *err);
+
 /* -v and --mount (mount_flags.c). */
 /* --mount-add and --mount-rm of update, and the body of their request: NULL with nothing
  * set in @err when there are none. */

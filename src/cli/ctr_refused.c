@@ -8,7 +8,6 @@
 
 #define IPV6    "containers have no IPv6 addresses yet"
 #define NAMES   "containers have no names for each other yet; use addresses (--ip)"
-#define HEALTH  "there are no health checks; run one with exec"
 #define GROUP   "every container has its own cgroup below isolad's"
 #define RT      "cgroup v2 has no real-time CPU limits; use --cpus"
 #define KMEM    "cgroup v2 counts kernel memory in --memory"
@@ -21,12 +20,6 @@ const struct refused ctr_refused[] = {
 	{ "run create update", "cpu-rt-runtime", 0, RT },
 	{ "run create pull", "disable-content-trust", 0, "no content trust is in use" },
 	{ "run create", "gpus", 0, "there are no device drivers; pass nodes with --device" },
-	{ "run create", "health-cmd", 0, HEALTH },
-	{ "run create", "health-interval", 0, HEALTH },
-	{ "run create", "health-retries", 0, HEALTH },
-	{ "run create", "health-start-interval", 0, HEALTH },
-	{ "run create", "health-start-period", 0, HEALTH },
-	{ "run create", "health-timeout", 0, HEALTH },
 	{ "run create", "ip6", 0, IPV6 },
 	{ "run create update", "kernel-memory", 0, KMEM },
 	{ "run create connect", "link", 0, NAMES },

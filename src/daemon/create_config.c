@@ -150,23 +150,6 @@ static int check_entrypoint(void *arg, const struct field *row, json_object *v, 
 	return check_command(arg, row, v, ret, err);
 }
 
-static int check_healthcheck(void *arg, const struct field *row, json_object *v, json_object **ret,
-			     struct err *err)
-{
-	(void)arg;
-	(void)row;
-	json_object *test = NULL;
-	int rc = json_get_strv(v, "Test", &test, err);
-	if (rc < 0)
-		return rc;
-	if (json_len(test) != 1 || strcmp(json_item_str(test, 0), "NONE"))
-		return err_set(err, EOPNOTSUPP,
-			       "health checks are not supported yet; only Test [\"NONE\"] "
-			       "(--no-healthcheck) is");
-	*ret = json_object_get(v);
-	return 0;
-}
-
 static int check_workdir(void *arg, const struct field *row, json_object *v, json_object **ret,
 			 struct err *err)
 {
@@ -221,7 +204,7 @@ static const struct field rows[] = {
 	{ "StdinOnce", NULL, FIELD_BOOL, DEFAULT_FALSE },
 	{ "Env", "--env", FIELD_STRS, DEFAULT_NULL, .check = check_env },
 	{ "Cmd", NULL, FIELD_COMMAND, DEFAULT_NULL, .check = check_command },
-	{ "Healthcheck", "--health-cmd", FIELD_OBJ, DEFAULT_ABSENT, .check = check_healthcheck },
+	{ "Healthcheck", "--health-cmd", FIELD_OBJ, DEFAULT_ABSENT, .check = create_check_health },
 	{ "ArgsEscaped", NULL, FIELD_BOOL, DEFAULT_ABSENT, .refuse = "on Linux" },
 	{ "Image", NULL, FIELD_STR, DEFAULT_EMPTY },
 	{ "Volumes", "-v", FIELD_SET, DEFAULT_NULL },

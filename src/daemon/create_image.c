@@ -96,15 +96,6 @@ static void merge_command(json_object *out, json_object *image)
 		fill(out, image, "Entrypoint");
 }
 
-static void warn_of_health_check(json_object *body, json_object *image, json_object *warnings)
-{
-	json_object *test = json_get(json_get(image, "Healthcheck"), "Test");
-	if (json_len(test) && strcmp(json_item_str(test, 0), "NONE") &&
-	    !json_get(body, "Healthcheck"))
-		create_warn(warnings, "the image's HEALTHCHECK does not run: health checks are not "
-				      "supported yet");
-}
-
 /* It may run all the same: the kernel may know an emulator (binfmt_misc). */
 static void warn_of_platform(json_object *image, json_object *warnings)
 {
@@ -156,7 +147,11 @@ int create_merge_image(json_object *body, json_object *image, json_object *warni
 	}
 	if (rc < 0)
 		return rc;
-	warn_of_health_check(body, config, warnings);
+	json_object *health = json_get(body, "Healthcheck");
+	if (typed(config, "Healthcheck", json_type_object) &&
+	    (!health || json_object_is_type(health, json_type_object)))
+		json_add(out, "Healthcheck",
+			 create_merge_health(health, json_get(config, "Healthcheck")));
 	warn_of_platform(image, warnings);
 	*ret = take_ptr(out);
 	return 0;

@@ -56,9 +56,14 @@ int create_update(const struct create_env *env, json_object *host_config, json_o
 		  json_object **ret_host_config, bool *ret_limits, struct err *err);
 
 /* create_image.c: @body with the image's defaults filled in, as Docker merges
- * them; owned. A health check of the image becomes a warning. */
+ * them; owned. */
 int create_merge_image(json_object *body, json_object *image, json_object *warnings,
 		       json_object **ret, struct err *err);
+
+/* create_health.c */
+field_fn create_check_health;
+/* A Healthcheck: @user's, and of the image what that leaves out. Owned. */
+json_object *create_merge_health(json_object *user, json_object *image);
 
 /* Rows' checks that several tables use, by file. */
 field_fn create_limit, create_cpuset, create_nano_cpus, create_quota; /* create_limits.c */

@@ -15,6 +15,7 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,10 @@ struct exec {
 	uint64_t ended_ms;
 	op_done_fn *done; /* of the start */
 	void *arg;
+	bool held;          /* isolad's own */
+	bool asked;         /* the keeper has not answered the start yet */
+	exec_end_fn *ended; /* of one of isolad's own, or NULL */
+	void *ended_arg;
 };
 
 /* ---- the set ---- */
@@ -209,10 +214,13 @@ int exec_start_check(struct exec *exec, struct err *err)
 	return rc < 0 ? rc : 0;
 }
 
-static void end(struct exec *exec, int exit_code)
+static void end(struct exec *exec, int exit_code, const char *error)
 {
 	if (exec->state == EXEC_ENDED)
 		return;
+	if (exec->ended)
+		exec->ended(exec->ended_arg, exit_code, error);
+	exec->ended = NULL;
 	exec->state = EXEC_ENDED;
 	exec->exit_code = exit_code;
 	exec->pid = 0;
@@ -221,24 +229,33 @@ static void end(struct exec *exec, int exit_code)
 	exec->process = NULL;
 }
 
+/* The last thing that is done with it here. */
+static void settle(struct exec *exec)
+{
+	if (exec->held && !exec->asked && exec->state == EXEC_ENDED)
+		forget(exec);
+}
+
 /* A keeper that cannot start it tells the client why, and then exec_exit. */
 static void on_started(void *arg, const struct err *err, json_object *reply)
 {
 	struct exec *exec = arg;
 	op_done_fn *done = exec->done;
 	exec->done = NULL;
+	exec->asked = false;
 	struct err e = ERR_INIT;
 	if (err) {
 		bool file = err->code == ENOENT || err->code == EACCES || err->code == ENOTDIR;
 		(void)err_set(&e, file ? EINVAL : err->code, "cannot start the exec: %s",
 			      err->text);
-		end(exec, (int)json_i64_or(reply, "exit_code", EXIT_NO_EXEC) & 255);
+		end(exec, (int)json_i64_or(reply, "exit_code", EXIT_NO_EXEC) & 255, e.text);
 	} else if (exec->state == EXEC_STARTING) {
 		exec->state = EXEC_RUNNING;
 		exec->pid = (pid_t)json_i64_or(reply, "pid", 0);
 		emit(exec, "exec_start");
 	}
 	later_done(exec->inst->isolad, done, exec->arg, err ? &e : NULL, NULL);
+	settle(exec);
 }
 
 void exec_start(struct exec *exec, const struct stream_request *req, int h, int w, op_done_fn *done,
@@ -268,9 +285,55 @@ void exec_start(struct exec *exec, const struct stream_request *req, int h, int 
 	}
 	json_add(msg, "process", json_object_get(exec->process));
 	json_add_bool(msg, "privileged", json_bool_or(exec->config, "Privileged", false));
+	if (exec->held)
+		json_add_bool(msg, "held", true);
 	if (req)
 		stream_describe(req, exec->id, msg);
+	exec->asked = true;
 	link_call(exec->inst->link, "exec", msg, take_fd(&fd), on_started, exec);
+}
+
+/* ---- isolad's own ---- */
+
+int exec_run(struct instance *inst, json_object *body, int fd, exec_end_fn *ended, void *arg,
+	     struct exec **ret, struct err *err)
+{
+	cleanup_fd int output = fd;
+	char id[ID_SIZE];
+	int rc = exec_create(inst, body, id, err);
+	struct exec *exec = rc < 0 ? NULL : by_id(inst->isolad, id);
+	if (!exec)
+		return rc;
+	exec->held = true;
+	rc = exec_start_check(exec, err);
+	if (rc < 0) {
+		forget(exec);
+		return rc;
+	}
+	exec->ended = ended;
+	exec->ended_arg = arg;
+	const struct stream_request req = { .fd = take_fd(&output),
+					    .want_stdout = true,
+					    .want_stderr = true };
+	*ret = exec;
+	exec_start(exec, &req, 0, 0, NULL, NULL);
+	return 0;
+}
+
+void exec_kill(struct exec *exec)
+{
+	if (!exec->inst->link || exec->state == EXEC_ENDED)
+		return;
+	json_object *msg = json_object_new_object();
+	json_add_str(msg, "exec", exec->id);
+	json_add_i64(msg, "signal", SIGKILL);
+	link_call(exec->inst->link, "exec_kill", msg, -1, NULL, NULL);
+}
+
+void exec_let_go(struct exec *exec)
+{
+	exec->ended = NULL;
+	exec_kill(exec);
 }
 
 /* ---- resize, inspect ---- */
@@ -349,13 +412,14 @@ void exec_ended(struct instance *inst, const char *id, int exit_code, const char
 		return;
 	if (error)
 		log_warn(inst->id, "exec %.12s: %s", id, error);
-	end(exec, exit_code & 255);
+	end(exec, exit_code & 255, error);
 	char code[16];
 	(void)snprintf(code, sizeof(code), "%d", exec->exit_code);
 	json_object *attrs = json_object_new_object();
 	json_add_str(attrs, "execID", exec->id);
 	json_add_str(attrs, "exitCode", code);
 	events_emit_instance(inst, "exec_die", attrs);
+	settle(exec);
 }
 
 void execs_ended(struct instance *inst, json_object *list)
@@ -386,7 +450,7 @@ void execs_adopt(struct instance *inst, json_object *list)
 		exec->pid = (pid_t)json_i64_or(item, "pid", 0);
 		int64_t code = json_i64_or(item, "exit_code", -1);
 		if (code >= 0)
-			end(exec, (int)code & 255);
+			end(exec, (int)code & 255, NULL);
 	}
 }
 

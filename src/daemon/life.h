@@ -6,6 +6,7 @@
  *   run.c     one run: the keeper's events, the payload's end, the keeper's end
  *   stop.c    stop, kill, restart
  *   pause.c   pause, unpause
+ *   health.c  health checks, while it runs
  *   change.c  rename, update, resize
  *   vm.c      what only VMs do
  *   volume_use.c  its volumes: made, filled, let go
@@ -34,6 +35,7 @@ struct life {
 	pid_t init_pid;               /* of hello: what waits for its start; 0 = none */
 	struct bindings bindings;     /* this run's published ports */
 	char *fail_text;              /* why the creation failed, from the keeper's exit event */
+	struct health *health;        /* health.c; NULL without a check */
 	struct timer *back_off;
 	struct timer *grace; /* the keeper ought to have ended by itself */
 	unsigned int next_stream;

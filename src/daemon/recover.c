@@ -21,6 +21,7 @@
 #include "isola/pid.h"
 
 #include "exec.h"
+#include "health.h"
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
@@ -212,6 +213,7 @@ static void on_alive(struct instance *inst, json_object *msg, enum instance_stat
 	inst->resets = (unsigned int)json_i64_or(msg, "resets", 0);
 	execs_adopt(inst, json_get(msg, "execs"));
 	execs_adopt(inst, json_get(msg, "ended_execs"));
+	health_follow(inst);
 	if (before != state && !inst->auto_remove)
 		persist_save(inst, NULL, NULL);
 	log_info(inst->id, "adopted: %s, pid %d, keeper %d", instance_state_name(inst),

@@ -10,6 +10,7 @@
 #include "isola/num.h"
 
 #include "exec.h"
+#include "health.h"
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
@@ -43,6 +44,7 @@ void life_fini(struct instance *inst)
 {
 	struct life *life = life_of(inst);
 	persist_fini(inst);
+	health_fini(inst);
 	timer_stop(&life->back_off);
 	timer_stop(&life->grace);
 	link_free(&inst->link);

@@ -20,6 +20,8 @@
  */
 #include "state.h"
 
+#include "health.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -172,6 +174,7 @@ int state_apply(struct instance *inst, enum instance_event event, struct err *er
 	if (next < 0)
 		return next;
 	inst->state = (enum instance_state)next;
+	health_follow(inst);
 	return 0;
 }
 

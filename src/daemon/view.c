@@ -6,6 +6,7 @@
 #include "endpoint.h"
 #include "exec.h"
 #include "folders.h"
+#include "health.h"
 #include "isolad.h"
 #include "mounts.h"
 #include "view.h"
@@ -57,7 +58,22 @@ json_object *view_state(struct instance *inst)
 	json_add_str(o, "Error", inst->error ? inst->error : "");
 	view_add_time(o, "StartedAt", inst->started_ns);
 	view_add_time(o, "FinishedAt", inst->finished_ns);
+	json_object *health = health_view(inst);
+	if (health)
+		json_add(o, "Health", health);
 	return o;
+}
+
+/* As `docker ps` shows it. */
+static const char *health_words(const struct instance *inst)
+{
+	static const char *const words[] = {
+		[HEALTH_NONE] = "",
+		[HEALTH_STARTING] = " (health: starting)",
+		[HEALTH_HEALTHY] = " (healthy)",
+		[HEALTH_UNHEALTHY] = " (unhealthy)",
+	};
+	return words[health_of(inst)];
 }
 
 void view_status(const struct instance *inst, int64_t now_ns, char *buf, size_t size)
@@ -67,7 +83,7 @@ void view_status(const struct instance *inst, int64_t now_ns, char *buf, size_t 
 	num_format_span((now_ns - inst->finished_ns) / 1000000000, since, sizeof(since));
 	switch (inst->state) {
 	case INSTANCE_RUNNING:
-		(void)snprintf(buf, size, "Up %s", up);
+		(void)snprintf(buf, size, "Up %s%s", up, health_words(inst));
 		return;
 	case INSTANCE_PAUSED:
 		(void)snprintf(buf, size, "Up %s (Paused)", up);

@@ -3,6 +3,7 @@
  * filter: how its values are checked, and what they match. isolad, loop thread. */
 #include "endpoint.h"
 #include "filter.h"
+#include "health.h"
 #include "isolad.h"
 #include "life.h"
 #include "mounts.h"
@@ -177,15 +178,13 @@ static int match_is_task(const struct asked *d, struct instance *inst, const cha
 	return inst && !yes;
 }
 
-/* Without health checks, "none" is what all have. */
 static int match_health(const struct asked *d, struct instance *inst, const char *value,
 			struct err *err)
 {
 	(void)d;
-	static const char *const names[] = { "none", "starting", "healthy", "unhealthy" };
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!strcmp(names[i], value))
-			return inst && i == 0;
+	for (int i = HEALTH_NONE; i <= HEALTH_UNHEALTHY; i++) {
+		if (!strcmp(health_name((enum health_status)i), value))
+			return inst && health_of(inst) == (enum health_status)i;
 	}
 	return bad_value("health", value, err);
 }

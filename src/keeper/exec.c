@@ -31,6 +31,7 @@ struct exec {
 	struct source src; /* its pidfd */
 	struct payio io;
 	bool ended;
+	uint64_t holder;         /* the connection with which it ends; 0 = none */
 	struct timer free_timer; /* to be freed from the loop, with no caller on the stack */
 };
 
@@ -207,6 +208,7 @@ static int start(struct keeper *k, const struct request *r, int *fd, bool *ret_t
 	*e = (struct exec){ .k = k, .child = { .pidfd = -1, .console_fd = -1 } };
 	e->free_timer.on_time = on_free;
 	(void)snprintf(e->id, sizeof(e->id), "%s", r->exec);
+	e->holder = r->held ? k->asker.conn : 0;
 	list_add_tail(&k->execs, &e->node);
 	rc = run(k, r, process, e, err);
 	pid_t pid = e->child.pid;
@@ -257,6 +259,15 @@ json_object *execs_json(const struct keeper *k)
 		(void)json_object_array_add(list, o);
 	}
 	return list;
+}
+
+void execs_conn_gone(struct keeper *k, uint64_t conn)
+{
+	list_for_each (n, &k->execs) {
+		struct exec *e = container_of(n, struct exec, node);
+		if (e->holder == conn)
+			(void)exec_signal(e, SIGKILL);
+	}
 }
 
 void execs_end(struct keeper *k)

@@ -23,6 +23,9 @@ struct payio *exec_io(struct exec *exec);
 /* [{"exec","pid"}], owned. */
 json_object *execs_json(const struct keeper *k);
 
+/* Connection @conn has ended: those that it held die. */
+void execs_conn_gone(struct keeper *k, uint64_t conn);
+
 /* The container is gone, and they with it: reaps and reports all. */
 void execs_end(struct keeper *k);
 

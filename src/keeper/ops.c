@@ -138,6 +138,7 @@ static int op_freeze(struct keeper *k, const struct request *r, int *fd, json_ob
 void ops_conn_gone(struct keeper *k, uint64_t conn)
 {
 	struct err err = ERR_INIT;
+	execs_conn_gone(k, conn);
 	if (k->holder != conn)
 		return;
 	k->holder = 0;

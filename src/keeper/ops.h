@@ -13,5 +13,5 @@
 int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,
 	    struct err *err);
 
-/* Connection @conn has ended: what it held frozen is thawed. */
+/* Connection @conn has ended: what it held frozen is thawed, execs it held end. */
 void ops_conn_gone(struct keeper *k, uint64_t conn);

@@ -44,8 +44,8 @@ static const struct {
 } ops[OP_COUNT] = {
 	[OP_START] = { "start" },
 	[OP_ATTACH] = { "attach", F_STREAM, F_STREAM_ARGS, 1, 1 },
-	[OP_EXEC] = { "exec", F_EXEC | F_PROCESS, F_PRIVILEGED | F_STREAM | F_STREAM_ARGS | F_SIZE,
-		      0, 1 },
+	[OP_EXEC] = { "exec", F_EXEC | F_PROCESS,
+		      F_PRIVILEGED | F_STREAM | F_STREAM_ARGS | F_SIZE | F_HELD, 0, 1 },
 	[OP_RESIZE] = { "resize", F_SIZE, F_EXEC },
 	[OP_KILL] = { "kill", F_SIGNAL, F_ALL },
 	[OP_EXEC_KILL] = { "exec_kill", F_EXEC | F_SIGNAL },

@@ -145,7 +145,7 @@ refused "cidfile.*exists already" "--cidfile never overwrites" create --cidfile 
 
 # ---------------------------------------------------------------- what is not
 
-for f in "link a" "health-cmd x" "gpus all" \
+for f in "link a" "gpus all" \
 	"ip6 fd00::7" "link-local-ip 1.2.3.4" "storage-opt size=1G" \
 	"kernel-memory 1m" "cgroup-parent /x" "network-alias x"; do
 	# shellcheck disable=SC2086

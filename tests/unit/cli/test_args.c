@@ -61,13 +61,13 @@ static void args_parse__says_why_a_flag_of_docker_is_refused(void **state)
 	(void)state;
 	struct args a;
 	struct err err = ERR_INIT;
-	assert_int_equal(PARSE(&run, &a, &err, "--health-cmd=x", "img"), -EINVAL);
-	assert_non_null(strstr(err.text, "--health-cmd is not supported yet: "));
+	assert_int_equal(PARSE(&run, &a, &err, "--gpus=x", "img"), -EINVAL);
+	assert_non_null(strstr(err.text, "--gpus is not supported yet: "));
 	assert_int_equal(PARSE(&run, &a, &err, "-da", "x", "img"), -EINVAL);
 	assert_non_null(strstr(err.text, "--attach is not supported yet: "));
 	/* which is a flag of run alone */
-	assert_int_equal(PARSE(&stop, &a, &err, "--health-cmd=x", "c"), -EINVAL);
-	assert_string_equal(err.text, "unknown flag: --health-cmd");
+	assert_int_equal(PARSE(&stop, &a, &err, "--gpus=x", "c"), -EINVAL);
+	assert_string_equal(err.text, "unknown flag: --gpus");
 }
 
 static void args_parse__takes_flags_behind_arguments(void **state)

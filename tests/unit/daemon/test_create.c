@@ -450,9 +450,27 @@ static void create__refuses_config(void **state)
 		{ "{'Volumes':{'/data':1}}", "Volumes (-v) must be an object whose values are {}" },
 		{ "{'MacAddress':'02:42:ac:11:00:02'}",
 		  "MacAddress (--mac-address) goes not with NetworkMode (--network) none" },
-		{ "{'Healthcheck':{'Test':['CMD','true']}}",
-		  "Healthcheck (--health-cmd): health checks are not supported yet; only Test "
-		  "[\"NONE\"] (--no-healthcheck) is" },
+		{ "{'Healthcheck':{'Test':['CMD']}}",
+		  "Healthcheck (--health-cmd): Test: CMD needs a command" },
+		{ "{'Healthcheck':{'Test':['CMD-SHELL','a','b']}}",
+		  "Healthcheck (--health-cmd): Test: CMD-SHELL takes one command line" },
+		{ "{'Healthcheck':{'Test':['NONE','b']}}",
+		  "Healthcheck (--health-cmd): Test: nothing may follow NONE" },
+		{ "{'Healthcheck':{'Test':['RUN','b']}}",
+		  "Healthcheck (--health-cmd): Test: 'RUN' is none of CMD, CMD-SHELL and NONE" },
+		{ "{'Healthcheck':{'Test':'true'}}",
+		  "Healthcheck (--health-cmd): Test must be an array of strings" },
+		{ "{'Healthcheck':{'Interval':999999}}",
+		  "Healthcheck (--health-cmd): Interval: 999999 is out of range; it is at least "
+		  "1000000 ns (1 ms)" },
+		{ "{'Healthcheck':{'Timeout':-1}}",
+		  "Healthcheck (--health-cmd): Timeout: -1 is out of range; it is at least "
+		  "1000000 ns (1 ms)" },
+		{ "{'Healthcheck':{'Retries':-1}}",
+		  "Healthcheck (--health-cmd): Retries: -1 is out of range; it is at least 1 "
+		  "retry" },
+		{ "{'Healthcheck':{'Often':1}}",
+		  "Healthcheck (--health-cmd): unknown field Often" },
 		{ "{'ExposedPorts':{'http':{}}}",
 		  "ExposedPorts (--expose): 'http' is not port[-port][/tcp|/udp|/sctp]" },
 		{ "{'NetworkDisabled':true,'HostConfig':{'NetworkMode':'host'}}",
@@ -510,7 +528,7 @@ static void create__names_limits_the_host_lacks(void **state)
 	}
 }
 
-static void create__warns_of_what_an_image_wants(void **state)
+static void create__takes_the_images_health_check(void **state)
 {
 	(void)state;
 	struct isolad *d = fixture_isolad();
@@ -519,15 +537,31 @@ static void create__warns_of_what_an_image_wants(void **state)
 	fixture_env(&env, d, "");
 	json_object *config = json_get(env.image, "config");
 	json_add(config, "Volumes", js("{'/data':{}}"));
-	json_add(config, "Healthcheck", js("{'Test':['CMD','true']}"));
-	cleanup_json json_object *body = js("{'Image':'i'}"), *warnings = json_object_new_array();
-	cleanup_json json_object *c = NULL, *h = NULL, *n = NULL;
-	assert_int_equal(create_normalise(&env, body, warnings, &c, &h, &n, &err), 0);
-	assert_non_null(json_get(json_get(c, "Volumes"), "/data"));
-	assert_int_equal(json_len(warnings), 1);
-	assert_string_equal(json_item_str(warnings, 0),
-			    "the image's HEALTHCHECK does not run: health checks are not supported "
-			    "yet");
+	json_add(config, "Healthcheck", js("{'Test':['CMD','true'],'Retries':2}"));
+	static const struct {
+		const char *body, *want;
+	} rows[] = {
+		{ "{'Image':'i'}", "{'Test':['CMD','true'],'Retries':2}" },
+		{ "{'Image':'i','Healthcheck':{'Interval':1000000}}",
+		  "{'Test':['CMD','true'],'Retries':2,'Interval':1000000}" },
+		{ "{'Image':'i','Healthcheck':{'Test':[],'Retries':0}}",
+		  "{'Test':['CMD','true'],'Retries':2}" },
+		{ "{'Image':'i','Healthcheck':{'Test':['NONE']}}",
+		  "{'Test':['NONE'],'Retries':2}" },
+		{ "{'Image':'i','Healthcheck':{'Test':['CMD-SHELL','x'],'Retries':5}}",
+		  "{'Test':['CMD-SHELL','x'],'Retries':5}" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cleanup_json json_object *body = js(rows[i].body), *want = js(rows[i].want);
+		cleanup_json json_object *warnings = json_object_new_array();
+		cleanup_json json_object *c = NULL, *h = NULL, *n = NULL;
+		assert_int_equal(create_normalise(&env, body, warnings, &c, &h, &n, &err), 0);
+		assert_non_null(json_get(json_get(c, "Volumes"), "/data"));
+		assert_int_equal(json_len(warnings), 0);
+		if (!json_object_equal(json_get(c, "Healthcheck"), want))
+			fail_msg("%s: %s", rows[i].body,
+				 json_object_to_json_string(json_get(c, "Healthcheck")));
+	}
 	fixture_env_fini(&env);
 	fixture_isolad_free(d);
 }
@@ -542,7 +576,7 @@ int main(void)
 		cmocka_unit_test(create__refuses_host_config),
 		cmocka_unit_test(create__refuses_config),
 		cmocka_unit_test(create__names_limits_the_host_lacks),
-		cmocka_unit_test(create__warns_of_what_an_image_wants),
+		cmocka_unit_test(create__takes_the_images_health_check),
 	};
 	return cmocka_run_group_tests_name("create", tests, NULL, NULL);
 }
