@@ -304,6 +304,21 @@ void volume_remove(struct isolad *d, const char *name, bool force, op_done_fn *d
  * unless the filter "all" says. */
 void volume_prune(struct isolad *d, json_object *filters, bool named, op_done_fn *done, void *arg);
 
+/* Snapshots of a volume (snapshot.c). @body {"Name", "Pause": bool}: with it, unless it is
+ * false, containers that use the volume are paused meanwhile. Result: the snapshot. */
+void volume_snapshot(struct volume *v, json_object *body, op_done_fn *done, void *arg);
+json_object *volume_snapshots(const struct volume *v); /* {"Snapshots"}, owned */
+void volume_snapshot_remove(struct volume *v, const char *name, op_done_fn *done, void *arg);
+/* @body {"Snapshot"}: the volume's files become the snapshot's. EBUSY: it is in use. */
+void volume_restore(struct volume *v, json_object *body, op_done_fn *done, void *arg);
+/* @body {"Name", "Snapshot", "Labels", "Pause"}: a new volume with the same files, or
+ * those of a snapshot. Result: the volume. */
+void volume_clone(struct volume *v, json_object *body, op_done_fn *done, void *arg);
+/* Whether one of them holds @inst paused. */
+bool snapshot_holds(const struct instance *inst);
+/* images_save.c: whether a commit does. */
+bool commit_holds(const struct instance *inst);
+
 /* ---- events (events.c) ---- */
 
 /* @event: Docker's event object {"Type","Action","Actor","time","timeNano",...},

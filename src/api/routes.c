@@ -180,6 +180,15 @@ const struct route routes[] = {
 	{ HTTP_GET,    "/volumes/{name}", volumes_inspect, "Inspect a volume" },
 	{ HTTP_DELETE, "/volumes/{name}", volumes_remove, "Remove a volume",
 	  .query = "force" },
+	{ HTTP_GET,    "/volumes/{name}/snapshots", volumes_snapshots, "List snapshots of a volume" },
+	{ HTTP_POST,   "/volumes/{name}/snapshots", volumes_snapshot, "Take a snapshot of a volume",
+	  .body = BODY_JSON },
+	{ HTTP_DELETE, "/volumes/{name}/snapshots", volumes_snapshot_remove, "Remove a snapshot of a volume",
+	  .query = "name" },
+	{ HTTP_POST,   "/volumes/{name}/restore", volumes_restore, "Put a snapshot's files in the volume's place",
+	  .body = BODY_JSON },
+	{ HTTP_POST,   "/volumes/{name}/clone", volumes_clone, "Make a new volume with the same files",
+	  .body = BODY_JSON },
 };
 const size_t n_routes = sizeof(routes) / sizeof(routes[0]);
 

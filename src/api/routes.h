@@ -101,6 +101,11 @@ void networks_disconnect(struct exchange *x);
 void volumes_list(struct exchange *x);
 void volumes_create(struct exchange *x);
 void volumes_prune(struct exchange *x);
+void volumes_snapshots(struct exchange *x);
+void volumes_snapshot(struct exchange *x);
+void volumes_snapshot_remove(struct exchange *x);
+void volumes_restore(struct exchange *x);
+void volumes_clone(struct exchange *x);
 void volumes_inspect(struct exchange *x);
 void volumes_remove(struct exchange *x);
 

@@ -57,3 +57,61 @@ void volumes_prune(struct exchange *x)
 		volume_prune(x->isolad, filters, x->api_minor < PRUNES_ANONYMOUS_SINCE_MINOR,
 			     done_ok_json, exchange_ref(x));
 }
+
+/* ---- snapshots: an extension ---- */
+
+static struct volume *route_volume(struct exchange *x)
+{
+	struct err err = ERR_INIT;
+	struct volume *v = volume_find(x->isolad, x->param[0], &err);
+	if (!v)
+		reply_err(x, &err);
+	return v;
+}
+
+void volumes_snapshots(struct exchange *x)
+{
+	struct volume *v = route_volume(x);
+	if (v)
+		reply_json(x, 200, volume_snapshots(v));
+}
+
+typedef void change_fn(struct volume *v, json_object *body, op_done_fn *done, void *arg);
+
+static void change(struct exchange *x, change_fn *fn, op_done_fn *done)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *body = NULL;
+	struct volume *v = route_volume(x);
+	if (!v)
+		return;
+	if (request_json(x, &body, &err) < 0)
+		reply_err(x, &err);
+	else
+		fn(v, body, done, exchange_ref(x));
+}
+
+void volumes_snapshot(struct exchange *x)
+{
+	change(x, volume_snapshot, done_created_json);
+}
+
+void volumes_snapshot_remove(struct exchange *x)
+{
+	const char *name = query_get(&x->query, "name");
+	struct volume *v = route_volume(x);
+	if (v && !name)
+		reply_error(x, 400, "the parameter name is missing");
+	else if (v)
+		volume_snapshot_remove(v, name, done_no_content, exchange_ref(x));
+}
+
+void volumes_restore(struct exchange *x)
+{
+	change(x, volume_restore, done_ok_json);
+}
+
+void volumes_clone(struct exchange *x)
+{
+	change(x, volume_clone, done_created_json);
+}

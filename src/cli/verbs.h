@@ -70,12 +70,15 @@ int verb_build(struct cli *cli, struct args *args);
 
 /* volume.c */
 extern const struct flag flags_volume_create[], flags_volume_ls[], flags_volume_rm[],
-	flags_volume_prune[];
+	flags_volume_prune[], flags_volume_snapshot[], flags_volume_clone[];
 int verb_volume_create(struct cli *cli, struct args *args);
 int verb_volume_ls(struct cli *cli, struct args *args);
 int verb_volume_inspect(struct cli *cli, struct args *args);
 int verb_volume_rm(struct cli *cli, struct args *args);
 int verb_volume_prune(struct cli *cli, struct args *args);
+int verb_volume_snapshot(struct cli *cli, struct args *args);
+int verb_volume_restore(struct cli *cli, struct args *args);
+int verb_volume_clone(struct cli *cli, struct args *args);
 
 /* images.c */
 extern const struct flag flags_images[], flags_load[], flags_import[], flags_rmi[];

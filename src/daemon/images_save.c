@@ -297,11 +297,26 @@ static json_object *make_spec(const struct instance *inst, const struct image_co
 	return take_ptr(spec);
 }
 
+bool commit_holds(const struct instance *inst)
+{
+	list_for_each (node, &inst->isolad->commits) {
+		struct committing *c = container_of(node, struct committing, node);
+		if (c->quiet && !strcmp(c->id, inst->id))
+			return true;
+	}
+	return false;
+}
+
 void instance_commit(struct instance *inst, const struct image_commit *req, op_done_fn *done,
 		     void *arg)
 {
 	struct err e = ERR_INIT;
-	json_object *spec = make_spec(inst, req, &e);
+	bool held = req->pause && snapshot_holds(inst);
+	json_object *spec = held ? NULL : make_spec(inst, req, &e);
+	if (held)
+		(void)err_set(&e, EBUSY,
+			      "container %.12s is paused for a snapshot of its volume: try again",
+			      inst->id);
 	struct committing *c = spec ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		if (spec)

@@ -238,6 +238,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->execs);
 	list_init(&d->copies);
 	list_init(&d->commits);
+	list_init(&d->snapshotting);
 	list_init(&d->children);
 	list_init(&d->wrecks);
 	programs_init(&d->programs);

@@ -37,14 +37,15 @@ struct isolad {
 	struct events events;
 	struct later later;
 	struct notify notify;
-	int null_fd;             /* /dev/null */
-	struct recover *recover; /* while it lasts */
-	struct list wrecks;      /* struct wreck, wreck.c */
-	struct list children;    /* struct child, child.c */
-	struct list execs;       /* struct exec of all instances, exec.c */
-	struct list copies;      /* struct copy, copy.c */
-	struct list commits;     /* struct committing, images_save.c */
-	struct images *images;   /* images.c */
+	int null_fd;              /* /dev/null */
+	struct recover *recover;  /* while it lasts */
+	struct list wrecks;       /* struct wreck, wreck.c */
+	struct list children;     /* struct child, child.c */
+	struct list execs;        /* struct exec of all instances, exec.c */
+	struct list copies;       /* struct copy, copy.c */
+	struct list snapshotting; /* struct snapping, snapshot.c */
+	struct list commits;      /* struct committing, images_save.c */
+	struct images *images;    /* images.c */
 	struct networks networks;
 	struct volumes volumes;
 	struct api_server *api;

@@ -73,6 +73,17 @@ json_object *volume_users(const struct volume *v, const struct instance *but)
 	return ids;
 }
 
+json_object *volume_writers(const struct volume *v)
+{
+	json_object *ids = json_object_new_array();
+	list_for_each (node, registry_list(v->d)) {
+		const struct instance *inst = container_of(node, struct instance, node);
+		if ((inst->link || inst->state == INSTANCE_STARTING) && uses(inst, v->name))
+			(void)json_object_array_add(ids, json_object_new_string(inst->id));
+	}
+	return ids;
+}
+
 json_object *volumes_count_users(struct isolad *d)
 {
 	json_object *counts = json_object_new_object();

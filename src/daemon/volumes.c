@@ -20,10 +20,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define RECORD           "volume.json"
+#define RECORD           VOLUME_RECORD
 #define RECORD_VERSION   1
 #define RECORD_BYTES_MAX (256 * 1024)
-#define NEW_PREFIX       ".new-"
+#define NEW_PREFIX       VOLUME_NEW
 #define GONE_PREFIX      ".gone-"
 #define REMOVE_TRIES     20
 #define REMOVE_PAUSE_US  100000
@@ -62,6 +62,7 @@ static void volume_free(struct volume *v)
 {
 	list_del(&v->node);
 	json_object_put(v->labels);
+	json_object_put(v->snapshots);
 	free(v->name);
 	free(v);
 }
@@ -75,9 +76,10 @@ static struct volume *volume_new(struct isolad *d, const char *name, json_object
 	v->name = strdup(name);
 	v->labels = json_object_is_type(labels, json_type_object) ? json_copy(labels)
 								  : json_object_new_object();
+	v->snapshots = json_object_new_object();
 	list_init(&v->node);
 	list_init(&v->waiters);
-	if (!v->name || !v->labels) {
+	if (!v->name || !v->labels || !v->snapshots) {
 		volume_free(v);
 		return NULL;
 	}
@@ -169,25 +171,31 @@ static void making_free(struct making *m)
 	free(m);
 }
 
+void volume_settle(struct volume *v, const struct err *err)
+{
+	if (err) {
+		log_error(NULL, "%s", err->text);
+		volume_wake(v, err);
+		volume_free(v);
+		return;
+	}
+	v->making = false;
+	events_emit_volume(v->d, "create", v->name, NULL);
+	volume_wake(v, NULL);
+}
+
 static void on_made(uv_work_t *work, int status)
 {
 	struct making *m = container_of(work, struct making, work);
 	struct volume *v = volume_find(m->d, m->name, NULL);
 	if (status < 0 && !m->err.code)
 		(void)err_set(&m->err, ECANCELED, "isolad is shutting down");
-	if (v && m->err.code) {
-		log_error(NULL, "%s", m->err.text);
-		volume_wake(v, &m->err);
-		volume_free(v);
-	} else if (v) {
-		v->making = false;
-		events_emit_volume(m->d, "create", v->name, NULL);
-		volume_wake(v, NULL);
-	}
+	if (v)
+		volume_settle(v, m->err.code ? &m->err : NULL);
 	making_free(m);
 }
 
-static json_object *record_of(const struct volume *v)
+json_object *volume_record(const struct volume *v)
 {
 	json_object *o = json_object_new_object();
 	json_add_i64(o, "version", RECORD_VERSION);
@@ -206,7 +214,7 @@ static int begin_making(struct volume *v, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	m->d = v->d;
 	m->name = strdup(v->name);
-	m->record = record_of(v);
+	m->record = volume_record(v);
 	size_t size = 0;
 	(void)json_object_to_json_string_length(
 		m->record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
@@ -223,6 +231,18 @@ static int begin_making(struct volume *v, struct err *err)
 	return err_set(err, ENOMEM, "out of memory");
 }
 
+struct volume *volume_reserve(struct isolad *d, const struct volume_spec *spec)
+{
+	struct volume *v = volume_new(d, spec->name, spec->labels);
+	if (!v)
+		return NULL;
+	v->created_ns = num_now_ns();
+	v->making = true;
+	(void)snprintf(v->temporary_of, sizeof(v->temporary_of), "%s",
+		       spec->temporary_of ? spec->temporary_of : "");
+	return v;
+}
+
 void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
@@ -232,16 +252,12 @@ void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *d
 		return;
 	}
 	if (!v) {
-		v = volume_new(d, spec->name, spec->labels);
+		v = volume_reserve(d, spec);
 		if (!v) {
 			(void)err_set(&e, ENOMEM, "out of memory");
 			later_done(d, done, arg, &e, NULL);
 			return;
 		}
-		v->created_ns = num_now_ns();
-		v->making = true;
-		(void)snprintf(v->temporary_of, sizeof(v->temporary_of), "%s",
-			       spec->temporary_of ? spec->temporary_of : "");
 		if (begin_making(v, &e) < 0) {
 			volume_free(v);
 			later_done(d, done, arg, &e, NULL);
@@ -362,6 +378,7 @@ static int read_record(struct isolad *d, int fd, const char *name, struct err *e
 	v->created_ns = json_i64_or(o, "created_ns", 0);
 	(void)snprintf(v->temporary_of, sizeof(v->temporary_of), "%s",
 		       json_str_or(o, "temporary_of", ""));
+	snapshots_read(v, fd);
 	if (faccessat(fd, VOLUME_FILL, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	char path[NAME_MAX + sizeof(VOLUME_FILL) + 2];

@@ -5,6 +5,7 @@
  *                          _data/        the files, as the container's root (0) and
  *                                        users own them: mounts are idmapped
  *                          fill/         while the image's files are copied
+ *                          snapshots/<name>/{snapshot.json,_data/}
  *   <state>/volumes/.new-<id>/           being made: gone at the next start
  *   <state>/volumes/.gone-<id>           being removed: likewise
  *
@@ -23,6 +24,9 @@ struct mount_point;
 
 #define VOLUMES_DIR      "volumes"
 #define VOLUME_FILL      "fill"
+#define VOLUME_RECORD    "volume.json"
+#define VOLUME_SNAPSHOTS "snapshots"
+#define VOLUME_NEW       ".new-"
 #define VOLUME_ANONYMOUS "com.docker.volume.anonymous" /* the label clients know */
 
 struct volumes {
@@ -35,11 +39,12 @@ struct volume {
 	struct isolad *d;
 	char *name;
 	int64_t created_ns;
-	json_object *labels; /* object */
+	json_object *labels;    /* object */
+	json_object *snapshots; /* {name: snapshot.json} */
 	/* An anonymous one of a --rm container: no use without it. */
 	char temporary_of[ID_SIZE];
 	bool making;         /* its folder is not there yet */
-	bool filling;        /* the image's files are on their way into it */
+	bool filling;        /* files are on their way into it, or into a snapshot of it */
 	bool unfilled;       /* that was cut off */
 	struct list waiters; /* for the end of either, struct waiter of volumes.c */
 };
@@ -58,6 +63,12 @@ struct volume_spec {
 };
 /* Makes it, unless there is one of that name; @done when it is there. */
 void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *done, void *arg);
+/* The same in parts: the name is taken, and the volume is "making" until it is settled,
+ * by somebody else who makes its folder. Not when there is one. With @err it is gone. */
+struct volume *volume_reserve(struct isolad *d, const struct volume_spec *spec);
+void volume_settle(struct volume *v, const struct err *err);
+json_object *volume_record(const struct volume *v); /* its volume.json, owned */
+
 /* @done once nobody makes or fills it any more; it may be gone then. */
 void volume_wait(struct volume *v, op_done_fn *done, void *arg);
 /* Lets those go on who wait for it. */
@@ -83,10 +94,17 @@ void volumes_release(struct instance *inst, bool anonymous);
 /* "mount" or "unmount", for each of its volumes. */
 void volumes_emit(struct instance *inst, const char *action);
 void volume_emit_mount(struct instance *inst, const struct mount_point *p, const char *action);
+/* Ids of the containers that may be writing to it now, owned array. */
+json_object *volume_writers(const struct volume *v);
 /* After the recovery: removes those of --rm containers that are gone. */
 void volumes_clear_temporary(struct isolad *d);
 /* {name: number of instances}, owned. */
 json_object *volumes_count_users(struct isolad *d);
+
+/* ---- snapshot.c ---- */
+
+/* What is in the folder @fd of @v, into v->snapshots. */
+void snapshots_read(struct volume *v, int fd);
 
 /* ---- events.c ---- */
 void events_emit_volume(struct isolad *d, const char *action, const char *name,

@@ -26,6 +26,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -57,6 +58,10 @@ static const struct jail_calls calls[] = {
 	  .why = "what an older C library calls instead" },
 	{ .names = "fstat newfstatat statx fstatfs faccessat faccessat2 getdents64 umask",
 	  .why = "looking at the store" },
+	{ .names = "ioctl",
+	  .why = "FICLONE, and its bits at most: blocks shared by a volume and its snapshots",
+	  .arg = 1,
+	  .forbidden = ~(uint64_t)FICLONE },
 	{ .names = "recvmsg", .why = "a client's socket, from isolad" },
 	{ .names = "sendmsg", .why = "a blob to be pushed, to the network process" },
 	{ .names = "fsync fdatasync syncfs flock", .why = "durable, one writer at a time" },

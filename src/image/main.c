@@ -197,6 +197,7 @@ static const struct verb verbs[] = {
 	{ "cp-changes", NULL, 0, true, "cp-changes 3< VIEW_SPEC", copy_changes,
 	  .reads_marks = true },
 	{ "cp-fill", NULL, 1, true, "cp-fill PATH 3< VIEW_SPEC", copy_fill },
+	{ "cp-clone", NULL, 0, true, "cp-clone 3< VIEW_SPEC", copy_clone },
 };
 
 static const struct option flags[] = {

@@ -13,7 +13,7 @@
  *             this process is then what the container's root is, no more
  *   split     /upper and /lower side by side, both read-only: what changed?
  *   fill      /lower, read-only, and /to, a new volume's folder: it gets what the
- *             image has
+ *             image has. clone: the same, "lower" is a volume's folder
  *
  * VIEW_SPEC on descriptor 3, a JSON text, up to its NUL or end:
  *   { "id", "lower": [paths, topmost first], "upper", "work", "write": bool,

@@ -945,6 +945,48 @@ def _():
     not_found("GET", "/volumes/{name}")
 
 
+@route("POST", "/volumes/{name}/snapshots")
+def _():
+    expect("snapshot", ask("POST", "/volumes/rv/snapshots", {"Name": "s1"}), 201)
+    expect("snapshot twice", ask("POST", "/volumes/rv/snapshots", {"Name": "s1"}), 409)
+    expect("snapshot without a name", ask("POST", "/volumes/rv/snapshots", {}), 400, "Name")
+    expect("snapshot with a wrong type", ask("POST", "/volumes/rv/snapshots", {"Name": 1}), 400, "Name")
+    not_found("POST", "/volumes/{name}/snapshots")
+
+
+@route("GET", "/volumes/{name}/snapshots")
+def _():
+    got = ask("GET", "/volumes/rv/snapshots")
+    is_([s["Name"] for s in got[2]["Snapshots"]], ["s1"], "snapshots")
+    not_found("GET", "/volumes/{name}/snapshots")
+
+
+@route("POST", "/volumes/{name}/restore")
+def _():
+    expect("restore", ask("POST", "/volumes/rv/restore", {"Snapshot": "s1"}), 200)
+    expect("restore what is not there", ask("POST", "/volumes/rv/restore", {"Snapshot": "s2"}), 404, "s2")
+    expect("restore nothing", ask("POST", "/volumes/rv/restore", {}), 400, "Snapshot")
+    not_found("POST", "/volumes/{name}/restore")
+
+
+@route("POST", "/volumes/{name}/clone")
+def _():
+    got = ask("POST", "/volumes/rv/clone", {"Name": "rv2", "Snapshot": "s1", "Labels": {"a": "b"}})
+    expect("clone", got, 201)
+    is_((got[2]["Name"], got[2]["Labels"]), ("rv2", {"a": "b"}), "the new volume")
+    expect("clone to a name in use", ask("POST", "/volumes/rv/clone", {"Name": "rv2"}), 409, "rv2")
+    expect("remove the clone", ask("DELETE", "/volumes/rv2"), 204)
+    not_found("POST", "/volumes/{name}/clone")
+
+
+@route("DELETE", "/volumes/{name}/snapshots")
+def _():
+    expect("remove a snapshot", ask("DELETE", "/volumes/rv/snapshots?name=s1"), 204)
+    expect("twice", ask("DELETE", "/volumes/rv/snapshots?name=s1"), 404)
+    expect("without a name", ask("DELETE", "/volumes/rv/snapshots"), 400, "name")
+    not_found("DELETE", "/volumes/{name}/snapshots")
+
+
 @route("DELETE", "/volumes/{name}")
 def _():
     expect("remove a volume", ask("DELETE", "/volumes/rv"), 204)

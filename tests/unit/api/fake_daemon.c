@@ -300,6 +300,44 @@ void volume_create(struct isolad *d, json_object *body, op_done_fn *done, void *
 	later(d, done, arg, json_object_new_object());
 }
 
+json_object *volume_snapshots(const struct volume *v)
+{
+	(void)v;
+	return json_object_new_object();
+}
+
+void volume_snapshot(struct volume *v, json_object *body, op_done_fn *done, void *arg)
+{
+	(void)v;
+	(void)body;
+	(void)done;
+	(void)arg;
+}
+
+void volume_restore(struct volume *v, json_object *body, op_done_fn *done, void *arg)
+{
+	(void)v;
+	(void)body;
+	(void)done;
+	(void)arg;
+}
+
+void volume_clone(struct volume *v, json_object *body, op_done_fn *done, void *arg)
+{
+	(void)v;
+	(void)body;
+	(void)done;
+	(void)arg;
+}
+
+void volume_snapshot_remove(struct volume *v, const char *name, op_done_fn *done, void *arg)
+{
+	(void)v;
+	(void)name;
+	(void)done;
+	(void)arg;
+}
+
 void volume_remove(struct isolad *d, const char *name, bool force, op_done_fn *done, void *arg)
 {
 	asked(d, "volume remove");
