@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net - networks of containers, as far as one host's kernel is concerned: addresses
  * and ports as people write them, free addresses, bridges, veth pairs and our own
- * nftables table `inet isola`. Which networks there are and who is in them is
+ * nftables tables `inet isola` and `bridge isola`. Which networks there are and who is in them is
  * isolad's business (src/daemon/network.h).
  *
  * An endpoint meets its bridge by one of two links; all else (lease, MAC, rules,
@@ -37,6 +37,11 @@ struct net_addr {
 	uint8_t bytes[16];
 };
 
+/* One of each family, or none. */
+struct net_addrs {
+	struct net_addr v4, v6;
+};
+
 struct net_prefix {
 	struct net_addr addr; /* its host bits are zero */
 	uint8_t len;
@@ -64,6 +69,8 @@ int net_mac_parse(const char *text, uint8_t ret[6]);
 const char *net_mac_format(const uint8_t mac[6], char *buf, size_t size);
 /* The locally administered one that belongs to @addr. */
 void net_mac_of(const struct net_addr *addr, uint8_t ret[6]);
+/* The link-local address that follows from it (RFC 4291, appendix A). */
+void net_addr_of_mac(const uint8_t mac[6], struct net_addr *ret);
 
 /* ---- pools (pool.c) ---- */
 
@@ -77,6 +84,10 @@ struct net_used {
  * one of 256 addresses. -ENOSPC. */
 int net_pool_subnet(bool is_default, const struct net_used *used, struct net_prefix *ret,
 		    struct err *err);
+
+/* The same of IPv6, a /64 below fd00::/8: @random decides which (RFC 4193, 3.2). */
+int net_pool_subnet6(const uint8_t random[7], const struct net_used *used, struct net_prefix *ret,
+		     struct err *err);
 
 /* The next free address of @range (within @subnet) behind @last (none: from the
  * start), never the first or last of the subnet. @taken tells what is in use.
@@ -118,7 +129,7 @@ int net_publish_parse(const char *text, struct net_publish *ret, struct err *err
 
 /* A published port of a running container. */
 struct net_binding {
-	struct net_addr host_ip; /* 0.0.0.0 = all */
+	struct net_addr host_ip; /* 0.0.0.0, :: = all of the family */
 	uint16_t host_port, port;
 	enum net_proto proto;
 	int fd; /* holds the port on the host; -1 */
@@ -131,6 +142,10 @@ struct net_binding {
  * none) are left out. @ret is owned. */
 int net_host_prefixes(const char *but, struct net_prefix **ret, size_t *ret_n, struct err *err);
 
+/* Whether what is published on ::1 gets its answers: not where br_netfilter sees bridged
+ * IPv6, which hands them to ::1 before they are the host's. */
+bool net_host_has_loopback6(void);
+
 /* Takes a port of the host so that nobody else can, and an occupied one is known
  * before anything starts: a bound socket in @b->fd. Port 0 in @b->host_port becomes
  * the one that was free. -EADDRINUSE, -EADDRNOTAVAIL..., each with a text. */
@@ -140,9 +155,9 @@ int net_host_take_port(struct net_binding *b, struct err *err);
 
 struct net_bridge {
 	char name[NET_NAME_SIZE];
-	char id[65]; /* the network's; written into the link's alias */
-	struct net_prefix subnet;
-	struct net_addr gateway;
+	char id[65];                       /* the network's; written into the link's alias */
+	struct net_prefix subnet, subnet6; /* 6: of IPv6, or none */
+	struct net_addr gateway, gateway6;
 	bool internal;
 };
 
@@ -151,10 +166,10 @@ enum net_link { NET_LINK_VETH, NET_LINK_TAP };
 /* An instance's end. */
 struct net_port {
 	char host_name[NET_NAME_SIZE];
-	char name[NET_NAME_SIZE]; /* "eth0"; veth only */
-	struct net_addr addr;
+	char name[NET_NAME_SIZE];    /* "eth0"; veth only */
+	struct net_addr addr, addr6; /* 6: of IPv6, or none */
 	uint8_t mac[6];
-	bool gateway; /* the default route goes through it */
+	bool gateway; /* the default routes go through it */
 };
 
 /* Our alias in front of a network's id. */
@@ -185,10 +200,13 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
  * left. */
 int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port *port, int *ret_fd,
 		struct err *err);
-/* Removes the pair or the device, whoever has it open; one that is gone is fine. */
-int net_port_remove(struct net *n, const char *host_name, struct err *err);
-/* Gives the namespace of @pid a default route through @gateway. */
-int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr *gateway,
+/* Removes the pair or the device, whoever has it open, and what guards it; one that is gone
+ * is fine. */
+int net_port_remove(struct net *n, const struct net_port *port, struct err *err);
+/* Removes a link, of which no more than its name is known. */
+int net_link_remove(struct net *n, const char *name, struct err *err);
+/* Gives the namespace of @pid default routes through @gateways. */
+int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addrs *gateways,
 		   struct err *err);
 
 /* Calls @each for every link that is a bridge of ours (by alias: @id, NET_ALIAS cut
@@ -196,24 +214,31 @@ int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr
 typedef void net_link_fn(void *arg, const char *name, const char *id, const char *bridge_id);
 int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err);
 
-/* ---- rules (rules.c, nft.c) ---- */
+/* ---- rules (rules.c, guard.c, nft.c) ---- */
 
-/* Throws our table away and, if there are any bridges, makes it anew, in one
+/* What the rules are made from. */
+struct net_all {
+	const struct net_bridge *bridges;
+	size_t n_bridges;
+	const struct net_port *ports;
+	size_t n_ports;
+};
+
+/* Throws our tables away and, if there are any bridges, makes them anew, in one
  * transaction: nothing that runs sees a moment without rules. */
-int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size_t n_bridges,
-		    struct err *err);
+int net_rules_reset(struct net *n, const struct net_all *all, struct err *err);
 
-/* Throws away a table that we have made since @n was. */
+/* Throws away tables that we have made since @n was. */
 int net_rules_drop(struct net *n, struct err *err);
 
-/* Bindings on the host become connections to @to. */
-int net_rules_publish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+/* Bindings on the host become connections to the address in @to of their family. */
+int net_rules_publish(struct net *n, const struct net_addrs *to, const struct net_binding *b,
 		      size_t n_bindings, struct err *err);
-int net_rules_unpublish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+int net_rules_unpublish(struct net *n, const struct net_addrs *to, const struct net_binding *b,
 			size_t n_bindings, struct err *err);
 
 /* Both in one transaction: @gone goes, @added comes. */
-int net_rules_republish(struct net *n, const struct net_addr *to, const struct net_binding *gone,
+int net_rules_republish(struct net *n, const struct net_addrs *to, const struct net_binding *gone,
 			size_t n_gone, const struct net_binding *added, size_t n_added,
 			struct err *err);
 
@@ -224,7 +249,9 @@ char *net_rules_conflict(struct net *n);
 /* The texts, for tests. */
 void net_rules_text_table(struct strbuf *s);
 void net_rules_text_bridge(struct strbuf *s, const struct net_bridge *b, bool add);
-void net_rules_text_binding(struct strbuf *s, const struct net_addr *to,
+void net_rules_text_binding(struct strbuf *s, const struct net_addrs *to,
 			    const struct net_binding *b, bool add);
+void net_guard_text_table(struct strbuf *s);
+void net_guard_text_port(struct strbuf *s, const struct net_port *port, bool add);
 /* @json: `list chains` of libnftables. */
 char *net_rules_find_conflict(const char *json);

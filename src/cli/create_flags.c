@@ -77,6 +77,7 @@ const struct flag flags_create[] = {
 	  "type=bind|volume|tmpfs,source=...,target=...[,readonly]" },
 	{ "name", 0, FLAG_STR, "name", "name of the container" },
 	{ "ip", 0, FLAG_STR, "ip", "its address in the network" },
+	{ "ip6", 0, FLAG_STR, "ip", "its IPv6 address in the network" },
 	{ "mac-address", 0, FLAG_STR, "mac", "its link's address" },
 	{ "network", 0, FLAG_STR, "name", "network to join; bridge, none (own loopback) or host" },
 	{ "net", 0, FLAG_STR, "mode", "same as --network" },

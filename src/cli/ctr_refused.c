@@ -6,7 +6,6 @@
 
 #include <stddef.h>
 
-#define IPV6    "containers have no IPv6 addresses yet"
 #define NAMES   "containers have no names for each other yet; use addresses (--ip)"
 #define GROUP   "every container has its own cgroup below isolad's"
 #define RT      "cgroup v2 has no real-time CPU limits; use --cpus"
@@ -20,15 +19,14 @@ const struct refused ctr_refused[] = {
 	{ "run create update", "cpu-rt-runtime", 0, RT },
 	{ "run create pull", "disable-content-trust", 0, "no content trust is in use" },
 	{ "run create", "gpus", 0, "there are no device drivers; pass nodes with --device" },
-	{ "run create", "ip6", 0, IPV6 },
 	{ "run create update", "kernel-memory", 0, KMEM },
 	{ "run create connect", "link", 0, NAMES },
-	{ "run create connect", "link-local-ip", 0, IPV6 },
+	{ "run create connect", "link-local-ip", 0,
+	  "a link-local address follows from the MAC (--mac-address)" },
 	{ "run create", "network-alias", 0, NAMES },
 	{ "run create", "net-alias", 0, NAMES },
 	{ "connect", "alias", 0, NAMES },
 	{ "connect", "driver-opt", 0, "a bridge has no options" },
-	{ "connect", "ip6", 0, IPV6 },
 	{ "create", "attachable", 0, "it is for Swarm's networks" },
 	{ "create", "aux-address", 0, "keep addresses free with --ip-range" },
 	{ "create", "config-from", 0, "a network is configured by its own flags" },
@@ -36,7 +34,6 @@ const struct refused ctr_refused[] = {
 	{ "create", "ingress", 0, "it is for Swarm's networks" },
 	{ "create", "ipam-driver", 0, "addresses come from isolad" },
 	{ "create", "ipam-opt", 0, "addresses come from isolad" },
-	{ "create", "ipv6", 0, IPV6 },
 	{ "create", "opt", 'o', "a bridge has no options" },
 	{ "create", "scope", 0, "every network is of this host" },
 	{ "run create", "storage-opt", 0, "the writable layer has no quota" },

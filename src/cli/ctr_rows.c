@@ -51,6 +51,12 @@ static void add_networks(json_object *row, json_object *c)
 	json_add_str(row, "Networks", b.text ? b.text : "");
 }
 
+static void put_host(struct strbuf *b, const char *ip, int64_t port)
+{
+	bool six = strchr(ip, ':');
+	strbuf_printf(b, "%s%s%s:%lld->", six ? "[" : "", ip, six ? "]" : "", (long long)port);
+}
+
 /* "0.0.0.0:8080->80/tcp, 53/udp" */
 static void add_ports(json_object *row, json_object *ports)
 {
@@ -60,7 +66,7 @@ static void add_ports(json_object *row, json_object *ports)
 		int64_t host = json_i64_or(o, "PublicPort", 0);
 		strbuf_puts(&b, i ? ", " : "");
 		if (host)
-			strbuf_printf(&b, "%s:%lld->", json_str_or(o, "IP", ""), (long long)host);
+			put_host(&b, json_str_or(o, "IP", ""), host);
 		strbuf_printf(&b, "%lld/%s", (long long)json_i64_or(o, "PrivatePort", 0),
 			      json_str_or(o, "Type", ""));
 	}

@@ -4,6 +4,7 @@
 #include "format.h"
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/net.h"
 #include "isola/strbuf.h"
 #include "prune.h"
 #include "verbs.h"
@@ -22,16 +23,19 @@ const struct flag flags_network_ls[] = {
 
 const struct flag flags_network_create[] = {
 	{ "driver", 'd', FLAG_STR, "name", "bridge" },
-	{ "gateway", 0, FLAG_STR, "ip", "the host's address in it (default: the first)" },
+	{ "gateway", 0, FLAG_LIST, "ip", "the host's address in it (default: the first)" },
 	{ "internal", 0, FLAG_BOOL, NULL, "no way to the outside" },
-	{ "ip-range", 0, FLAG_STR, "subnet", "choose addresses from this part of the subnet" },
+	{ "ip-range", 0, FLAG_LIST, "subnet", "choose addresses from this part of the subnet" },
+	{ "ipv6", 0, FLAG_BOOL, NULL, "addresses of IPv6, too" },
 	{ "label", 0, FLAG_LIST, "key=value", "label" },
-	{ "subnet", 0, FLAG_STR, "subnet", "its addresses (10.5.0.0/24; default: a free one)" },
+	{ "subnet", 0, FLAG_LIST, "subnet",
+	  "its addresses (10.5.0.0/24, fd05::/64; default: free ones)" },
 	{ .name = NULL },
 };
 
 const struct flag flags_network_connect[] = {
 	{ "ip", 0, FLAG_STR, "ip", "its address there (default: a free one)" },
+	{ "ip6", 0, FLAG_STR, "ip", "its IPv6 address there (default: a free one)" },
 	{ .name = NULL },
 };
 
@@ -129,30 +133,66 @@ int verb_network_inspect(struct cli *cli, struct args *args)
 
 /* ---- create, remove ---- */
 
-static json_object *make_ipam(struct args *args)
+/* Which of @args' subnets @text, an address or a subnet, is in; -1. */
+static int subnet_of(struct args *args, const char *text)
 {
-	static const struct body_row rows[] = {
-		{ "subnet", 0, "Subnet" },
-		{ "gateway", 0, "Gateway" },
-		{ "ip-range", 0, "IPRange" },
-		{ .flag = NULL },
-	};
-	json_object *ipam = json_object_new_object(), *list = json_object_new_array();
-	json_object *config = json_object_new_object();
-	body_rows(args, rows, (json_object *const[]){ config });
-	(void)json_object_array_add(list, config);
+	struct net_prefix subnet, part;
+	struct net_addr addr;
+	const char *one;
+	bool is_prefix = net_prefix_parse(text, &part, NULL) == 0;
+	if (!is_prefix && net_addr_parse(text, &addr) < 0)
+		return -1;
+	for (size_t i = 0; (one = args_list(args, "subnet", i)); i++)
+		if (net_prefix_parse(one, &subnet, NULL) == 0 &&
+		    net_prefix_holds(&subnet, is_prefix ? &part.addr : &addr))
+			return (int)i;
+	return -1;
+}
+
+/* As Docker's client: a gateway and a range go to the subnet that holds them. */
+static int make_ipam(struct args *args, json_object **ret, struct err *err)
+{
+	static const struct {
+		const char *flag, *key;
+	} rows[] = { { "gateway", "Gateway" }, { "ip-range", "IPRange" } };
+	cleanup_json json_object *ipam = json_object_new_object();
+	json_object *list = json_object_new_array();
+	const char *text;
 	json_add(ipam, "Config", list);
-	return ipam;
+	for (size_t i = 0; (text = args_list(args, "subnet", i)); i++) {
+		json_object *config = json_object_new_object();
+		json_add_str(config, "Subnet", text);
+		(void)json_object_array_add(list, config);
+	}
+	for (size_t r = 0; r < 2; r++) {
+		for (size_t i = 0; (text = args_list(args, rows[r].flag, i)); i++) {
+			int at = subnet_of(args, text);
+			if (at < 0)
+				return err_set(err, EINVAL, "--%s: '%.64s' is in no --subnet",
+					       rows[r].flag, text);
+			json_object *config = json_object_array_get_idx(list, (size_t)at);
+			if (json_get(config, rows[r].key))
+				return err_set(err, EINVAL, "--%s: two for one --subnet",
+					       rows[r].flag);
+			json_add_str(config, rows[r].key, text);
+		}
+	}
+	*ret = json_object_get(ipam);
+	return 0;
 }
 
 int verb_network_create(struct cli *cli, struct args *args)
 {
 	struct err err = ERR_INIT;
 	cleanup_json json_object *body = json_object_new_object(), *result = NULL;
+	json_object *ipam = NULL;
+	if (make_ipam(args, &ipam, &err) < 0)
+		return cli_fail(cli, 1, &err);
 	json_add_str(body, "Name", args->argv[0]);
 	json_add_str(body, "Driver", args_str(args, "driver", "bridge"));
 	json_add_bool(body, "Internal", args_bool(args, "internal"));
-	json_add(body, "IPAM", make_ipam(args));
+	json_add_bool(body, "EnableIPv6", args_bool(args, "ipv6"));
+	json_add(body, "IPAM", ipam);
 	json_add(body, "Labels", body_map(args, "label"));
 	if (client_call(cli_client(cli), "POST", "/networks/create", body, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
@@ -189,11 +229,14 @@ int verb_network_connect(struct cli *cli, struct args *args)
 {
 	struct err err = ERR_INIT;
 	cleanup_json json_object *body = json_object_new_object();
-	const char *ip = args_str(args, "ip", NULL);
+	const char *ip = args_str(args, "ip", NULL), *ip6 = args_str(args, "ip6", NULL);
 	json_add_str(body, "Container", args->argv[1]);
-	if (ip) {
+	if (ip || ip6) {
 		json_object *config = json_object_new_object(), *ipam = json_object_new_object();
-		json_add_str(ipam, "IPv4Address", ip);
+		if (ip)
+			json_add_str(ipam, "IPv4Address", ip);
+		if (ip6)
+			json_add_str(ipam, "IPv6Address", ip6);
 		json_add(config, "IPAMConfig", ipam);
 		json_add(body, "EndpointConfig", config);
 	}
@@ -221,7 +264,10 @@ static void print_key(const char *key, json_object *list, bool only)
 		json_object *o = json_object_array_get_idx(list, i);
 		if (!only)
 			printf("%s -> ", key);
-		printf("%s:%s\n", json_str_or(o, "HostIp", ""), json_str_or(o, "HostPort", ""));
+		const char *ip = json_str_or(o, "HostIp", "");
+		bool six = strchr(ip, ':');
+		printf("%s%s%s:%s\n", six ? "[" : "", ip, six ? "]" : "",
+		       json_str_or(o, "HostPort", ""));
 	}
 }
 

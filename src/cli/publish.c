@@ -100,13 +100,17 @@ int publish_flags(struct args *args, json_object *config, json_object *host, str
 
 void network_flags(struct args *args, const char *network, json_object *config)
 {
-	const char *ip = args_str(args, "ip", NULL);
-	if (!ip)
+	const char *ip = args_str(args, "ip", NULL), *ip6 = args_str(args, "ip6", NULL);
+	if (!ip && !ip6)
 		return;
 	json_object *networking = child(config, "NetworkingConfig");
 	json_object *endpoint =
 		child(child(networking, "EndpointsConfig"), network ? network : "default");
-	json_add_str(child(endpoint, "IPAMConfig"), "IPv4Address", ip);
+	json_object *ipam = child(endpoint, "IPAMConfig");
+	if (ip)
+		json_add_str(ipam, "IPv4Address", ip);
+	if (ip6)
+		json_add_str(ipam, "IPv6Address", ip6);
 }
 
 const struct flag flags_publish_live[] = {

@@ -40,6 +40,7 @@ const struct flag flags_vm_create[] = {
 	{ "network", 0, FLAG_STR, "name", "isola network to join: bridge, another, or none" },
 	{ "network-queues", 0, FLAG_INT, "n", "queues of its devices in networks (1)" },
 	{ "ip", 0, FLAG_STR, "ip", "its address in the network" },
+	{ "ip6", 0, FLAG_STR, "ip", "its IPv6 address in the network" },
 	{ "mac-address", 0, FLAG_STR, "mac", "its device's address in the network" },
 	{ "publish", 'p', FLAG_LIST, "port", "publish a port: [[ip:]host:]port[/udp]" },
 	{ "vsock", 0, FLAG_STR, "cid|path[,options]", "vsock: cid=, path= of the host's socket" },
@@ -384,7 +385,8 @@ static int add_live(struct args *args, json_object *vm, struct err *err)
 /* Without a word about the network, a port or an address means the default one. */
 static int add_network(struct args *args, json_object *vm, struct err *err)
 {
-	if (!args_given(args, "network") && (args_given(args, "publish") || args_given(args, "ip")))
+	if (!args_given(args, "network") &&
+	    (args_given(args, "publish") || args_given(args, "ip") || args_given(args, "ip6")))
 		json_add_str(vm, "NetworkMode", "bridge");
 	network_flags(args, json_str_or(vm, "NetworkMode", NULL), vm);
 	return publish_bindings(args, "publish", vm, err);

@@ -45,11 +45,15 @@ static void add_own(struct strbuf *b, const struct instance *inst)
 	char addr[NET_ADDR_TEXT];
 	list_for_each (node, &inst->endpoints) {
 		const struct endpoint *e = container_of(node, struct endpoint, node);
-		net_addr_format(&e->addr, addr, sizeof(addr));
-		if (*domain)
-			strbuf_printf(b, "%s\t%s.%s %s\n", addr, name, domain, name);
-		else
-			strbuf_printf(b, "%s\t%s\n", addr, name);
+		const struct net_addr *all[] = { &e->addr, &e->addr6 };
+		for (size_t i = 0; i < 2; i++) {
+			if (!*net_addr_format(all[i], addr, sizeof(addr)))
+				continue;
+			if (*domain)
+				strbuf_printf(b, "%s\t%s.%s %s\n", addr, name, domain, name);
+			else
+				strbuf_printf(b, "%s\t%s\n", addr, name);
+		}
 	}
 }
 
@@ -59,7 +63,7 @@ static const char *host_gateway(const struct instance *inst, char *buf, size_t s
 	if (list_is_empty(&inst->endpoints))
 		return "";
 	const struct endpoint *e = container_of(inst->endpoints.next, struct endpoint, node);
-	return net_addr_format(&e->network->gateway, buf, size);
+	return net_addr_format(&e->network->v4.gateway, buf, size);
 }
 
 static void make_hosts(struct strbuf *b, const struct instance *inst)

@@ -57,52 +57,92 @@ struct endpoint *endpoint_gateway(struct instance *inst)
 
 /* ---- leases ---- */
 
+static const struct net_addr *addr_of(const struct endpoint *e, uint8_t family)
+{
+	return family == AF_INET6 ? &e->addr6 : &e->addr;
+}
+
 static bool is_taken(void *arg, const struct net_addr *addr)
 {
 	const struct network *net = arg;
-	if (net_addr_is_equal(addr, &net->gateway))
+	if (net_addr_is_equal(addr, &net->v4.gateway) || net_addr_is_equal(addr, &net->v6.gateway))
 		return true;
 	list_for_each (node, &net->members)
-		if (net_addr_is_equal(&container_of(node, struct endpoint, member)->addr, addr))
+		if (net_addr_is_equal(
+			    addr_of(container_of(node, struct endpoint, member), addr->family),
+			    addr))
 			return true;
 	return false;
 }
 
-static int lease_asked(struct endpoint *e, const char *text, struct err *err)
+/* The first of a subnet is never a member's, nor is IPv4's last. */
+static bool is_host(const struct net_prefix *subnet, const struct net_addr *addr)
 {
-	struct network *net = e->network;
 	struct net_addr last;
+	if (!net_prefix_holds(subnet, addr) || net_addr_is_equal(addr, &subnet->addr))
+		return false;
+	return addr->family == AF_INET6 ||
+	       net_prefix_nth(subnet, (1ull << (32 - subnet->len)) - 1, &last) < 0 ||
+	       !net_addr_is_equal(addr, &last);
+}
+
+static int lease_asked(struct network *net, const struct addressing *a, const char *text,
+		       const char *field, struct net_addr *ret, struct err *err)
+{
 	char buf[NET_PREFIX_TEXT];
-	bool has_last =
-		net_prefix_nth(&net->subnet, (1ull << (32 - net->subnet.len)) - 1, &last) == 0;
-	if (net_addr_parse(text, &e->addr) < 0)
-		return err_set(err, EINVAL, "IPAMConfig.IPv4Address (--ip): '%.64s' is no address",
-			       text);
-	if (!net_prefix_holds(&net->subnet, &e->addr) ||
-	    net_addr_is_equal(&e->addr, &net->subnet.addr) ||
-	    (has_last && net_addr_is_equal(&e->addr, &last)))
+	struct net_addr addr;
+	if (!a->subnet.addr.family)
+		return err_set(err, EINVAL, "%s: network %s has no IPv6 (network create --ipv6)",
+			       field, net->name);
+	if (net_addr_parse(text, &addr) < 0)
+		return err_set(err, EINVAL, "%s: '%.64s' is no address", field, text);
+	if (!is_host(&a->subnet, &addr))
 		return err_set(err, EINVAL,
-			       "IPAMConfig.IPv4Address (--ip): %s is no address of network %s, "
-			       "whose subnet is %s",
-			       text, net->name, net_prefix_format(&net->subnet, buf, sizeof(buf)));
-	if (is_taken(net, &e->addr))
-		return err_set(err, EEXIST,
-			       "IPAMConfig.IPv4Address (--ip): %s is in use in network %s", text,
+			       "%s: %s is no address of network %s, whose subnet is %s", field,
+			       text, net->name, net_prefix_format(&a->subnet, buf, sizeof(buf)));
+	if (is_taken(net, &addr))
+		return err_set(err, EEXIST, "%s: %s is in use in network %s", field, text,
 			       net->name);
-	e->asked_addr = true;
+	*ret = addr;
 	return 0;
 }
 
-static int lease(struct endpoint *e, const char *asked, struct err *err)
+static int lease(struct network *net, struct addressing *a, struct net_addr *ret, struct err *err)
 {
-	struct network *net = e->network;
-	if (*asked)
-		return lease_asked(e, asked, err);
-	int rc = net_pool_addr(&net->subnet, &net->range, &net->last, is_taken, net, &e->addr, err);
+	int rc = net_pool_addr(&a->subnet, &a->range, &a->last, is_taken, net, ret, err);
 	if (rc < 0)
 		return err_prefix(err, "network %s", net->name);
-	net->last = e->addr;
+	a->last = *ret;
 	return 0;
+}
+
+static int lease_both(struct endpoint *e, const char *asked, const char *asked6, struct err *err)
+{
+	struct network *net = e->network;
+	e->asked_addr = *asked;
+	e->asked_addr6 = *asked6;
+	int rc = *asked ? lease_asked(net, &net->v4, asked, "IPAMConfig.IPv4Address (--ip)",
+				      &e->addr, err)
+			: lease(net, &net->v4, &e->addr, err);
+	if (rc < 0 || (!*asked6 && !net->ipv6))
+		return rc;
+	return *asked6 ? lease_asked(net, &net->v6, asked6, "IPAMConfig.IPv6Address (--ip6)",
+				     &e->addr6, err)
+		       : lease(net, &net->v6, &e->addr6, err);
+}
+
+struct net_addrs endpoint_addrs(const struct endpoint *e)
+{
+	return (struct net_addrs){ e->addr, e->addr6 };
+}
+
+void endpoint_port(const struct endpoint *e, struct net_port *ret)
+{
+	*ret = (struct net_port){ .addr = e->addr, .addr6 = e->addr6 };
+	endpoint_host_name(e, ret->host_name);
+	(void)snprintf(ret->name, sizeof(ret->name), "eth%u", e->index);
+	memcpy(ret->mac, e->mac, sizeof(ret->mac));
+	ret->gateway = endpoint_gateway(e->inst) == e;
 }
 
 static unsigned int next_index(struct instance *inst)
@@ -132,7 +172,7 @@ static int new_endpoint(struct instance *inst, struct network *net, struct endpo
 
 static const struct field ipam_rows[] = {
 	{ "IPv4Address", "--ip", FIELD_STR, DEFAULT_EMPTY },
-	{ "IPv6Address", "--ip6", FIELD_STR, DEFAULT_EMPTY, .refuse = "yet" },
+	{ "IPv6Address", "--ip6", FIELD_STR, DEFAULT_EMPTY },
 	{ "LinkLocalIPs", "--link-local-ip", FIELD_STRS, DEFAULT_ABSENT, .refuse = "yet" },
 };
 
@@ -167,7 +207,8 @@ static int fill(struct endpoint *e, json_object *settings, const char *mac, stru
 				  "EndpointConfig.IPAMConfig.", json_get(o, "IPAMConfig"), NULL,
 				  &ipam, err);
 	if (rc == 0)
-		rc = lease(e, json_str_or(ipam, "IPv4Address", ""), err);
+		rc = lease_both(e, json_str_or(ipam, "IPv4Address", ""),
+				json_str_or(ipam, "IPv6Address", ""), err);
 	const char *own = json_str_or(o, "MacAddress", "");
 	return rc < 0 ? rc : set_mac(e, *own ? own : mac, err);
 }
@@ -255,6 +296,10 @@ json_object *endpoints_record(const struct instance *inst)
 		json_add_str(o, "address", net_addr_format(&e->addr, buf, sizeof(buf)));
 		json_add_str(o, "mac", net_mac_format(e->mac, buf, sizeof(buf)));
 		json_add_bool(o, "asked", e->asked_addr);
+		if (e->addr6.family) {
+			json_add_str(o, "address6", net_addr_format(&e->addr6, buf, sizeof(buf)));
+			json_add_bool(o, "asked6", e->asked_addr6);
+		}
 		(void)json_object_array_add(list, o);
 	}
 	return list;
@@ -291,14 +336,17 @@ static int load_endpoint(struct instance *inst, json_object *o, struct err *err)
 	int64_t index = json_i64_or(o, "index", -1);
 	if (!id_is_prefix(id) || strlen(id) != ID_SIZE - 1 || index < e->index || index > 999 ||
 	    net_addr_parse(json_str_or(o, "address", ""), &e->addr) < 0 ||
-	    !net_prefix_holds(&net->subnet, &e->addr) ||
-	    net_mac_parse(json_str_or(o, "mac", ""), e->mac) < 0) {
+	    !net_prefix_holds(&net->v4.subnet, &e->addr) ||
+	    net_mac_parse(json_str_or(o, "mac", ""), e->mac) < 0 ||
+	    (net->ipv6 && (net_addr_parse(json_str_or(o, "address6", ""), &e->addr6) < 0 ||
+			   !net_prefix_holds(&net->v6.subnet, &e->addr6)))) {
 		endpoint_free(e);
 		return err_set(err, EINVAL, "an item of endpoints is malformed");
 	}
 	memcpy(e->id, id, ID_SIZE);
 	e->index = (unsigned int)index;
 	e->asked_addr = json_bool_or(o, "asked", false);
+	e->asked_addr6 = json_bool_or(o, "asked6", false);
 	list_add_tail(&inst->endpoints, &e->node);
 	list_add_tail(&net->members, &e->member);
 	return 0;
@@ -318,9 +366,8 @@ static int load_bindings(struct instance *inst, json_object *list, struct err *e
 		int64_t host = json_i64_or(o, "host_port", 0), port = json_i64_or(o, "port", 0);
 		struct net_binding *at = &b->items[b->n++];
 		*at = (struct net_binding){ .fd = -1 };
-		if (net_addr_parse(json_str_or(o, "host_ip", ""), &at->host_ip) < 0 ||
-		    at->host_ip.family != AF_INET || host < 1 || host > UINT16_MAX || port < 1 ||
-		    port > UINT16_MAX)
+		if (net_addr_parse(json_str_or(o, "host_ip", ""), &at->host_ip) < 0 || host < 1 ||
+		    host > UINT16_MAX || port < 1 || port > UINT16_MAX)
 			return err_set(err, EINVAL, "an item of bindings is malformed");
 		at->host_port = (uint16_t)host;
 		at->port = (uint16_t)port;

@@ -10,7 +10,7 @@
  * Which kind of link an instance has is asked of endpoint_link(), and nowhere else. A
  * tap is given to a worker by its name in the machine file, {"tap": {"port": name}}
  * (isola/keeper.h): vm_endpoint_net() makes that item, with the lease's MAC. The address
- * itself is e->addr in e->network->subnet behind e->network->gateway: a guest asks for it
+ * itself is e->addr in e->network->v4.subnet behind e->network->v4.gateway: a guest asks for it
  * by DHCP, or is told by who makes its machine file.
  *
  * Loop thread. */
@@ -28,13 +28,18 @@ struct endpoint {
 	struct instance *inst;
 	struct network *network;
 	char id[ID_SIZE];
-	unsigned int index; /* eth<index> */
-	struct net_addr addr;
+	unsigned int index;          /* eth<index> */
+	struct net_addr addr, addr6; /* 6: where the network has IPv6 */
 	uint8_t mac[6];
-	bool asked_addr;
+	bool asked_addr, asked_addr6;
 	bool live;  /* counted in network->live */
 	int tap_fd; /* keeps a tap until the keeper does; -1 */
 };
+
+/* What a binding of the host leads to. */
+struct net_addrs endpoint_addrs(const struct endpoint *e);
+/* Its link, for the kernel. */
+void endpoint_port(const struct endpoint *e, struct net_port *ret);
 
 /* By what @inst meets its networks. */
 enum net_link endpoint_link(const struct instance *inst);
@@ -94,11 +99,11 @@ int publish_take(struct instance *inst, struct err *err);
 /* HostIp and HostPort of one binding (NULL: any); 0-0 = whichever port is free. */
 int publish_parse_host(json_object *o, struct net_addr *ret_ip, struct net_ports *ret,
 		       struct err *err);
-/* Takes the ports of the host that publish @key ("80/tcp") as @list says, appending to
- * @b. What is in @held (may be NULL) is taken by ourselves: it gets a descriptor of the
+/* Takes the ports of the host that publish @key ("80/tcp") of @to as @list says, appending
+ * to @b: where it names no address, those of both families that @to has. What is in @held (may be NULL) is taken by ourselves: it gets a descriptor of the
  * same port. On failure what was appended stays. */
-int publish_take_key(struct bindings *b, const char *key, json_object *list,
-		     const struct bindings *held, struct err *err);
+int publish_take_key(struct bindings *b, const struct endpoint *to, const char *key,
+		     json_object *list, const struct bindings *held, struct err *err);
 
 /* publish_live.c: whether the body of an update is about ports, and the op for it. */
 bool publish_is_asked(json_object *body);

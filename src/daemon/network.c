@@ -99,8 +99,10 @@ const char *network_name(const struct network *net)
 
 void network_bridge(const struct network *net, struct net_bridge *ret)
 {
-	*ret = (struct net_bridge){ .subnet = net->subnet,
-				    .gateway = net->gateway,
+	*ret = (struct net_bridge){ .subnet = net->v4.subnet,
+				    .subnet6 = net->v6.subnet,
+				    .gateway = net->v4.gateway,
+				    .gateway6 = net->v6.gateway,
 				    .internal = net->internal };
 	memcpy(ret->name, net->bridge, sizeof(ret->name));
 	memcpy(ret->id, net->id, sizeof(ret->id));

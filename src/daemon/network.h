@@ -21,14 +21,20 @@
 struct isolad;
 struct timer;
 
+/* What a network has of one family. */
+struct addressing {
+	struct net_prefix subnet, range; /* of family 0: nothing */
+	struct net_addr gateway, last;   /* last: leased last */
+	bool asked;                      /* the subnet, in the request */
+};
+
 struct network {
 	struct list node;
 	struct isolad *isolad;
 	char id[ID_SIZE];
 	char *name;
-	struct net_prefix subnet, range;
-	struct net_addr gateway, last; /* last: leased last */
-	bool internal, asked_subnet;
+	struct addressing v4, v6;
+	bool internal, ipv6; /* ipv6: has it, or gets it */
 	char bridge[NET_NAME_SIZE];
 	json_object *labels, *options;
 	int64_t created_ns;

@@ -13,16 +13,29 @@
 
 #define VERSION 1
 
-json_object *network_record(const struct network *net)
+/* The fields of a family. */
+static const char *const keys[2][3] = {
+	{ "subnet", "range", "gateway" },
+	{ "subnet6", "range6", "gateway6" },
+};
+
+static void add_addressing(json_object *o, const struct addressing *a, const char *const key[3])
 {
 	char buf[NET_PREFIX_TEXT];
+	json_add_str(o, key[0], net_prefix_format(&a->subnet, buf, sizeof(buf)));
+	json_add_str(o, key[1], net_prefix_format(&a->range, buf, sizeof(buf)));
+	json_add_str(o, key[2], net_addr_format(&a->gateway, buf, sizeof(buf)));
+}
+
+json_object *network_record(const struct network *net)
+{
 	json_object *o = json_object_new_object();
 	json_add_i64(o, "version", VERSION);
 	json_add_str(o, "id", net->id);
 	json_add_str(o, "name", net->name);
-	json_add_str(o, "subnet", net_prefix_format(&net->subnet, buf, sizeof(buf)));
-	json_add_str(o, "range", net_prefix_format(&net->range, buf, sizeof(buf)));
-	json_add_str(o, "gateway", net_addr_format(&net->gateway, buf, sizeof(buf)));
+	add_addressing(o, &net->v4, keys[0]);
+	if (net->ipv6)
+		add_addressing(o, &net->v6, keys[1]);
 	json_add_bool(o, "internal", net->internal);
 	json_add_str(o, "bridge", net->bridge);
 	json_add_i64(o, "created_ns", net->created_ns);
@@ -30,17 +43,30 @@ json_object *network_record(const struct network *net)
 	return o;
 }
 
-static int inside(const struct network *net, struct err *err)
+static int inside(const struct addressing *a, struct err *err)
 {
 	char buf[NET_PREFIX_TEXT];
-	if (!net_prefix_holds(&net->subnet, &net->gateway) ||
-	    net_addr_is_equal(&net->gateway, &net->subnet.addr))
+	if (!net_prefix_holds(&a->subnet, &a->gateway) ||
+	    net_addr_is_equal(&a->gateway, &a->subnet.addr))
 		return err_set(err, EINVAL, "gateway (--gateway) is no address of the subnet %s",
-			       net_prefix_format(&net->subnet, buf, sizeof(buf)));
-	if (!net_prefix_holds(&net->subnet, &net->range.addr) || net->range.len < net->subnet.len)
+			       net_prefix_format(&a->subnet, buf, sizeof(buf)));
+	if (!net_prefix_holds(&a->subnet, &a->range.addr) || a->range.len < a->subnet.len)
 		return err_set(err, EINVAL, "IP range (--ip-range) is not within the subnet %s",
-			       net_prefix_format(&net->subnet, buf, sizeof(buf)));
+			       net_prefix_format(&a->subnet, buf, sizeof(buf)));
 	return 0;
+}
+
+static int load_addressing(json_object *doc, const char *const key[3], uint8_t family,
+			   struct addressing *a, struct err *err)
+{
+	if (net_addr_parse(json_str_or(doc, key[2], ""), &a->gateway) < 0)
+		return err_set(err, EINVAL, "%s is malformed", key[2]);
+	int rc = net_prefix_parse(json_str_or(doc, key[0], ""), &a->subnet, err);
+	if (rc == 0)
+		rc = net_prefix_parse(json_str_or(doc, key[1], ""), &a->range, err);
+	if (rc == 0 && a->subnet.addr.family != family)
+		rc = err_set(err, EINVAL, "%s is of the other family", key[0]);
+	return rc < 0 ? rc : inside(a, err);
 }
 
 int network_load(struct network *net, json_object *doc, struct err *err)
@@ -50,14 +76,12 @@ int network_load(struct network *net, json_object *doc, struct err *err)
 	    strcmp(json_str_or(doc, "id", ""), net->id))
 		return err_set(err, EINVAL, "version or id is not what it should be");
 	if (!id_is_name(name) || !*bridge || strlen(bridge) >= sizeof(net->bridge) ||
-	    strspn(bridge, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(bridge) ||
-	    net_addr_parse(json_str_or(doc, "gateway", ""), &net->gateway) < 0)
-		return err_set(err, EINVAL, "name, bridge or gateway is malformed");
-	int rc = net_prefix_parse(json_str_or(doc, "subnet", ""), &net->subnet, err);
-	if (rc == 0)
-		rc = net_prefix_parse(json_str_or(doc, "range", ""), &net->range, err);
-	if (rc == 0)
-		rc = inside(net, err);
+	    strspn(bridge, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(bridge))
+		return err_set(err, EINVAL, "name or bridge is malformed");
+	net->ipv6 = json_get(doc, "subnet6");
+	int rc = load_addressing(doc, keys[0], AF_INET, &net->v4, err);
+	if (rc == 0 && net->ipv6)
+		rc = load_addressing(doc, keys[1], AF_INET6, &net->v6, err);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(net->bridge, sizeof(net->bridge), "%s", bridge);
@@ -84,7 +108,7 @@ static const struct field rows[] = {
 	{ "ConfigFrom", "--config-from", FIELD_OBJ, DEFAULT_ABSENT, .refuse = "yet" },
 	{ "IPAM", "--subnet", FIELD_OBJ, DEFAULT_ABSENT },
 	{ "EnableIPv4", "--ipv4", FIELD_BOOL, DEFAULT_ABSENT },
-	{ "EnableIPv6", "--ipv6", FIELD_BOOL, DEFAULT_FALSE, .refuse = "yet" },
+	{ "EnableIPv6", "--ipv6", FIELD_BOOL, DEFAULT_FALSE },
 	{ "Options", "--opt", FIELD_MAP, DEFAULT_ABSENT, .refuse = "yet" },
 	{ "Labels", "--label", FIELD_MAP, DEFAULT_OBJECT },
 };
@@ -104,9 +128,26 @@ static const struct field config_rows[] = {
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
+/* How many bits a subnet of the family may have. */
+static int check_size(const struct net_prefix *subnet, const char *text, struct err *err)
+{
+	bool six = subnet->addr.family == AF_INET6;
+	unsigned int min = six ? 16 : 8, max = six ? 126 : 30;
+	if (subnet->len < min || subnet->len > max)
+		return err_set(err, EINVAL,
+			       "IPAM.Config.Subnet (--subnet): '%.64s' must have %u to %u bits",
+			       text, min, max);
+	if (six && subnet->addr.bytes[0] >= 0xfe)
+		return err_set(err, EINVAL,
+			       "IPAM.Config.Subnet (--subnet): '%.64s' is link-local or multicast",
+			       text);
+	return 0;
+}
+
 static int check_config(struct network *net, json_object *in, struct err *err)
 {
 	cleanup_json json_object *c = NULL;
+	struct addressing a = { .asked = true };
 	int rc = fields_check(config_rows, N(config_rows), "IPAM.Config.", in, NULL, &c, err);
 	if (rc < 0)
 		return rc;
@@ -117,25 +158,29 @@ static int check_config(struct network *net, json_object *in, struct err *err)
 						    "IPAM.Config.Subnet (--subnet) is missing: "
 						    "a range or a gateway needs one")
 					  : 0;
-	if (net_prefix_parse(subnet, &net->subnet, err) < 0)
+	if (net_prefix_parse(subnet, &a.subnet, err) < 0)
 		return err_prefix(err, "IPAM.Config.Subnet (--subnet)");
-	if (net->subnet.addr.family != AF_INET)
-		return err_set(err, EOPNOTSUPP,
-			       "IPAM.Config.Subnet (--subnet): IPv6 is not supported yet");
-	if (net->subnet.len < 8 || net->subnet.len > 30)
-		return err_set(err, EINVAL,
-			       "IPAM.Config.Subnet (--subnet): '%.64s' must have 8 to 30 bits",
-			       subnet);
-	net->asked_subnet = true;
-	net->range = net->subnet;
-	if (*range && net_prefix_parse(range, &net->range, err) < 0)
+	rc = check_size(&a.subnet, subnet, err);
+	if (rc < 0)
+		return rc;
+	a.range = a.subnet;
+	if (*range && net_prefix_parse(range, &a.range, err) < 0)
 		return err_prefix(err, "IPAM.Config.IPRange (--ip-range)");
 	if (!*gateway)
-		rc = net_prefix_nth(&net->subnet, 1, &net->gateway);
-	else if (net_addr_parse(gateway, &net->gateway) < 0)
+		rc = net_prefix_nth(&a.subnet, 1, &a.gateway);
+	else if (net_addr_parse(gateway, &a.gateway) < 0)
 		return err_set(err, EINVAL,
 			       "IPAM.Config.Gateway (--gateway): '%.64s' is no address", gateway);
-	return rc < 0 ? rc : inside(net, err);
+	if (rc == 0)
+		rc = inside(&a, err);
+	struct addressing *at = a.subnet.addr.family == AF_INET6 ? &net->v6 : &net->v4;
+	if (rc == 0 && at->asked)
+		rc = err_set(err, EOPNOTSUPP,
+			     "IPAM.Config (--subnet): more than one subnet of a family is not "
+			     "supported");
+	if (rc == 0)
+		*at = a;
+	return rc;
 }
 
 static int check_ipam(struct network *net, json_object *in, struct err *err)
@@ -151,10 +196,13 @@ static int check_ipam(struct network *net, json_object *in, struct err *err)
 			       "default is",
 			       driver);
 	json_object *list = json_get(ipam, "Config");
-	if (json_len(list) > 1)
-		return err_set(err, EOPNOTSUPP,
-			       "IPAM.Config (--subnet): more than one subnet is not supported yet");
-	return json_len(list) ? check_config(net, json_object_array_get_idx(list, 0), err) : 0;
+	for (size_t i = 0; rc == 0 && i < json_len(list); i++)
+		rc = check_config(net, json_object_array_get_idx(list, i), err);
+	if (rc == 0 && net->v6.asked && !net->ipv6)
+		rc = err_set(err, EINVAL,
+			     "IPAM.Config.Subnet (--subnet): one of IPv6 needs EnableIPv6 "
+			     "(--ipv6)");
+	return rc;
 }
 
 int network_check(struct network *net, json_object *body, struct err *err)
@@ -179,6 +227,7 @@ int network_check(struct network *net, json_object *body, struct err *err)
 	if (json_get(body, "EnableIPv4") && !json_bool_or(body, "EnableIPv4", true))
 		return err_set(err, EOPNOTSUPP,
 			       "EnableIPv4 (--ipv4): a network without it is not supported yet");
+	net->ipv6 = json_bool_or(o, "EnableIPv6", false);
 	if ((rc = check_ipam(net, json_get(o, "IPAM"), err)) < 0)
 		return rc;
 	net->internal = json_bool_or(o, "Internal", false);

@@ -54,8 +54,10 @@ static int republish(struct isolad *d, struct err *err)
 		struct instance *inst = container_of(node, struct instance, node);
 		struct bindings *b = &life_of(inst)->bindings;
 		struct endpoint *e = endpoint_gateway(inst);
-		if (rc == 0 && b->n && e && e->live)
-			rc = net_rules_publish(d->networks.net, &e->addr, b->items, b->n, err);
+		if (rc != 0 || !b->n || !e || !e->live)
+			continue;
+		struct net_addrs to = endpoint_addrs(e);
+		rc = net_rules_publish(d->networks.net, &to, b->items, b->n, err);
 	}
 	return rc;
 }
@@ -63,21 +65,28 @@ static int republish(struct isolad *d, struct err *err)
 static int remake_rules(struct isolad *d, struct err *err)
 {
 	struct net *n = d->networks.net;
-	cleanup_free struct net_bridge *all = calloc(networks_count(d) + 1, sizeof(*all));
-	cleanup_free const struct net_bridge **at = calloc(networks_count(d) + 1, sizeof(*at));
-	size_t used = 0;
-	if (!all || !at)
+	struct net_all all = { 0 };
+	size_t n_live = 0;
+	list_for_each (node, &d->networks.all)
+		n_live += container_of(node, struct network, node)->live;
+	cleanup_free struct net_bridge *bridges = calloc(n_live + 1, sizeof(*bridges));
+	cleanup_free struct net_port *ports = calloc(n_live + 1, sizeof(*ports));
+	if (!bridges || !ports)
 		return err_set(err, ENOMEM, "out of memory");
 	list_for_each (node, &d->networks.all) {
 		struct network *net = container_of(node, struct network, node);
-		if (!net->live)
-			continue;
-		network_bridge(net, &all[used]);
-		at[used] = &all[used];
-		used++;
+		if (net->live)
+			network_bridge(net, &bridges[all.n_bridges++]);
+		list_for_each (member, &net->members) {
+			struct endpoint *e = container_of(member, struct endpoint, member);
+			if (e->live && all.n_ports < n_live)
+				endpoint_port(e, &ports[all.n_ports++]);
+		}
 	}
-	int rc = net_rules_reset(n, at, used, err);
-	return rc < 0 || !used ? rc : republish(d, err);
+	all.bridges = bridges;
+	all.ports = ports;
+	int rc = net_rules_reset(n, &all, err);
+	return rc < 0 || !all.n_bridges ? rc : republish(d, err);
 }
 
 /* Whether there were any links of our networks. */
@@ -88,7 +97,7 @@ static bool remove_orphans(struct isolad *d)
 	if (net_links(d->networks.net, on_link, &o, &e) < 0)
 		log_warn(NULL, "%s", e.text);
 	for (size_t i = 0; i < o.n; i++) {
-		if (net_port_remove(d->networks.net, o.names[i], &e) < 0)
+		if (net_link_remove(d->networks.net, o.names[i], &e) < 0)
 			log_warn(NULL, "%s", e.text);
 		else
 			log_info(NULL, "removed the link %s, which nothing that runs uses",

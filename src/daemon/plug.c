@@ -35,7 +35,7 @@ struct up {
 	size_t n;
 	struct net_binding *bindings; /* fds are not this one's */
 	size_t n_bindings;
-	struct net_addr to;
+	struct net_addrs to;
 	plug_fn *done;
 	void *arg;
 };
@@ -43,7 +43,7 @@ struct up {
 static void undo(struct up *up, struct net *n, size_t made)
 {
 	while (made-- > 0)
-		(void)net_port_remove(n, up->items[made].port.host_name, NULL);
+		(void)net_port_remove(n, &up->items[made].port, NULL);
 }
 
 static int add_link(struct up *up, struct plug *p, struct net *n)
@@ -118,11 +118,7 @@ static void fill_plug(struct endpoint *e, struct plug *p)
 	p->network = e->network;
 	p->tap_fd = -1;
 	network_bridge(e->network, &p->bridge);
-	endpoint_host_name(e, p->port.host_name);
-	(void)snprintf(p->port.name, sizeof(p->port.name), "eth%u", e->index);
-	p->port.addr = e->addr;
-	memcpy(p->port.mac, e->mac, sizeof(p->port.mac));
-	p->port.gateway = endpoint_gateway(e->inst) == e;
+	endpoint_port(e, &p->port);
 	e->live = true;
 	network_use(e->network);
 }
@@ -164,7 +160,7 @@ void endpoints_up(struct instance *inst, pid_t pid, plug_fn *done, void *arg)
 	list_for_each (node, &inst->endpoints)
 		fill_plug(container_of(node, struct endpoint, node), &up->items[up->n++]);
 	if (gateway) {
-		up->to = gateway->addr;
+		up->to = endpoint_addrs(gateway);
 		copy_bindings(&life_of(inst)->bindings, &up->bindings, &up->n_bindings);
 	}
 	netjob_queue(inst->isolad, &up->job);
@@ -188,11 +184,11 @@ void endpoint_up(struct endpoint *e, plug_fn *done, void *arg)
 
 struct down {
 	struct netjob job;
-	char (*names)[NET_NAME_SIZE];
+	struct net_port *ports;
 	size_t n;
 	struct net_binding *bindings;
 	size_t n_bindings;
-	struct net_addr from, next; /* next: gateway to go on with */
+	struct net_addrs from, next; /* next: gateways to go on with */
 	pid_t pid, keeper;
 	plug_fn *done; /* may be NULL */
 	void *arg;
@@ -204,10 +200,9 @@ static int run_down(struct netjob *job, struct net *n)
 	struct err e = ERR_INIT;
 	int rc = net_rules_unpublish(n, &down->from, down->bindings, down->n_bindings, &job->err);
 	for (size_t i = 0; i < down->n; i++)
-		if (net_port_remove(n, down->names[i], &e) < 0 && rc == 0)
+		if (net_port_remove(n, &down->ports[i], &e) < 0 && rc == 0)
 			rc = err_copy(&job->err, &e);
-	if (down->next.family && net_port_route(n, down->pid, down->keeper, &down->next, &e) < 0 &&
-	    rc == 0)
+	if (down->pid && net_port_route(n, down->pid, down->keeper, &down->next, &e) < 0 && rc == 0)
 		rc = err_copy(&job->err, &e);
 	return rc;
 }
@@ -220,14 +215,14 @@ static void after_down(struct netjob *job)
 	if (down->done)
 		down->done(down->arg, job->err.code ? &job->err : NULL);
 	free(down->bindings);
-	free(down->names);
+	free(down->ports);
 	free(down);
 }
 
 static struct down *down_new(size_t n)
 {
 	struct down *down = calloc(1, sizeof(*down));
-	if (!down || !(down->names = calloc(n + 1, sizeof(*down->names))))
+	if (!down || !(down->ports = calloc(n + 1, sizeof(*down->ports))))
 		abort(); /* see later.h */
 	down->job.run = run_down;
 	down->job.done = after_down;
@@ -236,7 +231,7 @@ static struct down *down_new(size_t n)
 
 static void unplug(struct endpoint *e, struct down *down)
 {
-	endpoint_host_name(e, down->names[down->n++]);
+	endpoint_port(e, &down->ports[down->n++]);
 	fd_close(&e->tap_fd);
 	e->live = false;
 	events_emit_network(e->network->isolad, "disconnect", e->network, e->inst->id);
@@ -248,7 +243,7 @@ static void take_bindings(struct instance *inst, struct down *down)
 	struct bindings *b = &life_of(inst)->bindings;
 	struct endpoint *gateway = endpoint_gateway(inst);
 	if (gateway)
-		down->from = gateway->addr;
+		down->from = endpoint_addrs(gateway);
 	down->bindings = b->items;
 	down->n_bindings = b->n;
 	*b = (struct bindings){ NULL, 0 };
@@ -293,7 +288,8 @@ void endpoint_down(struct endpoint *e, plug_fn *done, void *arg)
 		list_add_head(&inst->endpoints, &e->node);
 		/* A guest sees to its routes itself. */
 		if (next && next->live && endpoint_link(inst) == NET_LINK_VETH) {
-			down->next = next->network->gateway;
+			down->next = (struct net_addrs){ next->network->v4.gateway,
+							 next->network->v6.gateway };
 			down->pid = inst->pid;
 			down->keeper = inst->keeper_pid;
 		}

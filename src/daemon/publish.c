@@ -27,8 +27,6 @@ int publish_parse_host(json_object *o, struct net_addr *ret_ip, struct net_ports
 	struct net_addr addr = { .family = AF_INET };
 	if (*ip && net_addr_parse(ip, &addr) < 0)
 		return err_set(err, EINVAL, "HostIp '%.64s' is no address", ip);
-	if (addr.family != AF_INET)
-		return err_set(err, EOPNOTSUPP, "HostIp %s: IPv6 is not supported yet", ip);
 	if (*port && strcmp(port, "0") != 0 && net_ports_parse(port, &ports) < 0)
 		return err_set(err, EINVAL, "HostPort '%.64s' is no port like 8080", port);
 	*ret_ip = addr;
@@ -89,7 +87,14 @@ static int append(struct bindings *b, const struct net_binding *item, struct err
 	return 0;
 }
 
-static int take_port(struct net_binding *item, const struct bindings *held, struct err *err)
+/* What a port is published with. */
+struct taking {
+	struct bindings *b;
+	const struct bindings *held; /* or NULL */
+	const struct endpoint *to;
+};
+
+static int take_one(const struct bindings *held, struct net_binding *item, struct err *err)
 {
 	for (size_t i = 0; held && i < held->n; i++) {
 		const struct net_binding *at = &held->items[i];
@@ -103,39 +108,88 @@ static int take_port(struct net_binding *item, const struct bindings *held, stru
 	return net_host_take_port(item, err);
 }
 
-/* The first free one of a range; without one, whichever is free. */
-static int take(struct bindings *b, struct net_binding *item, const struct net_ports *host,
-		const struct bindings *held, struct err *err)
+/* One port of the host, and with @both the same of ::. */
+static int take_port(const struct taking *t, struct net_binding *item, bool both, struct err *err)
 {
-	int rc = -EINVAL;
-	for (unsigned int port = host->first; port <= host->last; port++) {
-		item->host_port = (uint16_t)port;
-		rc = take_port(item, held, err);
-		if (rc != -EADDRINUSE)
-			break;
+	struct net_binding six = {
+		.host_ip.family = AF_INET6, .port = item->port, .proto = item->proto, .fd = -1
+	};
+	int rc = take_one(t->held, item, err);
+	if (rc == 0 && both) {
+		six.host_port = item->host_port;
+		rc = take_one(t->held, &six, err);
 	}
-	if (rc < 0)
-		return err_prefix(err, "HostConfig.PortBindings (-p)");
-	rc = append(b, item, err);
-	if (rc < 0)
+	size_t before = t->b->n;
+	if (rc == 0)
+		rc = append(t->b, item, err);
+	if (rc == 0 && both)
+		rc = append(t->b, &six, err);
+	if (rc < 0) {
+		t->b->n = before;
 		fd_close(&item->fd);
+		fd_close(&six.fd);
+	}
 	return rc;
 }
 
-int publish_take_key(struct bindings *b, const char *key, json_object *list,
-		     const struct bindings *held, struct err *err)
+/* How often another one is tried where any will do, but one family has it already. */
+#define ANY_TRIES 16
+
+/* The first free one of a range; without one, whichever is free. */
+static int take(const struct taking *t, struct net_binding *item, const struct net_ports *host,
+		bool both, struct err *err)
+{
+	unsigned int n = host->first ? host->last - host->first + 1u : ANY_TRIES;
+	int rc = -EINVAL;
+	for (unsigned int i = 0; i < n; i++) {
+		item->host_port = (uint16_t)(host->first ? host->first + i : 0);
+		rc = take_port(t, item, both, err);
+		if (rc != -EADDRINUSE)
+			break;
+	}
+	return rc < 0 ? err_prefix(err, "HostConfig.PortBindings (-p)") : 0;
+}
+
+static int check_family(const struct endpoint *to, const struct net_addr *ip, struct err *err)
+{
+	static const struct net_addr loopback6 = { AF_INET6, { [15] = 1 } };
+	char text[NET_ADDR_TEXT];
+	if (ip->family != AF_INET6)
+		return 0;
+	net_addr_format(ip, text, sizeof(text));
+	if (!to->addr6.family)
+		return err_set(err, EINVAL,
+			       "HostConfig.PortBindings (-p): HostIp %s: network %s has no IPv6 "
+			       "(network create --ipv6)",
+			       text, to->network->name);
+	if (net_addr_is_equal(ip, &loopback6) && !net_host_has_loopback6())
+		return err_set(
+			err, EOPNOTSUPP,
+			"HostConfig.PortBindings (-p): HostIp ::1: br_netfilter sees bridged "
+			"IPv6 here, and answers to ::1 would be lost: set "
+			"net.bridge.bridge-nf-call-ip6tables to 0, or name another address");
+	return 0;
+}
+
+int publish_take_key(struct bindings *b, const struct endpoint *to, const char *key,
+		     json_object *list, const struct bindings *held, struct err *err)
 {
 	struct net_ports inside, host;
 	struct net_binding item = { .fd = -1 };
+	const struct taking t = { b, held, to };
 	size_t n = json_len(list);
 	int rc = net_port_proto_parse(key, &inside, &item.proto, err);
 	item.port = inside.first;
 	for (size_t i = 0; rc == 0 && i < (n ? n : 1); i++) {
 		item.fd = -1;
-		rc = publish_parse_host(n ? json_object_array_get_idx(list, i) : NULL,
-					&item.host_ip, &host, err);
+		json_object *o = n ? json_object_array_get_idx(list, i) : NULL;
+		rc = publish_parse_host(o, &item.host_ip, &host, err);
 		if (rc == 0)
-			rc = take(b, &item, &host, held, err);
+			rc = check_family(to, &item.host_ip, err);
+		/* No address named: all of both families. */
+		bool both = !*json_str_or(o, "HostIp", "") && to->addr6.family;
+		if (rc == 0)
+			rc = take(&t, &item, &host, both, err);
 	}
 	return rc;
 }
@@ -149,9 +203,10 @@ static int take_exposed(struct instance *inst, json_object *asked, struct bindin
 		return 0;
 	json_object_object_foreach (exposed, key, unused) {
 		(void)unused;
-		int rc = asked && json_object_object_get_ex(asked, key, NULL)
-				 ? 0
-				 : publish_take_key(b, key, NULL, NULL, err);
+		int rc =
+			asked && json_object_object_get_ex(asked, key, NULL)
+				? 0
+				: publish_take_key(b, endpoint_gateway(inst), key, NULL, NULL, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -174,7 +229,8 @@ int publish_take(struct instance *inst, struct err *err)
 	if (asked) {
 		json_object_object_foreach (asked, key, list)
 			if (rc == 0)
-				rc = publish_take_key(b, key, list, NULL, err);
+				rc = publish_take_key(b, endpoint_gateway(inst), key, list, NULL,
+						      err);
 	}
 	if (rc == 0)
 		rc = take_exposed(inst, asked, b, err);

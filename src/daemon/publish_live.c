@@ -26,7 +26,8 @@ static const struct field rows[] = {
 struct change {
 	struct netjob job;
 	struct op *op;
-	struct net_addr to;
+	const struct endpoint *gateway;
+	struct net_addrs to;
 	struct net_binding *gone, *added; /* fds: gone's are ours, added's life's */
 	size_t n_gone, n_added;
 	json_object *config; /* the next PortBindings */
@@ -167,7 +168,7 @@ static int take_new(struct change *ch, struct bindings *live, json_object *map, 
 	const struct bindings held = { ch->gone, ch->n_gone };
 	json_object_object_foreach (map, key, list)
 		if (rc == 0)
-			rc = publish_take_key(live, key, list, &held, err);
+			rc = publish_take_key(live, ch->gateway, key, list, &held, err);
 	return rc < 0 ? err_prefix(err, "PublishAdd (--publish-add)") : 0;
 }
 
@@ -253,7 +254,8 @@ static int plan_live(struct op *op, struct change *ch, struct bindings *next, js
 		return err_set(err, EINVAL,
 			       "PublishAdd (--publish-add): none of its networks has a way to the "
 			       "outside");
-	ch->to = gateway->addr;
+	ch->gateway = gateway;
+	ch->to = endpoint_addrs(gateway);
 	ch->gone = calloc(now->n + 1, sizeof(*ch->gone));
 	if (!ch->gone)
 		return err_set(err, ENOMEM, "out of memory");

@@ -39,9 +39,17 @@ static void add_address(json_object *o, const struct endpoint *e)
 		return;
 	json_add_str(o, "IPAddress", net_addr_format(&e->addr, buf, sizeof(buf)));
 	json_add_str(o, "MacAddress", net_mac_format(e->mac, buf, sizeof(buf)));
-	json_add_i64(o, "IPPrefixLen", e->network->subnet.len);
+	json_add_i64(o, "IPPrefixLen", e->network->v4.subnet.len);
+	if (e->addr6.family) {
+		json_add_str(o, "GlobalIPv6Address", net_addr_format(&e->addr6, buf, sizeof(buf)));
+		json_add_i64(o, "GlobalIPv6PrefixLen", e->network->v6.subnet.len);
+	}
+	if (e->addr6.family && !e->network->internal)
+		json_add_str(o, "IPv6Gateway",
+			     net_addr_format(&e->network->v6.gateway, buf, sizeof(buf)));
 	if (!e->network->internal)
-		json_add_str(o, "Gateway", net_addr_format(&e->network->gateway, buf, sizeof(buf)));
+		json_add_str(o, "Gateway",
+			     net_addr_format(&e->network->v4.gateway, buf, sizeof(buf)));
 }
 
 static json_object *view_endpoint(const struct endpoint *e)
@@ -49,9 +57,14 @@ static json_object *view_endpoint(const struct endpoint *e)
 	json_object *o = empty_endpoint();
 	char buf[NET_ADDR_TEXT];
 	json_add_str(o, "NetworkID", e->network->id);
-	if (e->asked_addr) {
+	if (e->asked_addr || e->asked_addr6) {
 		json_object *ipam = json_object_new_object();
-		json_add_str(ipam, "IPv4Address", net_addr_format(&e->addr, buf, sizeof(buf)));
+		if (e->asked_addr)
+			json_add_str(ipam, "IPv4Address",
+				     net_addr_format(&e->addr, buf, sizeof(buf)));
+		if (e->asked_addr6)
+			json_add_str(ipam, "IPv6Address",
+				     net_addr_format(&e->addr6, buf, sizeof(buf)));
 		json_add(o, "IPAMConfig", ipam);
 	}
 	add_address(o, e);
@@ -176,24 +189,35 @@ static json_object *view_members(const struct network *net)
 		json_add_str(o, "EndpointID", e->id);
 		json_add_str(o, "MacAddress", net_mac_format(e->mac, text, sizeof(text)));
 		(void)snprintf(text, sizeof(text), "%s/%u",
-			       net_addr_format(&e->addr, addr, sizeof(addr)), net->subnet.len);
+			       net_addr_format(&e->addr, addr, sizeof(addr)), net->v4.subnet.len);
 		json_add_str(o, "IPv4Address", text);
-		json_add_str(o, "IPv6Address", "");
+		if (e->addr6.family)
+			(void)snprintf(text, sizeof(text), "%s/%u",
+				       net_addr_format(&e->addr6, addr, sizeof(addr)),
+				       net->v6.subnet.len);
+		json_add_str(o, "IPv6Address", e->addr6.family ? text : "");
 		json_add(all, e->inst->id, o);
 	}
 	return all;
 }
 
+static json_object *view_addressing(const struct addressing *a)
+{
+	json_object *o = json_object_new_object();
+	char buf[NET_PREFIX_TEXT];
+	json_add_str(o, "Subnet", net_prefix_format(&a->subnet, buf, sizeof(buf)));
+	if (a->range.len != a->subnet.len)
+		json_add_str(o, "IPRange", net_prefix_format(&a->range, buf, sizeof(buf)));
+	json_add_str(o, "Gateway", net_addr_format(&a->gateway, buf, sizeof(buf)));
+	return o;
+}
+
 static json_object *view_ipam(const struct network *net)
 {
 	json_object *ipam = json_object_new_object(), *list = json_object_new_array();
-	json_object *o = json_object_new_object();
-	char buf[NET_PREFIX_TEXT];
-	json_add_str(o, "Subnet", net_prefix_format(&net->subnet, buf, sizeof(buf)));
-	if (net->range.len != net->subnet.len)
-		json_add_str(o, "IPRange", net_prefix_format(&net->range, buf, sizeof(buf)));
-	json_add_str(o, "Gateway", net_addr_format(&net->gateway, buf, sizeof(buf)));
-	(void)json_object_array_add(list, o);
+	(void)json_object_array_add(list, view_addressing(&net->v4));
+	if (net->ipv6)
+		(void)json_object_array_add(list, view_addressing(&net->v6));
 	json_add_str(ipam, "Driver", "default");
 	json_add(ipam, "Options", NULL);
 	json_add(ipam, "Config", list);
@@ -208,7 +232,7 @@ json_object *network_view(const struct network *net)
 	view_add_time(o, "Created", net->created_ns);
 	json_add_str(o, "Scope", "local");
 	json_add_str(o, "Driver", "bridge");
-	json_add_bool(o, "EnableIPv6", false);
+	json_add_bool(o, "EnableIPv6", net->ipv6);
 	json_add(o, "IPAM", view_ipam(net));
 	json_add_bool(o, "Internal", net->internal);
 	json_add_bool(o, "Attachable", false);

@@ -156,3 +156,10 @@ void net_mac_of(const struct net_addr *addr, uint8_t ret[6])
 	ret[1] = 0x42;
 	memcpy(ret + 2, tail, 4);
 }
+
+void net_addr_of_mac(const uint8_t mac[6], struct net_addr *ret)
+{
+	*ret = (struct net_addr){ .family = AF_INET6,
+				  .bytes = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff,
+					     0xfe, mac[3], mac[4], mac[5] } };
+}

@@ -6,26 +6,74 @@
 
 #include "isola/fd.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_bridge.h>
 #include <net/if.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/bridge.h>
+#include <netlink/route/route.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-static int write_sysctl(const char *path, const char *value, struct err *err)
+static int set_link6(const char *name, const char *key, const char *value, struct err *err)
 {
+	char path[96];
+	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name, key);
+	return kernel_sysctl(path, value, err);
+}
+
+/* What takes its routes from the LAN goes on doing so when the host forwards
+ * (ip-sysctl.rst, accept_ra): else the host would lose its own. */
+static void keep_routes(void)
+{
+	DIR *dir = opendir("/proc/sys/net/ipv6/conf");
+	char path[96 + NAME_MAX], now[8];
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		if (entry->d_name[0] == '.' || !strcmp(entry->d_name, "all") ||
+		    !strcmp(entry->d_name, "default") || !strcmp(entry->d_name, "lo"))
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra",
+			       entry->d_name);
+		cleanup_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd >= 0 && fd_read_all(fd, now, sizeof(now)) > 0 && now[0] == '1')
+			(void)!pwrite(fd, "2", 1, 0);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
+static int forward6(struct err *err)
+{
+	static const char path[] = "/proc/sys/net/ipv6/conf/all/forwarding";
 	char now[8] = "";
-	cleanup_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, "cannot open %s", path);
-	if (fd_read_all(fd, now, sizeof(now) - 1) > 0 && now[0] == value[0])
+	if (fd_read_all(fd, now, sizeof(now)) > 0 && now[0] == '1')
 		return 0;
-	if (pwrite(fd, value, strlen(value), 0) < 0)
-		return err_sys(err, "cannot write %s", path);
-	return 0;
+	keep_routes();
+	return kernel_sysctl(path, "1", err);
+}
+
+/* A bridge never takes routes from who is behind it. */
+static int set_sysctls6(const struct net_bridge *b, struct err *err)
+{
+	bool on = b->subnet6.addr.family;
+	int rc = set_link6(b->name, "accept_ra", "0", err);
+	if (rc == 0)
+		rc = set_link6(b->name, "disable_ipv6", on ? "0" : "1", err);
+	if (rc == -ENOENT && !on) {
+		*err = (struct err)ERR_INIT;
+		return 0;
+	}
+	if (rc < 0 && on)
+		return err_prefix(err, "the host has no IPv6");
+	return rc < 0 || !on || b->internal ? rc : forward6(err);
 }
 
 static int set_sysctls(const struct net_bridge *b, struct err *err)
@@ -34,10 +82,12 @@ static int set_sysctls(const struct net_bridge *b, struct err *err)
 	/* For ports that are published on 127.0.0.1; the chain "guard" keeps containers
 	 * away from it. */
 	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/route_localnet", b->name);
-	int rc = write_sysctl(path, "1", err);
+	int rc = kernel_sysctl(path, "1", err);
+	if (rc == 0)
+		rc = set_sysctls6(b, err);
 	if (rc < 0 || b->internal)
 		return rc;
-	return write_sysctl("/proc/sys/net/ipv4/ip_forward", "1", err);
+	return kernel_sysctl("/proc/sys/net/ipv4/ip_forward", "1", err);
 }
 
 /* 1 = ours and up, 0 = to be made. One that is ours but not up is removed. */
@@ -129,11 +179,13 @@ static int check_routes(const struct net_bridge *b, struct err *err)
 	char mine[NET_PREFIX_TEXT], theirs[NET_PREFIX_TEXT];
 	int rc = net_host_prefixes(b->name, &host, &n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (net_prefix_overlap(&b->subnet, &host[i]))
+		const struct net_prefix *own =
+			host[i].addr.family == AF_INET6 ? &b->subnet6 : &b->subnet;
+		if (net_prefix_overlap(own, &host[i]))
 			rc = err_set(err, EBUSY,
 				     "its subnet %s overlaps the host's route to %s: remove one, "
 				     "or make a network with another --subnet",
-				     net_prefix_format(&b->subnet, mine, sizeof(mine)),
+				     net_prefix_format(own, mine, sizeof(mine)),
 				     net_prefix_format(&host[i], theirs, sizeof(theirs)));
 	}
 	return rc;
@@ -143,10 +195,36 @@ static int add_rules(struct net *n, const struct net_bridge *b, struct err *err)
 {
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
 	if (!n->has_table)
-		return net_rules_reset(n, &b, 1, err);
+		return net_rules_reset(n, &(struct net_all){ .bridges = b, .n_bridges = 1 }, err);
 	net_rules_text_bridge(&s, b, true);
 	return strbuf_ok(&s) ? kernel_nft(n, s.text, NULL, err)
 			     : err_set(err, ENOMEM, "out of memory");
+}
+
+/* The answers to who came from ::1 go back to it: what route_localnet is for IPv4. From the
+ * wire ::1 is refused by ip6_rcv_core(), so this opens it to nobody. */
+static int add_loopback6(struct nl_sock *sock, int index, struct err *err)
+{
+	struct rtnl_route *route = rtnl_route_alloc();
+	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+	struct nl_addr *one = nl_addr_build(AF_INET6, &in6addr_loopback, sizeof(in6addr_loopback));
+	int rc = route && hop && one ? 0 : -NLE_NOMEM;
+	if (rc == 0) {
+		rtnl_route_set_family(route, AF_INET6);
+		(void)rtnl_route_set_dst(route, one);
+		rtnl_route_set_table(route, RT_TABLE_LOCAL);
+		(void)rtnl_route_set_type(route, RTN_LOCAL);
+		rtnl_route_set_priority(route, 4096);
+		rtnl_route_nh_set_ifindex(hop, index);
+		rtnl_route_add_nexthop(route, hop);
+		hop = NULL; /* the route's */
+		rc = rtnl_route_add(sock, route, NLM_F_CREATE);
+	}
+	if (hop)
+		rtnl_route_nh_free(hop);
+	nl_addr_put(one);
+	rtnl_route_put(route);
+	return rc < 0 ? kernel_err(err, rc, "set", "the route of ::1") : 0;
 }
 
 static int build(struct net *n, struct nl_sock *sock, const struct net_bridge *b, struct err *err)
@@ -156,10 +234,14 @@ static int build(struct net *n, struct nl_sock *sock, const struct net_bridge *b
 		rc = kernel_addr_add(sock, index, &b->gateway, b->subnet.len, err);
 	if (rc >= 0)
 		rc = set_sysctls(b, err);
+	if (rc >= 0 && b->gateway6.family)
+		rc = kernel_addr_add(sock, index, &b->gateway6, b->subnet6.len, err);
 	if (rc >= 0)
 		rc = add_rules(n, b, err);
 	if (rc >= 0)
 		rc = set_up(sock, b, index, err);
+	if (rc >= 0 && b->gateway6.family)
+		rc = add_loopback6(sock, index, err);
 	/* Where a link of that name was there first, it is not ours to remove. */
 	if (rc < 0 && rc != -EEXIST)
 		(void)kernel_link_delete(sock, b->name, NULL);

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct found {
 	struct net_prefix *items;
@@ -68,7 +70,7 @@ int net_host_prefixes(const char *but, struct net_prefix **ret, size_t *ret_n, s
 	if (rc < 0)
 		return rc;
 	f.but = but ? kernel_link_index(sock, but, NULL) : 0;
-	rc = rtnl_route_alloc_cache(sock, AF_INET, 0, &routes);
+	rc = rtnl_route_alloc_cache(sock, AF_UNSPEC, 0, &routes);
 	if (rc >= 0)
 		rc = rtnl_addr_alloc_cache(sock, &addrs);
 	if (rc >= 0) {
@@ -88,26 +90,59 @@ int net_host_prefixes(const char *but, struct net_prefix **ret, size_t *ret_n, s
 	return 0;
 }
 
+bool net_host_has_loopback6(void)
+{
+	char now = '0';
+	cleanup_fd int fd =
+		open("/proc/sys/net/bridge/bridge-nf-call-ip6tables", O_RDONLY | O_CLOEXEC);
+	return fd < 0 || read(fd, &now, 1) != 1 || now != '1';
+}
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static socklen_t fill(const struct net_binding *b, union address *ret)
+{
+	*ret = (union address){ 0 };
+	if (b->host_ip.family == AF_INET6) {
+		ret->v6.sin6_family = AF_INET6;
+		ret->v6.sin6_port = htons(b->host_port);
+		memcpy(&ret->v6.sin6_addr, b->host_ip.bytes, sizeof(ret->v6.sin6_addr));
+		return sizeof(ret->v6);
+	}
+	ret->v4.sin_family = AF_INET;
+	ret->v4.sin_port = htons(b->host_port);
+	memcpy(&ret->v4.sin_addr, b->host_ip.bytes, sizeof(ret->v4.sin_addr));
+	return sizeof(ret->v4);
+}
+
 int net_host_take_port(struct net_binding *b, struct err *err)
 {
 	char ip[NET_ADDR_TEXT];
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(b->host_port) };
-	socklen_t size = sizeof(sa);
+	union address sa;
+	socklen_t size = fill(b, &sa);
 	int type = b->proto == NET_UDP ? SOCK_DGRAM : SOCK_STREAM;
-	memcpy(&sa.sin_addr, b->host_ip.bytes, sizeof(sa.sin_addr));
 	net_addr_format(&b->host_ip, ip, sizeof(ip));
-	cleanup_fd int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	cleanup_fd int fd = socket(sa.any.sa_family, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(err, "cannot make a socket");
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+	/* The other family is another binding's. */
+	if (sa.any.sa_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int)) < 0)
+		return err_sys(err, "cannot set up a socket");
+	if (bind(fd, &sa.any, size) < 0) {
 		int code = errno;
 		return err_set(err, code, "port %u/%s of the host (%s) cannot be published: %s",
 			       b->host_port, net_proto_name(b->proto), ip,
 			       code == EADDRINUSE ? "it is in use" : strerror(code));
 	}
-	if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0)
+	if (getsockname(fd, &sa.any, &size) < 0)
 		return err_sys(err, "cannot read the port that was free");
-	b->host_port = ntohs(sa.sin_port);
+	/* At the same place in both. */
+	b->host_port = ntohs(sa.v4.sin_port);
 	b->fd = take_fd(&fd);
 	return 0;
 }

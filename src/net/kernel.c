@@ -2,13 +2,17 @@
 /* kernel - see kernel.h: netlink sockets, and what is done with any link. */
 #include "kernel.h"
 
+#include "isola/fd.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_addr.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct net *net_new(void)
 {
@@ -103,6 +107,9 @@ int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr
 	if (rc == 0) {
 		nl_addr_set_prefixlen(local, (int)len);
 		rtnl_addr_set_ifindex(a, index);
+		/* Ours are unique by their leases, and used at once. */
+		if (addr->family == AF_INET6)
+			rtnl_addr_set_flags(a, IFA_F_NODAD);
 		rc = rtnl_addr_set_local(a, local);
 	}
 	if (rc == 0)
@@ -112,4 +119,17 @@ int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr
 	return rc < 0 ? kernel_err(err, rc, "set the address",
 				   net_addr_format(addr, text, sizeof(text)))
 		      : 0;
+}
+
+int kernel_sysctl(const char *path, const char *value, struct err *err)
+{
+	char now[8] = "";
+	cleanup_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, "cannot open %s", path);
+	if (fd_read_all(fd, now, sizeof(now) - 1) > 0 && now[0] == value[0])
+		return 0;
+	if (pwrite(fd, value, strlen(value), 0) < 0)
+		return err_sys(err, "cannot write %s", path);
+	return 0;
 }

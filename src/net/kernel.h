@@ -11,7 +11,7 @@ struct nft_ctx;
 struct net {
 	struct nl_sock *sock; /* NETLINK_ROUTE, in isolad's own namespace */
 	struct nft_ctx *nft;
-	bool has_table; /* made by us, since isolad runs */
+	bool has_table; /* made by us, since isolad runs; and the guard's with it */
 };
 
 /* The connected socket of @n, made when it is first needed. */
@@ -26,6 +26,13 @@ int kernel_link_index(struct nl_sock *sock, const char *name, struct err *err);
 int kernel_link_delete(struct nl_sock *sock, const char *name, struct err *err);
 int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr, unsigned int len,
 		    struct err *err);
+
+/* Lets the port send with its own addresses only, from before it is there (guard.c). */
+int kernel_guard(struct net *n, const struct net_port *port, struct err *err);
+void kernel_unguard(struct net *n, const struct net_port *port);
+
+/* Writes a file of /proc/sys where it has another value. */
+int kernel_sysctl(const char *path, const char *value, struct err *err);
 
 /* Lets the bridge's port @name have back what came from it (bridge.c). */
 int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err);

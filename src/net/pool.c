@@ -61,6 +61,23 @@ int net_pool_subnet(bool is_default, const struct net_used *used, struct net_pre
 		       "are tried; name one with --subnet");
 }
 
+int net_pool_subnet6(const uint8_t random[7], const struct net_used *used, struct net_prefix *ret,
+		     struct err *err)
+{
+	struct net_prefix p = { .addr = { .family = AF_INET6, .bytes = { 0xfd } }, .len = 64 };
+	memcpy(p.addr.bytes + 1, random, 7);
+	for (unsigned int i = 0; i < 65536; i++) {
+		if (is_free(&p, used)) {
+			*ret = p;
+			return 0;
+		}
+		/* The next subnet of the site. */
+		if (!++p.addr.bytes[7])
+			p.addr.bytes[6]++;
+	}
+	return err_set(err, ENOSPC, "no IPv6 subnet is free; name one with --subnet");
+}
+
 /* How many addresses are looked at: of a large IPv6 subnet not all. */
 #define ADDRESSES_MAX (1ull << 20)
 
@@ -79,8 +96,9 @@ int net_pool_addr(const struct net_prefix *subnet, const struct net_prefix *rang
 	uint64_t begin = net_prefix_holds(range, last) ? net_prefix_index(range, last) + 1 : 0;
 	struct net_addr end, a;
 	char text[NET_PREFIX_TEXT];
-	/* The broadcast address of the subnet. */
-	bool has_end = net_prefix_nth(subnet, size_of(subnet) - 1, &end) == 0;
+	/* The broadcast address of the subnet; IPv6 has none. */
+	bool has_end = subnet->addr.family == AF_INET &&
+		       net_prefix_nth(subnet, size_of(subnet) - 1, &end) == 0;
 	for (uint64_t i = 0; i < size; i++) {
 		if (net_prefix_nth(range, (begin + i) % size, &a) < 0 ||
 		    net_addr_is_equal(&a, &subnet->addr) ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rules - our table `inet isola`. What grows with networks and ports are elements of
+/* rules - our table `inet isola`; guard.c has the other one. What grows with networks and ports are elements of
  * sets and maps, never rules, so a packet and a start cost the same with one network
  * and a thousand. Every text is made of numbers and names of ours. Thread pool, but
  * for the texts.
@@ -16,6 +16,7 @@
 
 #include "isola/json.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,25 +30,39 @@ static const char table[] =
 	"set within { type ifname . ifname; }\n"
 	"set subnets4 { type ipv4_addr; flags interval; }\n"
 	"set same4 { type ipv4_addr . ipv4_addr; flags interval; }\n"
+	"set subnets6 { type ipv6_addr; flags interval; }\n"
+	"set same6 { type ipv6_addr . ipv6_addr; flags interval; }\n"
 	"map one4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
 	"map all4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"map one6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"map all6 { type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
 	"chain guard { type filter hook prerouting priority raw; policy accept;\n"
 	"  iifname @bridges ip daddr 127.0.0.0/8 drop\n"
 	"}\n"
-	"chain publish {\n"
+	"chain publish4 {\n"
 	"  dnat ip to ip daddr . meta l4proto . th dport map @one4\n"
 	"  dnat ip to meta l4proto . th dport map @all4\n"
 	"}\n"
+	"chain publish6 {\n"
+	"  dnat ip6 to ip6 daddr . meta l4proto . th dport map @one6\n"
+	"  dnat ip6 to meta l4proto . th dport map @all6\n"
+	"}\n"
+	"chain publish {\n"
+	"  meta nfproto vmap { ipv4 : jump publish4, ipv6 : jump publish6 }\n"
+	"}\n"
 	"chain prerouting { type nat hook prerouting priority dstnat; policy accept;\n"
-	"  meta nfproto ipv4 meta l4proto { tcp, udp } fib daddr type local jump publish\n"
+	"  meta l4proto { tcp, udp } fib daddr type local jump publish\n"
 	"}\n"
 	"chain output { type nat hook output priority -100; policy accept;\n"
-	"  meta nfproto ipv4 meta l4proto { tcp, udp } fib daddr type local jump publish\n"
+	"  meta l4proto { tcp, udp } fib daddr type local jump publish\n"
 	"}\n"
 	"chain postrouting { type nat hook postrouting priority srcnat; policy accept;\n"
 	"  ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
 	"  ct status dnat ip saddr . ip daddr @same4 masquerade\n"
 	"  ip saddr @subnets4 oifname != @bridges masquerade\n"
+	"  ip6 saddr ::1 oifname @bridges masquerade\n"
+	"  ct status dnat ip6 saddr . ip6 daddr @same6 masquerade\n"
+	"  ip6 saddr @subnets6 oifname != @bridges masquerade\n"
 	"}\n"
 	"chain forward { type filter hook forward priority filter; policy accept;\n"
 	"  iifname @bridges jump from\n"
@@ -69,6 +84,7 @@ static const char table[] =
 
 /* To delete what may be missing without an error. */
 #define TABLE_GONE "table " TABLE "\ndelete table " TABLE "\n"
+#define GUARD_GONE "table bridge isola\ndelete table bridge isola\n"
 
 void net_rules_text_table(struct strbuf *s)
 {
@@ -100,20 +116,27 @@ void net_rules_text_bridge(struct strbuf *s, const struct net_bridge *b, bool ad
 	net_prefix_format(&b->subnet, subnet, sizeof(subnet));
 	element(s, add, "subnets4", "%s", subnet);
 	element(s, add, "same4", "%s . %s", subnet, subnet);
+	if (!b->subnet6.addr.family)
+		return;
+	net_prefix_format(&b->subnet6, subnet, sizeof(subnet));
+	element(s, add, "subnets6", "%s", subnet);
+	element(s, add, "same6", "%s . %s", subnet, subnet);
 }
 
-void net_rules_text_binding(struct strbuf *s, const struct net_addr *to,
+void net_rules_text_binding(struct strbuf *s, const struct net_addrs *to,
 			    const struct net_binding *b, bool add)
 {
 	char host[NET_ADDR_TEXT], inside[NET_ADDR_TEXT];
 	const char *proto = net_proto_name(b->proto);
-	net_addr_format(to, inside, sizeof(inside));
+	bool six = b->host_ip.family == AF_INET6;
+	net_addr_format(six ? &to->v6 : &to->v4, inside, sizeof(inside));
 	net_addr_format(&b->host_ip, host, sizeof(host));
 	if (net_addr_is_any(&b->host_ip))
-		element(s, add, "all4", "%s . %u : %s . %u", proto, b->host_port, inside, b->port);
+		element(s, add, six ? "all6" : "all4", "%s . %u : %s . %u", proto, b->host_port,
+			inside, b->port);
 	else
-		element(s, add, "one4", "%s . %s . %u : %s . %u", host, proto, b->host_port, inside,
-			b->port);
+		element(s, add, six ? "one6" : "one4", "%s . %s . %u : %s . %u", host, proto,
+			b->host_port, inside, b->port);
 }
 
 static int run(struct net *n, struct strbuf *s, struct err *err)
@@ -122,18 +145,21 @@ static int run(struct net *n, struct strbuf *s, struct err *err)
 			    : err_set(err, ENOMEM, "out of memory");
 }
 
-int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size_t n_bridges,
-		    struct err *err)
+int net_rules_reset(struct net *n, const struct net_all *all, struct err *err)
 {
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
-	strbuf_puts(&s, TABLE_GONE);
-	if (n_bridges)
+	strbuf_puts(&s, TABLE_GONE GUARD_GONE);
+	if (all->n_bridges) {
 		strbuf_puts(&s, table);
-	for (size_t i = 0; i < n_bridges; i++)
-		net_rules_text_bridge(&s, bridges[i], true);
+		net_guard_text_table(&s);
+	}
+	for (size_t i = 0; i < all->n_bridges; i++)
+		net_rules_text_bridge(&s, &all->bridges[i], true);
+	for (size_t i = 0; i < all->n_ports; i++)
+		net_guard_text_port(&s, &all->ports[i], true);
 	int rc = run(n, &s, err);
 	if (rc == 0)
-		n->has_table = n_bridges > 0;
+		n->has_table = all->n_bridges > 0;
 	if (!n->has_table)
 		kernel_nft_close(n);
 	return rc;
@@ -141,10 +167,10 @@ int net_rules_reset(struct net *n, const struct net_bridge *const *bridges, size
 
 int net_rules_drop(struct net *n, struct err *err)
 {
-	return n->has_table ? net_rules_reset(n, NULL, 0, err) : 0;
+	return n->has_table ? net_rules_reset(n, &(struct net_all){ 0 }, err) : 0;
 }
 
-static int change(struct net *n, const struct net_addr *to, const struct net_binding *b,
+static int change(struct net *n, const struct net_addrs *to, const struct net_binding *b,
 		  size_t n_bindings, bool add, struct err *err)
 {
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
@@ -153,19 +179,19 @@ static int change(struct net *n, const struct net_addr *to, const struct net_bin
 	return n_bindings ? run(n, &s, err) : 0;
 }
 
-int net_rules_publish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+int net_rules_publish(struct net *n, const struct net_addrs *to, const struct net_binding *b,
 		      size_t n_bindings, struct err *err)
 {
 	return change(n, to, b, n_bindings, true, err);
 }
 
-int net_rules_unpublish(struct net *n, const struct net_addr *to, const struct net_binding *b,
+int net_rules_unpublish(struct net *n, const struct net_addrs *to, const struct net_binding *b,
 			size_t n_bindings, struct err *err)
 {
 	return change(n, to, b, n_bindings, false, err);
 }
 
-int net_rules_republish(struct net *n, const struct net_addr *to, const struct net_binding *gone,
+int net_rules_republish(struct net *n, const struct net_addrs *to, const struct net_binding *gone,
 			size_t n_gone, const struct net_binding *added, size_t n_added,
 			struct err *err)
 {

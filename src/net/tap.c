@@ -67,11 +67,14 @@ int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port
 		return bridge < 0 ? bridge : err_set(err, ENODEV, "the bridge %s is gone", b->name);
 	/* One of a worker that is still on its way out. */
 	(void)kernel_link_delete(sock, port->host_name, NULL);
-	cleanup_fd int fd = open_device(port->host_name, err);
+	rc = kernel_guard(n, port, err);
+	cleanup_fd int fd = rc < 0 ? rc : open_device(port->host_name, err);
 	rc = fd < 0 ? fd : plug(sock, bridge, port->host_name, err);
 	if (rc == 0)
 		rc = kernel_port_hairpin(sock, port->host_name, err);
 	if (rc == 0)
 		*ret_fd = take_fd(&fd);
+	else
+		kernel_unguard(n, port);
 	return rc;
 }

@@ -65,6 +65,42 @@ static int enter(int pidfd, struct inside *in, struct err *err)
 	return rc;
 }
 
+static int set_sysctls6(const char *name, bool on, struct err *err)
+{
+	static const struct {
+		const char *key, *on, *off;
+	} rows[] = {
+		{ "accept_ra", "0", "0" },
+		{ "accept_dad", "0", "0" }, /* its link-local address is there at once, too */
+		{ "disable_ipv6", "0", "1" },
+	};
+	char path[96];
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name,
+			       rows[i].key);
+		rc = kernel_sysctl(path, on ? rows[i].on : rows[i].off, err);
+	}
+	if (rc != -ENOENT || on)
+		return rc;
+	*err = (struct err)ERR_INIT; /* a kernel without IPv6 */
+	return 0;
+}
+
+/* /proc/sys/net is the calling thread's. */
+static int set_inside6(const struct inside *in, const char *name, bool on, struct err *err)
+{
+	cleanup_fd int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0)
+		return err_sys(err, "cannot open isolad's network namespace");
+	if (setns(in->fd, CLONE_NEWNET) < 0)
+		return err_sys(err, "cannot enter the container's network namespace");
+	int rc = set_sysctls6(name, on, err);
+	if (setns(home, CLONE_NEWNET) < 0)
+		abort(); /* as in enter() */
+	return rc;
+}
+
 static int inside_open(struct inside *in, pid_t pid, pid_t parent, struct err *err)
 {
 	cleanup_fd int pidfd = pid_open(pid);
@@ -147,10 +183,14 @@ static int set_inside(struct nl_sock *sock, const struct net_bridge *b, const st
 	if (index <= 0)
 		return index < 0 ? index : err_set(err, ENODEV, "the container's link is gone");
 	rc = kernel_addr_add(sock, index, &port->addr, b->subnet.len, err);
+	if (rc == 0 && port->addr6.family)
+		rc = kernel_addr_add(sock, index, &port->addr6, b->subnet6.len, err);
 	if (rc == 0)
 		rc = link_up(sock, index, err);
 	if (rc == 0 && port->gateway)
 		rc = add_default(sock, &b->gateway, index, err);
+	if (rc == 0 && port->gateway && port->addr6.family)
+		rc = add_default(sock, &b->gateway6, index, err);
 	return rc;
 }
 
@@ -169,29 +209,43 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
 		return bridge < 0 ? bridge : err_set(err, ENODEV, "the bridge %s is gone", b->name);
 	/* One that a crash left. */
 	(void)kernel_link_delete(sock, port->host_name, NULL);
-	rc = make_pair(sock, bridge, port, in.fd, err);
-	if (rc < 0)
-		return rc;
-	rc = kernel_port_hairpin(sock, port->host_name, err);
+	rc = kernel_guard(n, port, err);
+	if (rc == 0)
+		rc = make_pair(sock, bridge, port, in.fd, err);
+	if (rc == 0)
+		rc = kernel_port_hairpin(sock, port->host_name, err);
+	if (rc == 0)
+		rc = set_inside6(&in, port->name, port->addr6.family, err);
 	if (rc == 0)
 		rc = set_inside(in.sock, b, port, err);
 	if (rc < 0)
-		(void)kernel_link_delete(sock, port->host_name, NULL);
+		(void)net_port_remove(n, port, NULL);
 	return rc;
 }
 
-int net_port_remove(struct net *n, const char *host_name, struct err *err)
+int net_port_remove(struct net *n, const struct net_port *port, struct err *err)
+{
+	int rc = net_link_remove(n, port->host_name, err);
+	kernel_unguard(n, port);
+	return rc;
+}
+
+int net_link_remove(struct net *n, const char *name, struct err *err)
 {
 	struct nl_sock *sock = NULL;
 	int rc = kernel_sock(n, &sock, err);
-	return rc < 0 ? rc : kernel_link_delete(sock, host_name, err);
+	return rc < 0 ? rc : kernel_link_delete(sock, name, err);
 }
 
-int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr *gateway,
+int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addrs *gateways,
 		   struct err *err)
 {
 	cleanup_inside struct inside in = { .fd = -1 };
 	(void)n;
 	int rc = inside_open(&in, pid, parent, err);
-	return rc < 0 ? rc : add_default(in.sock, gateway, 0, err);
+	if (rc == 0 && gateways->v4.family)
+		rc = add_default(in.sock, &gateways->v4, 0, err);
+	if (rc == 0 && gateways->v6.family)
+		rc = add_default(in.sock, &gateways->v6, 0, err);
+	return rc;
 }

@@ -26,6 +26,7 @@ def need_network():
 class Outside:
     """A namespace that a cable joins to isolad's: the rest of the world."""
     address, host_address, subnet = "10.44.0.2", "10.44.0.1", "10.44.0.0/24"
+    address6, host_address6, subnet6 = "fd44::2", "fd44::1", "fd44::/64"
 
     def __init__(self, d):
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", "unshare",
@@ -46,6 +47,17 @@ class Outside:
                      # to containers as well: only rules keep it out
                      ("ip", "route", "add", "default", "via", self.host_address)]:
             run("nsenter", "--net=/proc/%s/ns/net" % pid, "--", *argv)
+
+
+    def add6(self, d):
+        """The same of IPv6."""
+        for argv in [("ip", "addr", "add", self.host_address6 + "/64", "dev", "up0", "nodad"),
+                     ("nsenter", "--net=/proc/%d/ns/net" % self.process.pid, "--", "sh", "-c",
+                      "ip addr add %s/64 dev eth0 nodad && ip route add default via %s" %
+                      (self.address6, self.host_address6))]:
+            r = d.in_net(*argv)
+            if r.rc:
+                not_ok("the outside has IPv6", r)
 
 
 def in_namespace(pid, function, *argv):

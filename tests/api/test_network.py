@@ -88,7 +88,6 @@ for flags, text in [(["--ip", "10.1.1.1"], r"--ip.*subnet is"),
                     (["--network-alias", "xx"], r"--network-alias"),
                     (["--ip6", "fd00::7"], r"--ip6"),
                     (["-p", "80/sctp"], r"sctp"),
-                    (["-p", "[::1]:80:80"], r"-p.*IPv6"),
                     (["-p", "1-2:3-5"], r"-p.*different size"),
                     (["-p", "70000:80"], r"-p.*no port")]:
     r = d.ctr("create", *flags, "busybox", "true")
@@ -203,10 +202,10 @@ for flags, text in [(["--subnet", "10.77.0.0/16", "xx"], "overlaps"),
                     (["--subnet", "10.78.0.1/16", "xx"], "host bits"),
                     (["--subnet", "10.78.0.0/16", "--gateway", "10.1.1.1", "xx"], "--gateway"),
                     (["--subnet", "10.78.0.0/16", "--ip-range", "10.1.0.0/24", "xx"], "--ip-range"),
-                    (["--subnet", "fd00::/64", "xx"], "IPv6"),
+                    (["--subnet", "fd00::/64", "xx"], "--ipv6"),
                     (["--subnet", out.subnet, "xx"], "host has a route"),
                     (["--driver", "macvlan", "xx"], "--driver.*macvlan"),
-                    (["--ipv6", "xx"], "--ipv6"), (["-o", "a=b", "xx"], "--opt"),
+                    (["-o", "a=b", "xx"], "--opt"),
                     (["blue"], "already exists"), (["host"], "already exists"),
                     (["a b"], "no name")]:
     r = d.ctr("network", "create", *flags)

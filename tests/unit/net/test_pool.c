@@ -107,9 +107,26 @@ static void net_pool_addr__knows_ipv6(void **state)
 	assert_int_equal(last.bytes[15], 1);
 }
 
+static void net_pool_subnet6__goes_on_where_one_is_used(void **state)
+{
+	(void)state;
+	static const uint8_t random[7] = { 1, 2, 3, 4, 5, 0, 0xff };
+	struct net_prefix p, used[2];
+	struct net_used u = { used, 0 };
+	char buf[NET_PREFIX_TEXT];
+	assert_int_equal(net_pool_subnet6(random, &u, &p, NULL), 0);
+	assert_string_equal(net_prefix_format(&p, buf, sizeof(buf)), "fd01:203:405:ff::/64");
+	used[u.n++] = p;
+	assert_int_equal(net_pool_subnet6(random, &u, &p, NULL), 0);
+	assert_string_equal(net_prefix_format(&p, buf, sizeof(buf)), "fd01:203:405:100::/64");
+	assert_int_equal(net_prefix_parse("fc00::/7", &used[0], NULL), 0);
+	assert_int_equal(net_pool_subnet6(random, &u, &p, NULL), -ENOSPC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(net_pool_subnet6__goes_on_where_one_is_used),
 		cmocka_unit_test(net_pool_subnet__avoids_what_is_used),
 		cmocka_unit_test(net_pool_addr__goes_round),
 		cmocka_unit_test(net_pool_addr__stays_in_the_range),

@@ -23,9 +23,11 @@ static void net_rules__are_elements_of_sets(void **state)
 {
 	(void)state;
 	struct net_bridge b = { .name = "isola0", .gateway = addr("10.5.0.1") };
-	struct net_addr to = addr("10.5.0.7");
+	struct net_addrs to = { addr("10.5.0.7"), addr("fd05::7") };
 	struct net_binding all = { addr("0.0.0.0"), 8080, 80, NET_TCP, -1 };
 	struct net_binding one = { addr("127.0.0.1"), 53, 5353, NET_UDP, -1 };
+	struct net_binding all6 = { addr("::"), 8080, 80, NET_TCP, -1 };
+	struct net_binding one6 = { addr("::1"), 53, 5353, NET_UDP, -1 };
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
 	assert_int_equal(net_prefix_parse("10.5.0.0/24", &b.subnet, NULL), 0);
 	net_rules_text_bridge(&s, &b, true);
@@ -40,10 +42,45 @@ static void net_rules__are_elements_of_sets(void **state)
 		"add element inet isola all4 { tcp . 8080 : 10.5.0.7 . 80 }\n"
 		"delete element inet isola one4 { 127.0.0.1 . udp . 53 : 10.5.0.7 . 5353 }\n");
 	strbuf_reset(&s);
+	assert_int_equal(net_prefix_parse("fd05::/64", &b.subnet6, NULL), 0);
+	net_rules_text_bridge(&s, &b, true);
+	net_rules_text_binding(&s, &to, &all6, true);
+	net_rules_text_binding(&s, &to, &one6, false);
+	assert_non_null(strstr(s.text, "add element inet isola subnets6 { fd05::/64 }\n"
+				       "add element inet isola same6 { fd05::/64 . fd05::/64 }\n"
+				       "add element inet isola all6 { tcp . 8080 : fd05::7 . 80 }\n"
+				       "delete element inet isola one6 { ::1 . udp . 53 : fd05::7 "
+				       ". 5353 }\n"));
+	strbuf_reset(&s);
 	b.internal = true;
 	net_rules_text_bridge(&s, &b, true);
 	assert_non_null(strstr(s.text, "internal { \"isola0\" }"));
 	assert_null(strstr(s.text, "subnets4"));
+}
+
+static void net_guard__knows_all_of_a_port(void **state)
+{
+	(void)state;
+	struct net_port p = { .host_name = "veth0",
+			      .addr = addr("10.5.0.7"),
+			      .mac = { 2, 66, 10, 5, 0, 7 } };
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	net_guard_text_port(&s, &p, true);
+	assert_string_equal(s.text,
+			    "add element bridge isola ports { \"veth0\" }\n"
+			    "add element bridge isola macs { \"veth0\" . 02:42:0a:05:00:07 }\n"
+			    "add element bridge isola addrs4 { \"veth0\" . 10.5.0.7 }\n");
+	strbuf_reset(&s);
+	p.addr6 = addr("fd05::7");
+	net_guard_text_port(&s, &p, true);
+	assert_non_null(strstr(s.text, "addrs6 { \"veth0\" . fd05::7 }"));
+	assert_non_null(strstr(s.text, "addrs6 { \"veth0\" . fe80::42:aff:fe05:7 }"));
+	assert_non_null(strstr(s.text, "nd6 { \"veth0\" . 0xfd050000000000000000000000000007 }"));
+	/* Where it is missing, it is added first. */
+	strbuf_reset(&s);
+	net_guard_text_port(&s, &p, false);
+	assert_non_null(strstr(s.text, "add element bridge isola ports { \"veth0\" }\n"
+				       "delete element bridge isola ports { \"veth0\" }\n"));
 }
 
 #define CHAIN(family, table, name, hook, policy)                                                   \
@@ -83,6 +120,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(net_rules__are_elements_of_sets),
+		cmocka_unit_test(net_guard__knows_all_of_a_port),
 		cmocka_unit_test(net_rules_find_conflict__names_the_mend),
 	};
 	return cmocka_run_group_tests_name("net_rules", tests, NULL, NULL);
