@@ -32,6 +32,11 @@ int ctr_protect_self(char **argv, struct err *err);
  * to a container. */
 #define CTR_SUBPATH "isola.subpath="
 
+/* Option of a bind mount of a file, ours: "isola.memory=UID:GID:MODE" (host's ids, octal
+ * mode) binds a copy of it, at most CTR_MEMORY_BYTES, on a ramfs made for it. */
+#define CTR_MEMORY       "isola.memory="
+#define CTR_MEMORY_BYTES (1024 * 1024)
+
 /* ---- what to run ------------------------------------------------------- */
 
 /* A parsed, checked config.json; immutable. Unknown properties are ignored,

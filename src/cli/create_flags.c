@@ -40,6 +40,7 @@ const struct flag flags_create[] = {
 	{ "cap-drop", 0, FLAG_LIST, "cap", "drop a capability (ALL)" },
 	{ "cgroupns", 0, FLAG_STR, "mode", "cgroup namespace: private or host" },
 	{ "cidfile", 0, FLAG_STR, "file", "write the container's id to this file" },
+	{ "config", 0, FLAG_LIST, "spec", "the same at /NAME: id=NAME,src=FILE|env=VAR,..." },
 	{ "device", 0, FLAG_LIST, "path", "host device: /dev/x[:/dev/y][:rwm]" },
 	{ "device-cgroup-rule", 0, FLAG_LIST, "rule", "device rule: 'c 1:3 mr'" },
 	{ "device-read-bps", 0, FLAG_LIST, "path:rate", "limit reading, bytes a second" },
@@ -91,6 +92,7 @@ const struct flag flags_create[] = {
 	{ "read-only", 0, FLAG_BOOL, NULL, "mount the root read-only" },
 	{ "rm", 0, FLAG_BOOL, NULL, "remove the container when it ends" },
 	{ "runtime", 0, FLAG_STR, "name", "ctr" },
+	{ "secret", 0, FLAG_LIST, "spec", "file in memory only: id=NAME,src=FILE|env=VAR,..." },
 	{ "security-opt", 0, FLAG_LIST, "option",
 	  "seccomp=unconfined|FILE, no-new-privileges, systempaths=unconfined" },
 	{ "shm-size", 0, FLAG_SIZE, "bytes", "size of /dev/shm (64m)" },
@@ -318,7 +320,7 @@ json_object *create_body(struct args *args, struct err *err)
 	    add_devices(args, host, err) < 0 || add_throttles(args, host, err) < 0 ||
 	    add_ulimits(args, host, err) < 0 || publish_flags(args, config, host, err) < 0 ||
 	    body_labels(args, config, err) < 0 || body_environment(args, config, err) < 0 ||
-	    health_flags(args, config, err) < 0)
+	    health_flags(args, config, err) < 0 || secret_flags(args, host, err) < 0)
 		return NULL;
 	body_logging(args, host);
 	network_flags(args, args_str(args, "network", args_str(args, "net", NULL)), config);

@@ -19,6 +19,8 @@ int create_resources(struct args *args, json_object *host, struct err *err);
 int health_flags(struct args *args, json_object *config, struct err *err);
 
 /* -v and --mount (mount_flags.c). */
+/* --secret and --config (secret_flags.c). */
+int secret_flags(struct args *args, json_object *host, struct err *err);
 /* --mount-add and --mount-rm of update, and the body of their request: NULL with nothing
  * set in @err when there are none. */
 extern const struct flag flags_mounts[];

@@ -243,7 +243,8 @@ static int run(const struct ctr_live_args *args, json_object *mount, struct live
 		return rc;
 	l->args = args;
 	l->mount = &one->mounts[0];
-	if (l->mount->remount || (!l->mount->bind && strcmp(l->mount->type, "tmpfs") != 0))
+	if (l->mount->remount || l->mount->memory ||
+	    (!l->mount->bind && strcmp(l->mount->type, "tmpfs") != 0))
 		rc = err_set(err, EINVAL, "only a bind or a tmpfs can be mounted while it runs");
 	else
 		rc = run_in_child(l, err);

@@ -4,6 +4,7 @@
 #include "plan_sources.h"
 
 #include "ids.h"
+#include "mount_memory.h"
 #include "plan_devices.h"
 #include "tree.h"
 
@@ -66,6 +67,11 @@ int plan_mount_attributes(int tree, const struct ctr_mount *m, bool userns, stru
 int plan_open_bind(bool userns, int base, const struct ctr_mount *m, struct plan_mount *ret,
 		   struct err *err)
 {
+	if (m->memory) {
+		int memory = mount_memory_make(base, m, err);
+		*ret = (struct plan_mount){ .tree = memory < 0 ? -1 : memory, .is_dir = false };
+		return memory < 0 ? memory : 0;
+	}
 	cleanup_fd int fd = openat(base, m->source, O_PATH | O_CLOEXEC);
 	struct stat st;
 	if (fd >= 0 && m->subpath) {

@@ -90,8 +90,12 @@ struct ctr_mount {
 	bool bind;               /* option bind or rbind, or type "bind" */
 	bool recursive;          /* rbind */
 	const char *subpath;     /* of a bind: below @source, without links; or NULL */
-	bool remount;            /* changes the mount that is at @destination */
-	bool tmpcopyup;          /* tmpfs gets what the image has there */
+	bool memory;             /* a bind: of a copy in memory, as these say */
+	uid_t memory_uid;
+	gid_t memory_gid;
+	mode_t memory_mode;
+	bool remount;   /* changes the mount that is at @destination */
+	bool tmpcopyup; /* tmpfs gets what the image has there */
 	/* MOUNT_ATTR_* for mount_setattr(2) or fsmount(2). A changed atime class
 	 * has MOUNT_ATTR__ATIME in @attr_clr, as the kernel wants it. */
 	uint64_t attr_set, attr_clr;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MOUNTS_MAX  4096
@@ -234,12 +235,34 @@ static int add_params(struct reading *r, const char *option)
 	}
 }
 
+/* "UID:GID:MODE" */
+static int read_memory(struct reading *r, const char *text)
+{
+	unsigned long v[3];
+	for (int i = 0; i < 3; i++) {
+		char *end = NULL;
+		errno = 0;
+		v[i] = strtoul(text, &end, i == 2 ? 8 : 10);
+		if (errno || end == text || *text < '0' || *text > '9' ||
+		    *end != (i < 2 ? ':' : '\0') || v[i] > (i == 2 ? 07777UL : UINT32_MAX - 1UL))
+			return spec_fail(r->cx, r->at, NULL, "must be " CTR_MEMORY "UID:GID:MODE");
+		text = end + 1;
+	}
+	r->m->memory = true;
+	r->m->memory_uid = (uid_t)v[0];
+	r->m->memory_gid = (gid_t)v[1];
+	r->m->memory_mode = (mode_t)v[2];
+	return 0;
+}
+
 static int read_option(struct reading *r, const char *text)
 {
 	if (!strncmp(text, CTR_SUBPATH, strlen(CTR_SUBPATH))) {
 		r->m->subpath = text + strlen(CTR_SUBPATH);
 		return *r->m->subpath ? 0 : spec_fail(r->cx, r->at, NULL, "names no path");
 	}
+	if (!strncmp(text, CTR_MEMORY, strlen(CTR_MEMORY)))
+		return read_memory(r, text + strlen(CTR_MEMORY));
 	for (size_t i = 0; i < SPEC_N(options); i++)
 		if (!strcmp(options[i].word, text))
 			return apply_option(r, &options[i]);
@@ -316,6 +339,8 @@ static int check_mount(struct spec_cx *cx, const struct at *at, struct ctr_mount
 		return spec_fail(cx, at, "source", "is missing: what shall be bound?");
 	if (m->subpath && (!m->bind || m->remount))
 		return spec_fail(cx, at, "options", CTR_SUBPATH " is for bind mounts only");
+	if (m->memory && (!m->bind || m->remount || m->subpath || m->idmap != CTR_IDMAP_NO))
+		return spec_fail(cx, at, "options", CTR_MEMORY " is for plain bind mounts only");
 	if (!m->bind && !m->remount && !*m->type)
 		return spec_fail(cx, at, "type", "is missing");
 	if (m->remount && m->tmpcopyup)

@@ -5,6 +5,7 @@
 #include "copyup.h"
 #include "init.h"
 #include "mount_guard.h"
+#include "mount_memory.h"
 #include "plan_sources.h"
 #include "tree.h"
 
@@ -205,7 +206,10 @@ static int mount_one(struct init *in, size_t i, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
-	rc = tree_attach(tree, target);
+	cleanup_fd int file = m->memory ? mount_memory_file(tree, in->root_fd, err) : -1;
+	if (m->memory && file < 0)
+		return file;
+	rc = tree_attach(m->memory ? file : tree, target);
 	return rc < 0 ? err_rc(err, rc, "cannot attach the mount") : 0;
 }
 

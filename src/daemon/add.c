@@ -8,6 +8,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
+#include "secrets.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static void on_created(void *arg, const struct err *err)
 		return;
 	}
 	volumes_release(inst, true);
+	secrets_forget(inst);
 	json_object_put(result);
 	registry_remove(inst);
 	op_finish(op, err, NULL);
@@ -92,7 +94,9 @@ static int add(struct isolad *d, check_fn *check, const char *name, json_object 
 		return rc;
 	rc = inst->name ? 0 : registry_make_name(inst, err);
 	if (rc == 0)
-		rc = registry_add(d, inst, err);
+		rc = secrets_store(inst, body, err);
+	if (rc == 0 && (rc = registry_add(d, inst, err)) < 0)
+		secrets_forget(inst);
 	if (rc < 0) {
 		instance_free(inst);
 		return rc;

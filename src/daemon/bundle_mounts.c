@@ -8,6 +8,7 @@
 #include "bundle_priv.h"
 
 #include "mounts.h"
+#include "secrets.h"
 
 #include "isola/ctr.h"
 #include "isola/fd.h"
@@ -206,6 +207,11 @@ int bundle_mounts(const struct instance *inst, const struct bundle_env *env, jso
 	add_sys(out, &s);
 	add_ipc(out, &s);
 	add_rest(out, &s);
+	rc = secrets_mounts(inst, bundle_userns_base(inst, env), out, err);
+	if (rc < 0) {
+		json_object_put(out);
+		return rc;
+	}
 	*ret = out;
 	return 0;
 }

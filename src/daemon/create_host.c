@@ -2,6 +2,7 @@
 /* create_host - the rows of Docker's HostConfig, all of them to API 1.47, and
  * the checks that belong to no larger family. Pure, in isolad. */
 #include "create_priv.h"
+#include "secrets.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -465,6 +466,8 @@ static const struct field rows[] = {
 	{ "IOMaximumBandwidth", NULL, FIELD_INT, DEFAULT_0, NOT_ON_LINUX },
 	{ "DiskQuota", NULL, FIELD_INT, DEFAULT_ABSENT, NOT_ON_LINUX },
 	{ "Mounts", "--mount", FIELD_OBJS, DEFAULT_ABSENT },
+	{ "Secrets", "--secret", FIELD_OBJS, DEFAULT_ABSENT, .check = create_secrets },
+	{ "Configs", "--config", FIELD_OBJS, DEFAULT_ABSENT, .check = create_secrets },
 	{ "MaskedPaths", NULL, FIELD_STRS, DEFAULT_NULL, .only_null = true, .check = create_paths },
 	{ "ReadonlyPaths", NULL, FIELD_STRS, DEFAULT_NULL, .only_null = true,
 	  .check = create_paths },

@@ -17,6 +17,8 @@
 #include "socket.h"
 #include "wait.h"
 
+#include "secrets.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -177,6 +179,7 @@ static int serve(struct isolad *d, struct err *err)
 static void on_recovered(struct isolad *d)
 {
 	volumes_clear_temporary(d);
+	secrets_sweep(d);
 	if (serve(d, &d->failure) < 0)
 		isolad_stop(d);
 }

@@ -14,6 +14,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
+#include "secrets.h"
 #include "record.h"
 #include "stream.h"
 #include "wait.h"
@@ -35,6 +36,7 @@ static void gone(struct op *op)
 	struct err e = ERR_INIT;
 	events_emit_instance(inst, "destroy", NULL);
 	wait_on_removed(inst);
+	secrets_forget(inst);
 	registry_remove(inst);
 	op_finish(op, NULL, NULL);
 	(void)err_set(&e, ENOENT, "No such %s: %s", instance_noun(inst->kind), inst->id);

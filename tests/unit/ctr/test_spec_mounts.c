@@ -148,6 +148,12 @@ static void mounts__know_kinds(void **state)
 static void mounts__take_a_subpath_whole(void **state)
 {
 	(void)state;
+	struct ctr_spec *m = with_options(BIND, "\"isola.memory=7:8:640\"");
+	assert_true(m->mounts[0].memory);
+	assert_int_equal(m->mounts[0].memory_uid, 7);
+	assert_int_equal(m->mounts[0].memory_gid, 8);
+	assert_int_equal(m->mounts[0].memory_mode, 0640);
+	ctr_spec_free(m);
 	struct ctr_spec *s = with_options(BIND, "\"isola.subpath=a,b/c=d\",\"ro\"");
 	assert_string_equal(s->mounts->subpath, "a,b/c=d");
 	assert_int_equal(s->mounts->n_params, 0);
@@ -202,6 +208,21 @@ static void mounts__refuse_nonsense(void **state)
 		  "mounts[0].options: tmpcopyup is for type \"tmpfs\" only" },
 		{ M("\"type\":\"tmpfs\",\"options\":[\"isola.subpath=a\"]"),
 		  "mounts[0].options: isola.subpath= is for bind mounts only" },
+		{ M("\"type\":\"tmpfs\",\"options\":[\"isola.memory=0:0:444\"]"),
+		  "mounts[0].options: isola.memory= is for plain bind mounts only" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.memory=0:0:444\","
+		    "\"idmap\"]"),
+		  "mounts[0].options: isola.memory= is for plain bind mounts only" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.memory=0:0\"]"),
+		  "mounts[0].options[0]: must be isola.memory=UID:GID:MODE" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.memory=-1:0:444\"]"),
+		  "mounts[0].options[0]: must be isola.memory=UID:GID:MODE" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.memory=0:4294967295:444\"]"),
+		  "mounts[0].options[0]: must be isola.memory=UID:GID:MODE" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.memory=0:0:10000\"]"),
+		  "mounts[0].options[0]: must be isola.memory=UID:GID:MODE" },
+		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.memory=0:0:8\"]"),
+		  "mounts[0].options[0]: must be isola.memory=UID:GID:MODE" },
 		{ M("\"type\":\"bind\",\"source\":\"/\",\"options\":[\"isola.subpath=\"]"),
 		  "mounts[0].options[0]: names no path" },
 		{ M("\"type\":\"tmpfs\",\"options\":[\"idmap\"]"),
