@@ -8,7 +8,7 @@
 #pragma once
 
 #include "plan.h"
-#include "userdb.h"
+#include "isola/userdb.h"
 
 struct init {
 	struct ctr_plan *plan; /* NULL for exec */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* userdb - see userdb.h. */
-#include "userdb.h"
+/* userdb - see include/isola/userdb.h. */
+#include "isola/userdb.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -22,9 +22,13 @@ static void append_reason(struct err *err, int code)
 	if (!err)
 		return;
 	size_t n = strlen(err->text);
+#ifdef __GLIBC__
 	char buf[128];
-	(void)snprintf(err->text + n, sizeof(err->text) - n, ": %s",
-		       strerror_r(code, buf, sizeof(buf)));
+	const char *why = strerror_r(code, buf, sizeof(buf));
+#else
+	const char *why = strerror(code); /* musl's is a table */
+#endif
+	(void)snprintf(err->text + n, sizeof(err->text) - n, ": %s", why);
 }
 
 int err_set(struct err *err, int code, const char *fmt, ...)

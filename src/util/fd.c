@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,7 +182,7 @@ static int move_up(struct removal *r, int parent, const char *name)
 	for (;;) {
 		char to[32];
 		(void)snprintf(to, sizeof(to), ".deep-%u", r->serial++);
-		if (renameat2(parent, name, r->top, to, RENAME_NOREPLACE) == 0)
+		if (syscall(SYS_renameat2, parent, name, r->top, to, RENAME_NOREPLACE) == 0)
 			break;
 		if (errno != EEXIST)
 			return -errno;

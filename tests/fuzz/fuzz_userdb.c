@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_userdb - an image's passwd and group files, and what names a user in them.
  * The input is three parts with a line "--" between: user, passwd, group. */
-#include "ctr/userdb.h"
+#include "isola/userdb.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Users and groups of hostile passwd and group files. */
-#include "ctr/userdb.h"
+#include "isola/userdb.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* init - PID 1 of a guest that runs one container (isola/guest.h). One process, one
+ * thread, one epoll loop; nothing in it waits but for the short connect to the host.
+ *
+ *   main.c     the boot, the loop, the end
+ *   link.c     connections, frames, answers
+ *   spec.c     what the host asks for, taken apart
+ *   request.c  what it asks for, as a table
+ *   process.c  processes: made, reaped, told of
+ *   relay.c    a stream: socket to pipe or terminal, or the other way
+ *   child.c    a process on its way to the program
+ *   root.c     the container's root and what is mounted in it
+ *   cgroup.c   the container's cgroup: freezing, numbers, processes */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/guest.h"
+#include "isola/list.h"
+#include "isola/tlv.h"
+
+#include "spec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+
+struct guest;
+
+struct source {
+	int fd;
+	uint32_t events; /* 0: not watched */
+	void (*on_event)(struct guest *g, struct source *src, uint32_t events);
+};
+
+#define RELAY_BYTES 16384
+
+/* One way. Lives in its process. */
+struct relay {
+	struct source from, to; /* fd -1: it has ended */
+	struct process *process;
+	char *buf;
+	size_t at, len;
+	bool to_socket, eof;
+};
+
+struct process {
+	struct list node;
+	uint64_t id, seq; /* seq: of the request that waits for an answer; else 0 */
+	pid_t pid;
+	struct source status; /* the child's errors, until its exec */
+	int master_fd;        /* the terminal, or -1 */
+	struct relay in, out[2];
+	bool first, ended;
+	int wait_status;
+	int64_t drain_until_ms;
+};
+
+struct guest {
+	/* How it was called. */
+	const char *test_socket; /* NULL: vsock, and this is a real guest */
+	const char *place;       /* where the root is put together */
+	const char *cgroup;      /* the container's, in the file system; NULL: none */
+
+	int epoll_fd, signal_fd;
+	struct source control, signals;
+	uint8_t head[GUEST_FRAME_BYTES], *body;
+	size_t got;
+	uint8_t *out;
+	size_t out_size;
+
+	struct list processes;
+	uint8_t *setup; /* the body of SETUP; owned */
+	size_t setup_size;
+	bool ran, first_ended;
+	int own_pid_ns;
+	int ns_fds[5]; /* of the container: pid, mnt, ipc, uts, cgroup; -1 */
+};
+
+#define NS_COUNT 5
+extern const struct ns_kind {
+	const char *name;
+	int flag;
+} ns_kinds[NS_COUNT];
+
+/* main.c */
+int source_watch(struct guest *g, struct source *src, uint32_t events);
+int64_t now_ms(void);
+/* Powers the guest off; in a test it exits with @code. */
+void guest_end(struct guest *g, int code, const char *why) __attribute__((noreturn));
+enum { END_ASKED = 0, END_PEER_GONE = 1, END_PROTOCOL = 2, END_TROUBLE = 3 };
+
+/* link.c */
+int link_open(struct guest *g, enum guest_kind kind, unsigned int stream, uint64_t process,
+	      struct err *err);
+void link_begin(struct guest *g);
+void link_send(struct guest *g, enum guest_type type, uint64_t seq, const struct tlv_writer *body);
+void link_answer(struct guest *g, uint64_t seq, const struct err *err);
+
+/* request.c */
+void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size);
+
+/* process.c */
+int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body, size_t size,
+		  struct err *err);
+struct process *process_find(struct guest *g, uint64_t id);
+void process_reap(struct guest *g);
+/* Ended processes whose streams have been drained, or not in time, are told of. */
+void process_settle(struct guest *g);
+/* Milliseconds until then, -1: nothing to wait for. */
+int process_next_ms(const struct guest *g);
+
+/* relay.c */
+int relay_begin(struct guest *g, struct relay *r, struct process *p, int from, int to,
+		bool to_socket);
+void relay_run(struct guest *g, struct relay *r);
+void relay_end(struct guest *g, struct relay *r);
+static inline bool relay_lives(const struct relay *r)
+{
+	return r->from.fd >= 0;
+}
+
+/* child.c: in the clone; ends in the program, or _exit. */
+struct child {
+	const struct guest *g;
+	const struct process_spec *spec;
+	bool first;
+	int status_fd, stdio[3];
+	int slave_fd; /* of the terminal */
+};
+void child_run(struct child *c) __attribute__((noreturn));
+
+/* root.c: in the first process's clone, in its own namespaces. */
+int root_make(const struct guest *g, int *ret_root, struct err *err);
+int root_mount(int root, const struct mount_spec *m, struct err *err);
+int root_console(int root, int slave, struct err *err);
+int root_mask(const struct guest *g, int root, struct err *err);
+int root_enter(const struct guest *g, int root, struct err *err);
+
+/* cgroup.c */
+int cgroup_make(struct guest *g, struct err *err);
+int cgroup_join(const struct guest *g, struct err *err);
+int cgroup_freeze(const struct guest *g, bool on, struct err *err);
+int cgroup_kill_all(const struct guest *g, int signo, struct err *err);
+int cgroup_list(const struct guest *g, struct tlv_writer *w, struct err *err);
+int cgroup_numbers(const struct guest *g, struct tlv_writer *w, struct err *err);
+uint64_t cgroup_oom_kills(const struct guest *g);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spec - what the host asks for, taken apart. Pure: nothing is done, nothing of the
+ * guest is looked at. All borrows from the frame's body. */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/guest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPEC_STRINGS_MAX 65536 /* arguments, or variables */
+
+struct body {
+	const uint8_t *data;
+	size_t size;
+};
+
+/* Of GUEST_RUN and GUEST_EXEC. */
+struct process_spec {
+	uint64_t id;
+	char **args, **env; /* NULL at the end; the arrays are owned */
+	size_t n_args, n_env, n_groups, n_rlimits;
+	const char *cwd, *user; /* user NULL: uid and gid */
+	uint32_t uid, gid;
+	uint32_t *groups; /* owned */
+	int umask;
+	struct {
+		uint64_t bounding, effective, permitted, inheritable, ambient;
+	} caps;
+	bool no_new_privs, tty, make_cwd, has_oom_score;
+	int oom_score;
+	unsigned int streams; /* bits */
+	uint16_t rows, columns;
+	const uint8_t *seccomp; /* struct sock_filter[]; not aligned */
+	size_t n_seccomp;
+	struct body rlimits; /* the whole body; only GF_RLIMIT counts */
+};
+
+/* -EPROTO, or -ENOMEM: what was made is freed. */
+int process_spec_parse(const uint8_t *data, size_t size, struct process_spec *ret, struct err *err);
+void process_spec_fini(struct process_spec *spec);
+
+/* Of GF_RLIMIT: 0 or -EPROTO. */
+struct rlimit_spec {
+	uint64_t resource, soft, hard;
+};
+int rlimit_spec_parse(const uint8_t *data, size_t size, struct rlimit_spec *ret);
+
+/* Of GF_ROOT and GF_MOUNT. */
+struct mount_spec {
+	const char *target, *type, *source, *data; /* target: "" for the root */
+	unsigned long flags;
+};
+int mount_spec_parse(const uint8_t *data, size_t size, struct mount_spec *ret);
+
+/* Of GF_DEVICE. */
+struct device_spec {
+	const char *target;
+	uint32_t mode, major, minor, uid, gid;
+};
+int device_spec_parse(const uint8_t *data, size_t size, struct device_spec *ret);
+
+/* Looks at all fields of GUEST_SETUP: afterwards parsing a part of it does not fail. */
+int setup_spec_check(const uint8_t *data, size_t size, struct err *err);
+
+/* Whether @path begins at "/" and has no "..": all that is a path here. */
+bool spec_is_path(const char *path);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_guest_init - what isola-init is asked for: the first byte says what (0 a process,
+ * 1 SETUP), the fields follow. */
+#include "isola/tlv.h"
+
+#include "init/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void try_process(const uint8_t *data, size_t size)
+{
+	struct err err = ERR_INIT;
+	struct process_spec s;
+	if (process_spec_parse(data, size, &s, &err) < 0) {
+		if (!err.code || !err.text[0])
+			abort();
+		return;
+	}
+	size_t n = 0;
+	for (char **a = s.args; *a; a++)
+		n += strlen(*a) + 1;
+	for (char **e = s.env; *e; e++)
+		n += strlen(*e) + 1;
+	if (n > size || !s.id || *s.cwd != '/' || s.streams > 7 || s.umask > 0777 ||
+	    (s.seccomp && (s.n_seccomp == 0 || s.seccomp + s.n_seccomp * 8 > data + size)))
+		abort();
+	process_spec_fini(&s);
+}
+
+/* What was checked once is parsed later without a look at the result. */
+static void try_setup(const uint8_t *data, size_t size)
+{
+	struct err err = ERR_INIT;
+	struct tlv_reader r = tlv_read(data, size);
+	struct tlv_field f;
+	if (setup_spec_check(data, size, &err) < 0) {
+		if (!err.code || !err.text[0])
+			abort();
+		return;
+	}
+	while (tlv_next(&r, &f) > 0) {
+		struct mount_spec m = { 0 };
+		struct device_spec d = { 0 };
+		if ((f.tag == GF_MOUNT || f.tag == GF_ROOT) &&
+		    (mount_spec_parse(f.data, f.size, &m) < 0 || !m.type))
+			abort();
+		if (f.tag == GF_DEVICE &&
+		    (device_spec_parse(f.data, f.size, &d) < 0 || !spec_is_path(d.target)))
+			abort();
+		if ((f.tag == GF_MASKED || f.tag == GF_READONLY) &&
+		    memchr(f.data, 0, f.size) != f.data + f.size - 1)
+			abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	/* A copy of its own, so that a read beyond it is seen. */
+	uint8_t *copy = malloc(size + !size);
+	if (size < 1 || !copy) {
+		free(copy);
+		return 0;
+	}
+	memcpy(copy, data + 1, size - 1);
+	uint8_t *exact = realloc(copy, size > 1 ? size - 1 : 1);
+	if (data[0] & 1)
+		try_setup(exact, size - 1);
+	else
+		try_process(exact, size - 1);
+	free(exact);
+	return 0;
+}
