@@ -200,6 +200,9 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
  * left. */
 int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port *port, int *ret_fd,
 		struct err *err);
+/* dhcp_socket.c: a packet socket for what comes from the link @name to a DHCP server, and
+ * for the answers; owned. */
+int net_dhcp_socket(const char *name, int *ret_fd, struct err *err);
 /* Removes the pair or the device, whoever has it open, and what guards it; one that is gone
  * is fine. */
 int net_port_remove(struct net *n, const struct net_port *port, struct err *err);

@@ -34,6 +34,7 @@ struct endpoint {
 	bool asked_addr, asked_addr6;
 	bool live;  /* counted in network->live */
 	int tap_fd; /* keeps a tap until the keeper does; -1 */
+	bool dhcp_told;
 };
 
 /* What a binding of the host leads to. */

@@ -86,6 +86,7 @@ static void let_go(struct isolad *d)
 	}
 	images_stop(d->images);
 	networks_stop(d);
+	dhcp_stop(d);
 	wrecks_drop(d);
 	recover_fini(d);
 }
@@ -248,6 +249,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	nursery_init(&d->nursery);
 	roots_init(&d->roots);
 	networks_init(&d->networks);
+	dhcp_init(&d->dhcp);
 	volumes_init(&d->volumes);
 	int rc = init_process(d, err);
 	if (rc >= 0)

@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "config.h"
+#include "dhcp.h"
 #include "events.h"
 #include "isola/daemon.h"
 #include "later.h"
@@ -47,6 +48,7 @@ struct isolad {
 	struct list commits;      /* struct committing, images_save.c */
 	struct images *images;    /* images.c */
 	struct networks networks;
+	struct dhcp dhcp;
 	struct volumes volumes;
 	struct api_server *api;
 	int listen_fd; /* systemd's, until it is served; else -1 */

@@ -121,4 +121,5 @@ void networks_recover(struct isolad *d)
 	/* Where no network was in use, a table is another isolad's, or empty. */
 	if ((remove_orphans(d) || live) && remake_rules(d, &e) < 0)
 		log_error(NULL, "the networks' rules cannot be made: %s", e.text);
+	dhcp_flush(d);
 }

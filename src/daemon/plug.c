@@ -85,8 +85,10 @@ static void note_conflict(struct isolad *d);
 static void on_linked(struct instance *inst, struct plug *p)
 {
 	struct endpoint *e = endpoint_find(inst, p->network);
-	if (e && p->tap_fd >= 0)
+	if (e && p->tap_fd >= 0) {
 		e->tap_fd = take_fd(&p->tap_fd);
+		dhcp_flush(inst->isolad);
+	}
 	events_emit_network(inst->isolad, "connect", p->network, inst->id);
 }
 
@@ -234,6 +236,8 @@ static void unplug(struct endpoint *e, struct down *down)
 	endpoint_port(e, &down->ports[down->n++]);
 	fd_close(&e->tap_fd);
 	e->live = false;
+	if (e->dhcp_told)
+		dhcp_forget(e);
 	events_emit_network(e->network->isolad, "disconnect", e->network, e->inst->id);
 	network_unuse(e->network);
 }

@@ -19,6 +19,7 @@ static const char *const names[PROGRAM_COUNT] = {
 	[PROGRAM_KEEPER] = "isola-keeper",
 	[PROGRAM_IMAGE] = "isola-image",
 	[PROGRAM_VMM] = "isola-vmm", /* a keeper executes it, by its path */
+	[PROGRAM_DHCP] = "isola-dhcp",
 };
 
 /* Descriptors 0-3 of a child are dealt out by number; ours stay clear of them. */
@@ -107,6 +108,8 @@ int programs_open(struct programs *p, const struct config *config, struct err *e
 	int rc = find(p, PROGRAM_KEEPER, config->keeper, err);
 	if (rc >= 0)
 		rc = find(p, PROGRAM_VMM, config->vmm, err);
+	if (rc >= 0)
+		rc = find(p, PROGRAM_DHCP, "", err);
 	return rc < 0 ? rc : find(p, PROGRAM_IMAGE, config->image_helper, err);
 }
 
