@@ -6,7 +6,7 @@
  *
  *   macs   frames come from the lease's MAC, and ARP says the same
  *   addrs4 IPv4 and ARP come from the lease's address; 0.0.0.0 may probe (RFC 5227) and ask
- *          for a lease (RFC 2131)
+ *          for a lease (RFC 2131); nobody may give one
  *   addrs6 IPv6 comes from the lease's address or the MAC's link-local one; :: may look for
  *          duplicates and for routers, and join groups (RFC 4862, 3810)
  *   nd6    the same addresses as targets of neighbour advertisements (RFC 4861, 7.2.5),
@@ -38,6 +38,7 @@ static const char table[] =
 	"  drop\n"
 	"}\n"
 	"chain check4 {\n"
+	"  udp sport 67 udp dport 68 drop\n"
 	"  iifname . ip saddr @addrs4 accept\n"
 	"  ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept\n"
 	"  drop\n"

@@ -114,6 +114,7 @@ bad = {
     "a redirect": eth(H, 0x86dd, icmp6(HOSTILE6, VICTIM6, 137, b"\0\0\0\0" + p6(HOSTILE6) + p6(HOST6) + b"bad-16")),
     "a VLAN tag": eth(H, 0x8100, struct.pack("!HH", 5, 0x800) + udp4(THIRD4, VICTIM4, b"bad-17")),
     "another kind of frame": eth(H, 0x88cc, b"bad-18" + b"\0" * 50),
+    "a lease": eth(H, 0x800, udp4(HOSTILE4, VICTIM4, b"bad-20", 67, 68)),
     "no IPv6 address": eth(H, 0x86dd, icmp6("::", VICTIM6, 129, b"\0\0\0\0bad-19")),
 }
 good = {
