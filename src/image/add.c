@@ -15,7 +15,7 @@
 #include "isola/image.h"
 #include "isola/json.h"
 #include "blob.h"
-#include "layer.h"
+#include "layer_queue.h"
 #include "names.h"
 #include "progress.h"
 
@@ -36,19 +36,20 @@ struct adding {
 
 /* ---- layers ---- */
 
-static int unpack_one(struct adding *a, size_t i, struct err *err)
+static int queue_one(struct adding *a, struct layer_queue *q, struct err *err)
 {
+	size_t i = q->begun;
 	struct layer *l = &a->layers[i];
 	const struct source_layer *from = &a->src->layers[i];
-	int lower[STORE_LAYERS_MAX];
-	size_t n_lower = 0;
-	for (size_t k = i; k-- > 0;) {
-		lower[n_lower++] = a->layers[k].fs_fd;
-		if (a->layers[k].opaque)
-			break;
-	}
+	static unsigned int number;
 	char what[64];
 	uint64_t size = 0;
+	strcpy(l->diff_id, from->diff_id);
+	int rc = digest_chain(i ? a->layers[i - 1].chain : NULL, l->diff_id, l->chain, err);
+	if (rc == 0)
+		rc = layer_claim(a->job->store, l, err);
+	if (rc < 0 || l->present)
+		return rc < 0 ? rc : layer_queue_add(q, a->job, NULL, err);
 	(void)snprintf(what, sizeof(what), "layer %zu (%.12s)", i + 1, digest_hex(from->digest));
 	cleanup_fd int fd = source_open_layer(a->src, i, a->job->store, a->spool, &size, err);
 	if (fd < 0)
@@ -59,41 +60,27 @@ static int unpack_one(struct adding *a, size_t i, struct err *err)
 		.id = from->diff_id,
 		.size = size,
 		.verified = !strcmp(from->digest, from->diff_id),
-		.lower_fds = lower,
-		.n_lower = n_lower,
 		.bytes_max = a->limits->bytes,
 		.entries_max = a->limits->entries,
 	};
-	static unsigned int number;
 	l->number = number++;
-	int rc = layer_unpack(a->job, &input, l, err);
-	return rc < 0 ? rc : layer_write_facts(l, err);
+	return layer_queue_add(q, a->job, &input, err);
 }
 
 static int make_layers(struct adding *a, struct err *err)
 {
-	for (size_t i = 0; i < a->n; i++) {
-		struct layer *l = &a->layers[i];
-		strcpy(l->diff_id, a->src->layers[i].diff_id);
-		int rc = digest_chain(i ? a->layers[i - 1].chain : NULL, l->diff_id, l->chain, err);
+	cleanup_layer_queue struct layer_queue q = { 0 };
+	struct pollfd fds[LAYER_QUEUE_FDS];
+	int rc = layer_queue_init(&q, a->layers, a->n, err);
+	while (rc == 0 && q.settled < a->n) {
+		while (rc == 0 && layer_queue_has_room(&q))
+			rc = queue_one(a, &q, err);
+		if (rc == 0 && q.running)
+			(void)poll(fds, layer_queue_fds(&q, fds), LAYER_WAIT_MS);
 		if (rc == 0)
-			rc = layer_claim(a->job->store, l, err);
-		if (rc == 0 && !l->present)
-			rc = unpack_one(a, i, err);
-		if (rc < 0)
-			return rc;
+			rc = layer_queue_step(&q, err);
 	}
-	return 0;
-}
-
-static int publish_layers(struct adding *a, struct err *err)
-{
-	for (size_t i = 0; i < a->n; i++) {
-		int rc = a->layers[i].present ? 0 : layer_publish(a->job, &a->layers[i], err);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	return rc;
 }
 
 /* ---- blobs ---- */
@@ -126,8 +113,11 @@ static int put_blobs(struct adding *a, struct err *err)
 	if (rc == 0)
 		rc = put_blob(a, src->manifest, src->manifest_file, src->manifest_text,
 			      src->manifest_size, err);
-	for (size_t i = 0; rc == 0 && i < a->n; i++)
-		rc = put_blob(a, src->layers[i].digest, src->layers[i].file, NULL, 0, err);
+	for (size_t i = 0; rc == 0 && i < a->n; i++) {
+		const struct source_layer *l = &src->layers[i];
+		rc = l->blob ? blob_place(l->blob, err)
+			     : put_blob(a, l->digest, l->file, NULL, 0, err);
+	}
 	if (rc == 0 && fsync(a->job->store->blobs_fd) < 0)
 		rc = err_sys(err, "cannot write the blobs to disk");
 	return rc;
@@ -196,7 +186,7 @@ static int commit_new(struct adding *a, struct err *err)
 	cleanup_json json_object *record = make_record(a);
 	if (!record)
 		return err_set(err, ENOMEM, "out of memory");
-	int rc = publish_layers(a, err);
+	int rc = layers_publish(a->job, a->layers, a->n, err);
 	if (rc == 0)
 		rc = put_blobs(a, err);
 	if (rc == 0)
@@ -217,7 +207,7 @@ static int commit(struct adding *a, struct err *err)
 	/* The same image under another manifest (recompressed, say) keeps the
 	 * one it has; its layers are the same by their digests. */
 	if (known > 0) {
-		rc = publish_layers(a, err);
+		rc = layers_publish(a->job, a->layers, a->n, err);
 		/* What it has lost comes back. */
 		if (rc == 0 && !strcmp(json_str_or(record, "manifest", ""), a->src->manifest))
 			rc = put_blobs(a, err);

@@ -169,23 +169,6 @@ int blob_reopen(const struct blob_write *w, struct err *err)
 	return fd < 0 ? err_sys(err, "cannot open a temporary file") : fd;
 }
 
-/* Content, then name, then the folder: a crash leaves no name without content. */
-static int put_in_place(struct blob_write *w, const char *digest, struct err *err)
-{
-	const struct store *s = w->job->store;
-	char name[32];
-	write_name(w, name);
-	if (fsync(w->fd) < 0)
-		return err_sys(err, "cannot write blob %s to disk", digest);
-	int rc = set_lease(w->job, digest, F_RDLCK, true);
-	if (rc < 0)
-		return lease_failed(digest, rc, err);
-	if (renameat2(w->job->fd, name, s->blobs_fd, digest_hex(digest), RENAME_NOREPLACE) < 0 &&
-	    errno != EEXIST)
-		return err_sys(err, "cannot put blob %s in place", digest);
-	return fsync(s->blobs_fd) < 0 ? err_sys(err, "cannot write blob %s to disk", digest) : 0;
-}
-
 int blob_compare(struct blob_write *w, const char *want_digest, int64_t want_size, struct err *err)
 {
 	if (!*w->digest && hasher_end(w->hasher, w->digest) < 0)
@@ -201,20 +184,37 @@ int blob_compare(struct blob_write *w, const char *want_digest, int64_t want_siz
 	return 0;
 }
 
+int blob_place(struct blob_write *w, struct err *err)
+{
+	const char *digest = w->digest;
+	char name[32];
+	write_name(w, name);
+	int rc = set_lease(w->job, digest, F_RDLCK, true);
+	if (rc < 0)
+		return lease_failed(digest, rc, err);
+	if (renameat2(w->job->fd, name, w->job->store->blobs_fd, digest_hex(digest),
+		      RENAME_NOREPLACE) < 0 &&
+	    errno != EEXIST)
+		return err_sys(err, "cannot put blob %s in place", digest);
+	blob_write_fini(w);
+	return 0;
+}
+
+/* Content, then name, then the folder: a crash leaves no name without content. */
 int blob_commit(struct blob_write *w, const char *want_digest, int64_t want_size,
 		char ret_digest[DIGEST_SIZE], struct err *err)
 {
-	char digest[DIGEST_SIZE];
 	int rc = blob_compare(w, want_digest, want_size, err);
 	if (rc < 0)
 		return rc;
-	strcpy(digest, w->digest);
-	rc = put_in_place(w, digest, err);
-	if (rc < 0)
-		return rc;
-	blob_write_fini(w);
-	strcpy(ret_digest, digest);
-	return 0;
+	strcpy(ret_digest, w->digest);
+	if (fsync(w->fd) < 0)
+		return err_sys(err, "cannot write blob %s to disk", w->digest);
+	int blobs_fd = w->job->store->blobs_fd;
+	rc = blob_place(w, err);
+	if (rc == 0 && fsync(blobs_fd) < 0)
+		rc = err_sys(err, "cannot write blob %s to disk", ret_digest);
+	return rc;
 }
 
 void blob_write_fini(struct blob_write *w)

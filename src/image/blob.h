@@ -74,6 +74,10 @@ int blob_compare(struct blob_write *w, const char *want_digest, int64_t want_siz
 int blob_commit(struct blob_write *w, const char *want_digest, int64_t want_size,
 		char ret_digest[DIGEST_SIZE], struct err *err);
 
+/* Only the name, of one that was compared and is on disk (store_sync()); the folder's
+ * fsync is the caller's, too. */
+int blob_place(struct blob_write *w, struct err *err);
+
 /* Forgets what was not committed. */
 void blob_write_fini(struct blob_write *w);
 #define cleanup_blob_write __attribute__((cleanup(blob_write_fini)))

@@ -10,12 +10,15 @@
 #include <unistd.h>
 
 /* Shared with the layer processes, which get no signal. */
-static volatile sig_atomic_t *requested;
+static struct {
+	volatile sig_atomic_t job, children;
+} * requested;
+static bool is_child;
 
 static void on_signal(int signo)
 {
 	(void)signo;
-	*requested = 1;
+	requested->job = 1;
 }
 
 void cancel_catch_signals(void)
@@ -37,7 +40,18 @@ void cancel_catch_signals(void)
 
 bool cancel_requested(void)
 {
-	return requested && *requested;
+	return requested && (requested->job || (is_child && requested->children));
+}
+
+void cancel_be_child(void)
+{
+	is_child = true;
+}
+
+void cancel_children(void)
+{
+	if (requested)
+		requested->children = 1;
 }
 
 int cancel_with_parent(pid_t parent)

@@ -13,7 +13,8 @@
  * A layer process, which parses the tar, has its layer's folder as "/" and in
  * Landlock, no other folder open, not the standard streams of the job, and no
  * CAP_SYS_ADMIN: that is kept only for the attribute trusted.overlay.opaque,
- * which its parent sets. CAP_MKNOD makes what an image has; opening it is what
+ * which its parent sets. The process that decompresses for it has no right and no file
+ * at all but its descriptors. CAP_MKNOD makes what an image has; opening it is what
  * nodev forbids. */
 #include "confine.h"
 
@@ -186,18 +187,36 @@ static int close_others(const int *keep, size_t n)
 	}
 }
 
-int confine_layer(int root_fd, const int *keep, size_t n, struct err *err)
+/* From here no folder but @root_fd has a name or a descriptor. */
+static int enter(int root_fd, const int *keep, size_t n, struct err *err)
 {
-	const struct jail_path path = { root_fd, true };
 	int rc = close_others(keep, n);
 	if (rc < 0)
 		return err_rc(err, rc, "cannot close descriptors");
-	/* From here no folder but its own has a name or a descriptor. */
 	if (fchdir(root_fd) < 0 || chroot(".") < 0)
 		return err_sys(err, "cannot enter the layer's folder");
-	rc = jail_caps(CAPS_FILES, err);
+	return 0;
+}
+
+int confine_layer(int root_fd, const int *keep, size_t n, struct err *err)
+{
+	const struct jail_path path = { root_fd, true };
+	int rc = enter(root_fd, keep, n, err);
+	if (rc == 0)
+		rc = jail_caps(CAPS_FILES, err);
 	if (rc == 0)
 		rc = jail_landlock(&path, 1, err);
+	return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+int confine_feed(int root_fd, const int *keep, size_t n, struct err *err)
+{
+	int rc = enter(root_fd, keep, n, err);
+	(void)close(root_fd);
+	if (rc == 0)
+		rc = jail_caps(0, err);
+	if (rc == 0)
+		rc = jail_landlock(NULL, 0, err);
 	return rc == -EOPNOTSUPP ? 0 : rc;
 }
 

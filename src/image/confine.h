@@ -34,6 +34,10 @@ int confine_view(uint64_t bytes_max, bool reads_marks, bool devices, bool requir
  * CAP_SYS_ADMIN and CAP_SYS_CHROOT are gone. */
 int confine_layer(int root_fd, const int *keep, size_t n, struct err *err);
 
+/* In a forked process that only reads @keep[0] and writes to others of @keep: the same, but
+ * no capability at all, and no file has a name. */
+int confine_feed(int root_fd, const int *keep, size_t n, struct err *err);
+
 /* In a forked network process (net.h): user and group nobody, no capability, no new
  * privileges; only reads, and only below /etc, /usr, /lib and /run (Landlock); a short
  * list of system calls, of which nothing starts a program. The network is the host's. */

@@ -98,15 +98,30 @@ int layer_claim(const struct store *s, struct layer *l, struct err *err)
 	return rc;
 }
 
-int layer_publish(const struct job *job, struct layer *l, struct err *err)
+static int publish(const struct job *job, struct layer *l, struct err *err)
 {
 	char name[32];
 	(void)snprintf(name, sizeof(name), "layer-%u", l->number);
 	if (renameat(job->fd, name, l->lock_fd, "fs") < 0)
 		return err_sys(err, "cannot put layer %s in place", digest_hex(l->chain));
-	l->present = true;
-	if (fsync(l->lock_fd) < 0 || fsync(job->store->layers_fd) < 0)
-		return err_sys(err, "cannot write layer %s to disk", digest_hex(l->chain));
+	l->present = l->moved = true;
+	return 0;
+}
+
+int layers_publish(const struct job *job, struct layer *l, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		int rc = l[i].present ? 0 : publish(job, &l[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	/* All names first: a journal takes them in one go. */
+	for (size_t i = 0; i < n; i++)
+		if (l[i].moved && fsync(l[i].lock_fd) < 0)
+			return err_sys(err, "cannot write layer %s to disk",
+				       digest_hex(l[i].chain));
+	if (fsync(job->store->layers_fd) < 0)
+		return err_sys(err, "cannot write layers/ to disk");
 	return 0;
 }
 

@@ -8,13 +8,14 @@
  *
  * A layer's fs is complete or not there at all: it is renamed into place only
  * after its content is on disk. Its tar is read by a process of its own, that
- * has no other folder and fewer rights; what it is fed is hashed before by us. */
+ * has no other folder and fewer rights; what it is fed is hashed before by another. */
 #pragma once
 
 #include "store.h"
 #include "digest.h"
 #include "unpack.h"
 
+#include <poll.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ struct layer {
 	int lock_fd;  /* layers/<chain>, locked */
 	int fs_fd;    /* O_PATH of the folder, wherever it is now */
 	bool present; /* in layers/ already */
+	bool moved;   /* put there by this job */
 	bool opaque;  /* hides all layers below */
 	uint64_t bytes;
 	struct unpack_shape shape;
@@ -43,9 +45,10 @@ int layer_claim(const struct store *s, struct layer *l, struct err *err);
 
 struct layer_input {
 	int fd; /* the blob, at its start; borrowed */
-	/* Reads the blob in place of @fd, as struct stream_options has it; or NULL. */
-	ssize_t (*read)(void *arg, void *buf, size_t size, struct err *err);
-	void *arg;
+	/* The blob still grows: read end of a pipe, into which a byte goes when there is more
+	 * of it, and whose end is the blob's. Borrowed; no blob is whole without it. */
+	bool grows;
+	int grow_fd;
 	const char *what;   /* for errors and progress */
 	const char *id;     /* "sha256:..." shown in progress, or NULL = none */
 	const char *status; /* beside it; NULL = "Loading layer" */
@@ -67,13 +70,39 @@ struct layer_input {
 int layer_unpack(const struct job *job, const struct layer_input *input, struct layer *l,
 		 struct err *err);
 
+/* The same in steps, so that several layers are unpacked at one time (layer_queue.h): begin,
+ * step until it returns 1, end. What @input names is borrowed for the first call, but for id,
+ * status and silent. The lower layers' folders are looked at in layer_end() alone, which is to
+ * be called for the lowest layer first. */
+struct layer_work;
+int layer_begin(const struct job *job, const struct layer_input *input, struct layer *l,
+		struct layer_work **ret, struct err *err);
+
+#define LAYER_FDS 2
+/* Sets those to be waited for and returns their number. */
+size_t layer_work_fds(const struct layer_work *w, struct pollfd ret[LAYER_FDS]);
+#define LAYER_WAIT_MS 100 /* no longer, for the sake of the progress */
+
+/* Takes what its processes have said, without waiting. 1 = all is unpacked, 0 = not yet, < 0 = it
+ * failed. */
+int layer_step(struct layer_work *w, struct err *err);
+bool layer_is_running(const struct layer_work *w); /* else layer_step() returned 1 */
+int layer_end(struct layer_work *w, const int *lower_fds, size_t n_lower, struct err *err);
+
+/* Also before its end, when layers_give_up() was called and the pipe of a growing blob is
+ * closed. NULL is fine. Waits for the processes. */
+void layer_work_free(struct layer_work *w);
+
+/* Tells all layer processes of this job that they work in vain. */
+void layers_give_up(void);
+
 /* Writes layers/<chain>/layer.json (diff id, bytes, shape) for a claimed and unpacked
  * layer: before the store_sync(). */
 int layer_write_facts(const struct layer *l, struct err *err);
 
-/* Moves the folder to layers/<chain>/fs. store_sync() must lie in between, for
- * all layers of an image at once. */
-int layer_publish(const struct job *job, struct layer *l, struct err *err);
+/* Moves the folders of those of @n layers that are not present to layers/<chain>/fs.
+ * store_sync() must lie in between, for all layers of an image at once. */
+int layers_publish(const struct job *job, struct layer *l, size_t n, struct err *err);
 
 /* Compares layers/<chain>/fs with its layer.json by walking the tree: 0, or -EIO with
  * what is wrong; -ENOENT when there is no such layer. Files are not read. */

@@ -3,11 +3,11 @@
  *
  *   name -> digest (HEAD) -> known: done
  *     -> manifest -> config -> leases of all layers' blobs, in order of their digests
- *     -> blobs, some at once, into the job's folder as they come (net_pump())
- *     -> bottom up: unpacked while it still comes, then compared, then kept
- *     -> image_commit()
+ *     -> blobs, some at once, into the job's folder as they come (net_pump()), compared
+ *     -> layers, some at once, unpacked while they still come (layer_queue.h)
+ *     -> image_commit(): one sync, then names
  *
- * A layer process is given bytes that were not compared yet; its folder gets a name
+ * A layer's processes are given bytes that were not compared yet; its folder gets a name
  * only when they were. */
 #include "pull.h"
 
@@ -15,12 +15,14 @@
 #include "isola/image.h"
 #include "isola/json.h"
 #include "blob.h"
+#include "cancel.h"
 #include "collect.h"
-#include "layer.h"
+#include "layer_queue.h"
 #include "names.h"
 #include "progress.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,14 +30,15 @@
 #include <unistd.h>
 
 #define AT_ONCE   4
-#define PUMP_SOME 16 /* frames taken while the unpacking waits for none */
+#define PUMP_SOME 64 /* frames taken before the layers are looked at */
 
 struct part {
 	struct pull *p;
+	struct part *same; /* the lower one of the same blob, or NULL */
 	struct net_get get;
 	struct blob_write w;
-	int read_fd;
-	uint64_t read_at, size;
+	int grow_fd; /* tells its layer's processes that more has come; -1 = nobody */
+	uint64_t size;
 	bool wanted;  /* to be downloaded by this job */
 	bool loading; /* and not here yet */
 	char digest[DIGEST_SIZE], path[1024];
@@ -51,7 +54,9 @@ struct pull {
 	struct source src;
 	struct part *parts;
 	struct layer *layers;
-	size_t next, running;
+	struct layer_queue queue;
+	struct part *failed;
+	size_t next, running, told;
 };
 
 /* ---- downloads ---- */
@@ -67,6 +72,21 @@ static int on_data(struct net_get *g, const void *data, size_t size, struct err 
 	int rc = blob_add(&part->w, data, size, err);
 	if (rc == 0)
 		progress_status("Downloading", part->digest, part->w.size, part->size);
+	/* A full pipe wakes, too. */
+	if (part->grow_fd >= 0)
+		(void)!write(part->grow_fd, "", 1);
+	return rc;
+}
+
+static int compare(struct part *part)
+{
+	struct err err = ERR_INIT;
+	progress_status("Verifying Checksum", part->digest, 0, 0);
+	int rc = blob_compare(&part->w, part->digest, (int64_t)part->size, &err);
+	if (rc < 0) {
+		part->get.code = err.code;
+		(void)snprintf(part->get.text, sizeof(part->get.text), "%s", err.text);
+	}
 	return rc;
 }
 
@@ -75,16 +95,14 @@ static void on_end(struct net_get *g)
 	struct part *part = g->arg;
 	part->p->running--;
 	part->loading = false;
-	if (g->code)
-		return;
-	struct err err = ERR_INIT;
-	progress_status("Verifying Checksum", part->digest, 0, 0);
-	if (blob_compare(&part->w, part->digest, (int64_t)part->size, &err) == 0) {
-		progress_status("Download complete", part->digest, 0, 0);
+	if (g->code || compare(part) < 0) {
+		part->p->failed = part;
 		return;
 	}
-	g->code = err.code;
-	(void)snprintf(g->text, sizeof(g->text), "%s", err.text);
+	progress_status("Download complete", part->digest, 0, 0);
+	/* The end of the blob; of a failed one the pipe stays open until the layer is
+	 * given up. */
+	fd_close(&part->grow_fd);
 }
 
 static int start_more(struct pull *p, struct err *err)
@@ -109,117 +127,134 @@ static int start_more(struct pull *p, struct err *err)
 	return rc;
 }
 
-static int pump(struct pull *p, struct err *err)
-{
-	int rc = start_more(p, err);
-	return rc < 0 ? rc : net_pump(p->net, err);
-}
-
-/* What has come for others meanwhile, so that they do not stand still. */
-static int pump_ready(struct pull *p, struct err *err)
-{
-	struct pollfd f = { .fd = p->net->data_fd, .events = POLLIN };
-	int rc = 0;
-	for (int i = 0; rc == 0 && i < PUMP_SOME && poll(&f, 1, 0) > 0; i++)
-		rc = pump(p, err);
-	return rc;
-}
-
-static int part_failed(const struct part *part, struct err *err)
-{
-	return part->get.code ? err_set(err, part->get.code, "%s", part->get.text) : 0;
-}
-
-/* For struct layer_input: the blob while it grows. */
-static ssize_t read_part(void *arg, void *buf, size_t size, struct err *err)
-{
-	struct part *part = arg;
-	int rc = pump_ready(part->p, err);
-	while (rc == 0 && part->read_at == part->w.size && !part->get.ended)
-		rc = pump(part->p, err);
-	if (rc == 0)
-		rc = part_failed(part, err);
-	if (rc < 0)
-		return rc;
-	uint64_t left = part->w.size - part->read_at;
-	ssize_t n =
-		pread(part->read_fd, buf, left < size ? (size_t)left : size, (off_t)part->read_at);
-	if (n < 0)
-		return err_sys(err, "cannot read a temporary file");
-	part->read_at += (uint64_t)n;
-	return n;
-}
-
-static int finish_part(struct pull *p, struct part *part, struct err *err)
-{
-	char digest[DIGEST_SIZE];
-	int rc = 0;
-	while (rc == 0 && !part->get.ended)
-		rc = pump(p, err);
-	if (rc == 0)
-		rc = part_failed(part, err);
-	return rc < 0 ? rc : blob_commit(&part->w, part->digest, (int64_t)part->size, digest, err);
-}
-
 /* ---- layers ---- */
+
+/* A pipe that tells how the part grows: its read end. */
+static int watch_part(struct part *part, struct err *err)
+{
+	int fds[2];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(err, "cannot make a pipe");
+	(void)fd_set_nonblock(fds[1], true);
+	part->grow_fd = fds[1];
+	return fds[0];
+}
+
+/* The blob of layer @part: what comes, or came, or is in the store. */
+static int open_part(struct pull *p, struct part *part, struct layer_input *input, struct err *err)
+{
+	struct part *from = part->same ? part->same : part;
+	int fd = from->wanted ? blob_reopen(&from->w, err)
+			      : blob_open(p->s, part->digest, &input->size, err);
+	if (fd < 0 || !from->wanted || from->get.ended)
+		return fd;
+	input->grows = true;
+	input->grow_fd = watch_part(part, err);
+	if (input->grow_fd < 0) {
+		int rc = input->grow_fd;
+		fd_close(&fd);
+		return rc;
+	}
+	return fd;
+}
 
 static int unpack(struct pull *p, size_t i, struct err *err)
 {
 	struct part *part = &p->parts[i];
-	struct layer *l = &p->layers[i];
-	int lower[STORE_LAYERS_MAX], rc = 0;
 	char what[64];
-	uint64_t size = part->size;
-	struct layer_input input = { .fd = -1,
-				     .what = what,
+	struct layer_input input = { .what = what,
+				     .grow_fd = -1,
 				     .id = part->digest,
 				     .status = "Extracting",
 				     .silent = &part->loading,
-				     .lower_fds = lower,
+				     .size = part->size,
 				     .bytes_max = p->limits->bytes,
 				     .entries_max = p->limits->entries };
 	(void)snprintf(what, sizeof(what), "layer %zu (%.12s)", i + 1, digest_hex(part->digest));
-	for (size_t k = i; k-- > 0;) {
-		lower[input.n_lower++] = p->layers[k].fs_fd;
-		if (p->layers[k].opaque)
-			break;
-	}
-	cleanup_fd int fd = -1;
-	if (part->wanted) {
-		while (rc == 0 && part->w.fd < 0)
-			rc = pump(p, err);
-		if (rc == 0)
-			rc = fd = blob_reopen(&part->w, err);
-		part->read_fd = fd;
-		input.read = read_part;
-		input.arg = part;
-	} else {
-		rc = fd = blob_open(p->s, part->digest, &size, err);
-	}
+	cleanup_fd int fd = open_part(p, part, &input, err);
+	if (fd < 0)
+		return fd;
 	input.fd = fd;
-	input.size = size;
-	l->number = (unsigned int)i;
-	if (rc >= 0)
-		rc = layer_unpack(&p->job, &input, l, err);
-	return rc < 0 ? rc : layer_write_facts(l, err);
+	p->layers[i].number = (unsigned int)i;
+	int rc = layer_queue_add(&p->queue, &p->job, &input, err);
+	fd_close(&input.grow_fd);
+	return rc;
 }
 
-static int one_layer(struct pull *p, size_t i, struct err *err)
+static int begin_layer(struct pull *p, struct err *err)
 {
+	size_t i = p->queue.begun;
 	struct layer *l = &p->layers[i];
-	struct part *part = &p->parts[i];
 	strcpy(l->diff_id, p->src.layers[i].diff_id);
 	int rc = digest_chain(i ? p->layers[i - 1].chain : NULL, l->diff_id, l->chain, err);
 	if (rc == 0)
 		rc = layer_claim(p->s, l, err);
-	bool present = l->present;
-	if (rc == 0 && !present)
-		rc = unpack(p, i, err);
-	if (rc == 0 && part->wanted)
-		rc = finish_part(p, part, err);
-	if (rc == 0)
-		progress_status(present && !part->wanted ? "Already exists" : "Pull complete",
+	if (rc < 0)
+		return rc;
+	if (l->present)
+		return layer_queue_add(&p->queue, &p->job, NULL, err);
+	return unpack(p, i, err);
+}
+
+/* Is there anything of the next layer to be read? Of a second one of the same blob: all? */
+static bool may_begin(const struct pull *p)
+{
+	if (!layer_queue_has_room(&p->queue))
+		return false;
+	const struct part *part = &p->parts[p->queue.begun];
+	if (part->same && part->same->wanted)
+		return part->same->get.ended;
+	return !part->wanted || part->w.fd >= 0;
+}
+
+static bool is_complete(const struct pull *p, size_t i)
+{
+	return i < p->queue.settled && (!p->parts[i].wanted || p->parts[i].get.ended);
+}
+
+/* Says of the lowest layers that they are here, in their order. */
+static void tell_complete(struct pull *p)
+{
+	for (; p->told < p->m.n && is_complete(p, p->told); p->told++) {
+		const struct part *part = &p->parts[p->told];
+		progress_status(!part->wanted && p->layers[p->told].present ? "Already exists"
+									    : "Pull complete",
 				part->digest, 0, 0);
+	}
+}
+
+/* Waits for what comes from the registry and what the layers' processes say. */
+static int wait_some(struct pull *p, struct err *err)
+{
+	struct pollfd fds[1 + LAYER_QUEUE_FDS];
+	size_t n = layer_queue_fds(&p->queue, fds + 1);
+	int rc = 0;
+	fds[0] = (struct pollfd){ .fd = p->running ? p->net->data_fd : -1, .events = POLLIN };
+	(void)poll(fds, (nfds_t)(1 + n), LAYER_WAIT_MS);
+	if (cancel_requested())
+		return err_set(err, EINTR, "the pull was cancelled");
+	for (int i = 0; rc == 0 && i < PUMP_SOME && p->running && poll(fds, 1, 0) > 0; i++)
+		rc = net_pump(p->net, err);
+	if (rc == 0 && p->failed)
+		rc = err_set(err, p->failed->get.code, "%s", p->failed->get.text);
+	return rc < 0 ? rc : layer_queue_step(&p->queue, err);
+}
+
+static int get_layers(struct pull *p, struct err *err)
+{
+	int rc = layer_queue_init(&p->queue, p->layers, p->m.n, err);
+	while (rc == 0 && p->told < p->m.n) {
+		rc = start_more(p, err);
+		while (rc == 0 && may_begin(p))
+			rc = begin_layer(p, err);
+		if (rc == 0)
+			rc = layer_queue_step(&p->queue, err);
+		tell_complete(p);
+		if (rc == 0 && p->told < p->m.n)
+			rc = wait_some(p, err);
+	}
+	for (size_t i = 0; i < p->m.n; i++)
+		p->src.layers[i].blob = p->parts[i].wanted ? &p->parts[i].w : NULL;
 	return rc;
 }
 
@@ -250,11 +285,12 @@ static int lease_all(struct pull *p, struct err *err)
 		sorted[i]->wanted = rc == 0 && !twice;
 	}
 	free(sorted);
-	/* The lowest of two equal ones is unpacked first. */
+	/* The lowest of equal ones is the one that is loaded. */
 	for (size_t i = 0; rc >= 0 && i < p->m.n; i++)
-		for (size_t k = 0; k < i && p->parts[i].wanted; k++)
+		for (size_t k = 0; k < i && !p->parts[i].same; k++)
 			if (!strcmp(p->parts[i].digest, p->parts[k].digest)) {
-				p->parts[k].wanted = true;
+				p->parts[i].same = &p->parts[k];
+				p->parts[k].wanted |= p->parts[i].wanted;
 				p->parts[i].wanted = false;
 			}
 	for (size_t i = 0; i < p->m.n; i++)
@@ -272,7 +308,7 @@ static int prepare(struct pull *p, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	/* All of them, before anything can fail: pull_fini() looks at all. */
 	for (size_t i = 0; i < p->m.n; i++) {
-		p->parts[i] = (struct part){ .p = p, .w = BLOB_WRITE_INIT, .read_fd = -1 };
+		p->parts[i] = (struct part){ .p = p, .w = BLOB_WRITE_INIT, .grow_fd = -1 };
 		p->layers[i] = (struct layer)LAYER_INIT;
 	}
 	for (size_t i = 0; i < p->m.n; i++) {
@@ -346,9 +382,7 @@ static int pull_image(struct pull *p, const char *platform, struct err *err)
 	if (rc == 0)
 		rc = prepare(p, err);
 	if (rc == 0)
-		rc = start_more(p, err);
-	for (size_t i = 0; rc == 0 && i < p->m.n; i++)
-		rc = one_layer(p, i, err);
+		rc = get_layers(p, err);
 	if (rc == 0) {
 		json_object_put(p->src.refs);
 		p->src.refs = names_for(p->r, p->m.top);
@@ -359,6 +393,9 @@ static int pull_image(struct pull *p, const char *platform, struct err *err)
 
 static void pull_fini(struct pull *p)
 {
+	for (size_t i = 0; p->parts && i < p->m.n; i++)
+		fd_close(&p->parts[i].grow_fd);
+	layer_queue_fini(&p->queue);
 	for (size_t i = 0; p->parts && i < p->m.n; i++)
 		blob_write_fini(&p->parts[i].w);
 	for (size_t i = p->parts ? p->m.n : 0; i-- > 0;)

@@ -9,6 +9,7 @@
  * of it is JSON from strangers: bounded, type-checked, digests compared. */
 #pragma once
 
+#include "blob.h"
 #include "spool.h"
 
 #include <json-c/json.h>
@@ -20,8 +21,10 @@
 #define SOURCE_VALUES_MAX 300000
 
 struct source_layer {
-	const struct spool_file *file; /* borrowed from the spool; NULL = a blob of the store */
-	char digest[DIGEST_SIZE];      /* of the blob */
+	const struct spool_file *file; /* borrowed from the spool, or NULL */
+	struct blob_write *blob;       /* borrowed, or NULL: a download of this job, compared */
+	/* Neither: a blob of the store. */
+	char digest[DIGEST_SIZE]; /* of the blob */
 	char diff_id[DIGEST_SIZE];
 };
 
