@@ -31,9 +31,11 @@
 #define REDIRECTS_MAX    8
 #define AUTHS_MAX        8
 #define CONNECT_MS       15000
+#define SMALL_FACTOR     10 /* an answer that is no blob takes at most so many stall_seconds */
 #define RETRY_FIRST_MS   250
 #define RETRY_WAIT_MAX_S 60 /* of a Retry-After */
 #define ERROR_TEXT_MAX   8192
+#define ERROR_VALUES_MAX 1000
 
 void http_clean(char *text)
 {
@@ -183,9 +185,10 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	(void)one;
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
 	if (t->status != 200 && t->status != 206) {
-		if (t->text.len < ERROR_TEXT_MAX)
-			strbuf_add(&t->text, data, n);
-		return n;
+		strbuf_add(&t->text, data, n);
+		/* It may have no end. */
+		t->enough = t->text.len >= ERROR_TEXT_MAX;
+		return t->enough ? 0 : n;
 	}
 	if (t->status == 206 && t->range_from != (int64_t)t->got && !t->head_sent)
 		return 0;
@@ -256,6 +259,7 @@ static void begin(struct transfer *t)
 	t->headers = NULL;
 	strbuf_reset(&t->text);
 	t->status = 0;
+	t->enough = false;
 	forget_head(t);
 	curl_easy_reset(t->easy);
 	http_setup(t->h, t->easy);
@@ -275,6 +279,9 @@ static void begin(struct transfer *t)
 	(void)curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_first_body);
 	(void)curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
 	(void)curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+	if (t->body_fd < 0 && !strstr(t->path, "/blobs/sha256:"))
+		(void)curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS,
+				       (long)CONNECT_MS + t->h->r->stall_s * SMALL_FACTOR * 1000L);
 	if (!strcmp(t->method, "HEAD"))
 		(void)curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
 	else if (strcmp(t->method, "GET") != 0)
@@ -391,7 +398,8 @@ static void refused(struct transfer *t)
 	cleanup_json json_object *o = NULL;
 	char text[512];
 	if (t->text.text)
-		(void)json_parse(t->text.text, t->text.len, "error", &o, NULL);
+		(void)json_parse_max(t->text.text, t->text.len, "error", ERROR_VALUES_MAX, &o,
+				     NULL);
 	json_object *list = json_get(o, "errors");
 	const char *message = json_str_or(
 		json_len(list) ? json_object_array_get_idx(list, 0) : NULL, "message", "");
@@ -409,6 +417,8 @@ static void refused(struct transfer *t)
 static void finished(struct transfer *t, CURLcode code)
 {
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
+	if (t->enough)
+		code = CURLE_OK;
 	/* The body ended where it was asked to go on. */
 	if (code == CURLE_OK && t->status == 416 && t->got) {
 		http_say(t, NET_END, NULL, 0);
@@ -424,8 +434,14 @@ static void finished(struct transfer *t, CURLcode code)
 				  "the certificate of the registry is not trusted (ca_file or "
 				  "skip_verify of the registries file)");
 	} else if (code == CURLE_COULDNT_RESOLVE_HOST) {
-		char text[400];
-		(void)snprintf(text, sizeof(text), "%s: no such host", t->h->r->host);
+		char text[700];
+		(void)snprintf(
+			text, sizeof(text),
+			"%.200s: no such host%s%.200s%s. Is the name right (a registry comes "
+			"first in it), and can this machine reach it? The registries file "
+			"can name mirrors",
+			t->h->r->host, *t->h->r->repo ? ", so \"" : "", t->h->r->repo,
+			*t->h->r->repo ? "\" cannot be reached" : "");
 		next_base_or_fail(t, EIO, text);
 	} else if (code != CURLE_OK) {
 		again(t, curl_easy_strerror(code));

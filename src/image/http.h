@@ -42,6 +42,7 @@ struct transfer {
 	CURL *easy;
 	struct curl_slist *headers;
 	bool running, head_sent;
+	bool enough; /* of the body of an answer that is no success */
 	bool once; /* the job decides about another try */
 	unsigned int auth_stamp, auths, redirects, tries, tries_all;
 	int64_t again_ns;

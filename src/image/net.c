@@ -13,9 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIPE_BYTES (1024 * 1024)
-#define DATA_FD    3
-#define CTL_FD     4
+#define PIPE_BYTES        (1024 * 1024)
+#define DATA_FD           3
+#define ANSWER_VALUES_MAX 100
+#define CTL_FD            4
 
 int net_start(struct net *n, const struct registry *r, const char *actions, struct err *err)
 {
@@ -124,7 +125,7 @@ int net_send(struct net *n, struct net_get *g, struct err *err)
 static void on_head(struct net_get *g, const char *text, size_t size)
 {
 	cleanup_json json_object *o = NULL;
-	if (json_parse(text, size, "answer", &o, NULL) < 0)
+	if (json_parse_max(text, size, "answer", ANSWER_VALUES_MAX, &o, NULL) < 0)
 		return;
 	const char *identity = json_str_or(o, "identity", NULL);
 	(void)snprintf(g->digest, sizeof(g->digest), "%s", json_str_or(o, "digest", ""));

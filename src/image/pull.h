@@ -32,6 +32,9 @@ struct manifest {
 	size_t n;
 };
 
+/* In the JSON of a manifest or index: 500 layers with a hundred annotations each. */
+#define MANIFEST_VALUES_MAX 50000
+
 void manifest_fini(struct manifest *m);
 #define cleanup_manifest __attribute__((cleanup(manifest_fini)))
 

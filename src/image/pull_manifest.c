@@ -162,7 +162,7 @@ int manifest_parse(const char *text, size_t size, const char *type, struct manif
 	cleanup_json json_object *o = NULL;
 	json_object *list = NULL;
 	uint64_t config_size;
-	int rc = json_parse(text, size, "manifest", &o, err);
+	int rc = json_parse_max(text, size, "manifest", MANIFEST_VALUES_MAX, &o, err);
 	if (rc == 0 && json_i64_or(o, "schemaVersion", 0) != 2)
 		rc = err_set(err, EINVAL,
 			     "schemaVersion must be 2 (images of Docker's schema 1 are not read)");
@@ -187,7 +187,7 @@ static int choose(const char *text, size_t size, const struct platform *p, struc
 {
 	cleanup_json json_object *o = NULL;
 	json_object *list = NULL;
-	int rc = json_parse(text, size, "index", &o, err);
+	int rc = json_parse_max(text, size, "index", MANIFEST_VALUES_MAX, &o, err);
 	if (rc == 0 && json_get_arr(o, "manifests", &list, err) != 1)
 		rc = err_set(err, EINVAL, "the index has no array \"manifests\"");
 	for (size_t i = 0; rc == 0 && i < json_len(list); i++) {

@@ -5,6 +5,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "source.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,7 +24,7 @@ int push_manifest(const char *text, size_t size, const char (*digests)[DIGEST_SI
 {
 	cleanup_json json_object *o = NULL;
 	json_object *list = NULL;
-	int rc = json_parse(text, size, "manifest", &o, err);
+	int rc = json_parse_max(text, size, "manifest", SOURCE_VALUES_MAX, &o, err);
 	if (rc == 0)
 		rc = json_get_arr(o, "layers", &list, err);
 	if (rc < 0)

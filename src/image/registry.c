@@ -13,11 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define CONF_DEFAULT   "/etc/isola/registries.json"
-#define CONF_BYTES_MAX (1024 * 1024)
-#define CA_BYTES_MAX   (4 * 1024 * 1024)
-#define AUTH_BYTES_MAX (64 * 1024)
-#define STALL_S        30
+#define CONF_DEFAULT    "/etc/isola/registries.json"
+#define CONF_BYTES_MAX  (1024 * 1024)
+#define CA_BYTES_MAX    (4 * 1024 * 1024)
+#define AUTH_BYTES_MAX  (64 * 1024)
+#define AUTH_VALUES_MAX 2000 /* of them */
+#define STALL_S         30
 
 void registry_fini(struct registry *r)
 {
@@ -260,7 +261,8 @@ int registry_read_auth(struct registry *r, int fd, struct err *err)
 	buf[n] = '\0';
 	int rc = auth_decode(buf, &text, err);
 	if (rc == 0 && *text)
-		rc = json_parse(text, strlen(text), "X-Registry-Auth", &o, err);
+		rc = json_parse_max(text, strlen(text), "X-Registry-Auth", AUTH_VALUES_MAX, &o,
+				    err);
 	if (rc < 0 || !o)
 		return rc;
 	/* One for each registry (X-Registry-Config)? Then ours. */

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKEN_BYTES_MAX (1024 * 1024)
-#define TOKEN_TIMEOUT_S 30
+#define TOKEN_BYTES_MAX  (1024 * 1024)
+#define TOKEN_TIMEOUT_S  30
+#define TOKEN_VALUES_MAX 1000 /* in its JSON */
 
 static size_t on_body(char *data, size_t one, size_t n, void *arg)
 {
@@ -51,8 +52,8 @@ static void add_field(CURL *easy, struct strbuf *b, const char *key, const char 
 static int take_token(struct http *h, const struct strbuf *body, struct err *err)
 {
 	cleanup_json json_object *o = NULL;
-	int rc = json_parse(body->text ? body->text : "", body->len, "the answer of the log-in", &o,
-			    err);
+	int rc = json_parse_max(body->text ? body->text : "", body->len, "the answer of the log-in",
+				TOKEN_VALUES_MAX, &o, err);
 	if (rc < 0)
 		return rc;
 	const char *token = json_str_or(o, "token", "");
