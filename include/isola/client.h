@@ -57,6 +57,8 @@ struct client;
 
 /* X-Registry-Auth of all requests from now on (copied); NULL = none. -ENOMEM. */
 int client_set_registry_auth(struct client *c, const char *text);
+/* X-Registry-Config in its place, for a build. */
+int client_set_registry_config(struct client *c, const char *text);
 
 /* Connects at the first request, not here. @host is copied. NULL = no memory. */
 struct client *client_new(const struct client_host *host);

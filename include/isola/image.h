@@ -52,7 +52,7 @@
  *   isola-image login  --state DIR --server HOST [--registries FILE]   likewise
  *   isola-image tag    --state DIR ID REF            ID = all 64 digits
  *   isola-image untag  --state DIR REF
- *   isola-image delete --state DIR ID                all names, blobs, layers that
+ *   isola-image delete --state DIR ID...             all names, blobs, layers that
  *                      nobody else uses
  *   isola-image check  --state DIR                   removes leftovers (start-up);
  *                      running jobs are left alone

@@ -99,14 +99,24 @@ struct client *client_new(const struct client_host *host)
 	return c;
 }
 
+static int set_registry(struct client *c, const char *field, const char *text)
+{
+	char *copy = NULL;
+	if (text && asprintf(&copy, "%s: %s\r\n", field, text) < 0)
+		return -ENOMEM;
+	free(c->registry_field);
+	c->registry_field = copy;
+	return 0;
+}
+
 int client_set_registry_auth(struct client *c, const char *text)
 {
-	char *copy = text ? strdup(text) : NULL;
-	if (text && !copy)
-		return -ENOMEM;
-	free(c->registry_auth);
-	c->registry_auth = copy;
-	return 0;
+	return set_registry(c, "X-Registry-Auth", text);
+}
+
+int client_set_registry_config(struct client *c, const char *text)
+{
+	return set_registry(c, "X-Registry-Config", text);
 }
 
 static void forget_answer(struct client *c)
@@ -137,7 +147,7 @@ void client_free(struct client *c)
 		return;
 	disconnect(c);
 	free(c->path_stat);
-	free(c->registry_auth);
+	free(c->registry_field);
 	free(c);
 }
 
@@ -216,10 +226,9 @@ static int send_head(struct client *c, const char *method, const char *target, c
 {
 	cleanup_strbuf struct strbuf head = STRBUF_INIT;
 	c->is_head = !strcmp(method, "HEAD");
-	strbuf_printf(
-		&head, "%s %s HTTP/1.1\r\nHost: isola\r\nUser-Agent: isola/%s\r\n%s%s%s%s\r\n",
-		method, target, ISOLA_VERSION, c->registry_auth ? "X-Registry-Auth: " : "",
-		c->registry_auth ? c->registry_auth : "", c->registry_auth ? "\r\n" : "", fields);
+	strbuf_printf(&head, "%s %s HTTP/1.1\r\nHost: isola\r\nUser-Agent: isola/%s\r\n%s%s\r\n",
+		      method, target, ISOLA_VERSION, c->registry_field ? c->registry_field : "",
+		      fields);
 	if (!strbuf_ok(&head))
 		return err_set(err, ENOMEM, "out of memory");
 	struct iovec part[2] = {

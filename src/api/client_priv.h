@@ -35,7 +35,7 @@ struct client {
 	bool keep_open; /* another request may follow on this connection */
 	char content_type[64];
 	char *path_stat;          /* X-Docker-Container-Path-Stat, as it came; owned */
-	char *registry_auth;      /* sent with each request, or NULL; owned */
+	char *registry_field;     /* sent with each request, or NULL; owned */
 	bool is_head;             /* of the request: its answer has no body */
 	struct upload *upload;    /* NULL = none */
 	struct json_tokener *tok; /* of client_next_json() */

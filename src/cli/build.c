@@ -4,6 +4,7 @@
 #include "build_context.h"
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "login.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -174,7 +175,9 @@ static int send_context(struct cli *cli, const char *target, const struct build_
 	cleanup_fd int fd = build_context_open(context, &packer, err);
 	if (fd < 0)
 		return fd;
-	int rc = client_send_fd(c, "POST", target, "application/x-tar", fd, err);
+	int rc = login_attach_all(c, err);
+	if (rc == 0)
+		rc = client_send_fd(c, "POST", target, "application/x-tar", fd, err);
 	if (rc == 0)
 		rc = client_receive(c, err);
 	if (rc >= 400)

@@ -305,9 +305,10 @@ int credentials_forget(struct docker_config *c, const char *key, struct err *err
 	return rc < 0 ? rc : 1;
 }
 
-char *credentials_field(const struct credentials *c, const char *key)
+/* AuthConfig of Docker's API. */
+static json_object *auth_config(const struct credentials *c, const char *key)
 {
-	cleanup_json json_object *o = json_object_new_object();
+	json_object *o = json_object_new_object();
 	if (c->identity) {
 		json_add_str(o, "identitytoken", c->identity);
 	} else {
@@ -315,10 +316,57 @@ char *credentials_field(const struct credentials *c, const char *key)
 		json_add_str(o, "password", c->password ? c->password : "");
 	}
 	json_add_str(o, "serveraddress", key);
+	return o;
+}
+
+static char *pack(json_object *o)
+{
 	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
 	char *field = base64_encode(text, strlen(text));
 	/* Docker's clients send the alphabet of URLs (RFC 4648, 5). */
 	for (char *p = field; p && *p; p++)
 		*p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
+	return field;
+}
+
+char *credentials_field(const struct credentials *c, const char *key)
+{
+	cleanup_json json_object *o = auth_config(c, key);
+	return pack(o);
+}
+
+/* Those of the members of @names, unless @all has them. */
+static void add_all(const struct docker_config *c, json_object *names, json_object *all,
+		    struct err *err)
+{
+	if (!names)
+		return;
+	json_object_object_foreach (names, name, value) {
+		cleanup_credentials struct credentials found = { NULL };
+		struct err own = ERR_INIT;
+		char key[512];
+		(void)value;
+		docker_config_key(name, key, sizeof(key));
+		int rc = json_get(all, key) ? 0 : credentials_find(c, key, &found, &own);
+		if (rc > 0)
+			json_add(all, key, auth_config(&found, key));
+		else if (rc < 0)
+			(void)err_copy(err, &own);
+	}
+}
+
+char *credentials_all(const struct docker_config *c, struct err *err)
+{
+	cleanup_json json_object *all = json_object_new_object();
+	add_all(c, json_get(c->root, "auths"), all, err);
+	add_all(c, json_get(c->root, "credHelpers"), all, err);
+	if (!json_object_object_length(all))
+		return NULL;
+	char *field = pack(all);
+	if (field && strlen(field) > REGISTRY_CONFIG_MAX) {
+		(void)err_set(err, E2BIG, "all stored log-ins together are more than %d bytes",
+			      REGISTRY_CONFIG_MAX);
+		free(take_ptr(field));
+	}
 	return field;
 }

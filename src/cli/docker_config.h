@@ -48,6 +48,11 @@ int credentials_forget(struct docker_config *c, const char *key, struct err *err
 /* X-Registry-Auth for them; owned, NULL = no memory. */
 char *credentials_field(const struct credentials *c, const char *key);
 
+/* X-Registry-Config: those of all registries, for a build, whose Dockerfile nobody has read
+ * yet. Owned; NULL = there are none. What cannot be had is left out, and @err says why. */
+#define REGISTRY_CONFIG_MAX (48 * 1024)
+char *credentials_all(const struct docker_config *c, struct err *err);
+
 /* docker-credential-@helper @verb ("get", "store", "erase") with @input: what it says,
  * owned. -ENOENT when it has none. */
 int helper_run(const char *helper, const char *verb, const char *input, char **ret,

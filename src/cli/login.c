@@ -234,7 +234,7 @@ int verb_logout(struct cli *cli, struct args *args)
 	return 0;
 }
 
-/* ---- for pull and push ---- */
+/* ---- for pull, push and build ---- */
 
 /* The first part of a name is a registry when it looks like a host (as Docker has it). */
 static bool has_host(const char *image)
@@ -269,6 +269,20 @@ int login_attach(struct cli *cli, struct client *c, const char *image, struct er
 		return 0;
 	cleanup_free char *field = credentials_field(&found, key);
 	if (!field || client_set_registry_auth(c, field) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	return 0;
+}
+
+int login_attach_all(struct client *c, struct err *err)
+{
+	cleanup_docker_config struct docker_config config = { NULL };
+	cleanup_free char *field = NULL;
+	struct err own = ERR_INIT;
+	if (docker_config_read(&config, &own) == 0)
+		field = credentials_all(&config, &own);
+	if (own.code)
+		(void)fprintf(stderr, "WARNING: not every log-in is used: %s\n", own.text);
+	if (client_set_registry_config(c, field) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	return 0;
 }

@@ -15,12 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DELETES_MAX 256 /* by one job */
+
 /* A list of jobs to be run in turn, and what the requester gets at the end. */
 struct work {
 	struct isolad *d;
-	json_object *steps; /* [{"verb","arg","id","ref"}] */
-	size_t at;
-	json_object *result; /* owned */
+	json_object *steps;   /* [{"verb","arg","id","ref"}] */
+	size_t at, under_way; /* steps that are done; that the running job does */
+	json_object *result;  /* owned */
 	int64_t freed_bytes;
 	op_done_fn *done;
 	void *arg;
@@ -93,12 +95,26 @@ static void work_end(struct work *w, const struct err *err)
 
 static void on_step(void *arg, const struct err *err, json_object *result);
 
+/* Removals that follow each other are one job's. */
 static int begin_step(struct work *w, struct err *err)
 {
 	json_object *step = json_object_array_get_idx(w->steps, w->at);
-	const char *words[] = { json_str_or(step, "verb", ""), json_str_or(step, "arg", ""), NULL };
+	const char *words[DELETES_MAX + 2] = { json_str_or(step, "verb", "") };
 	struct image_job *job;
+	size_t n = 0;
+	do {
+		words[++n] = json_str_or(step, "arg", "");
+		step = json_object_array_get_idx(w->steps, w->at + n);
+	} while (n < DELETES_MAX && step && !strcmp(words[0], "delete") &&
+		 !strcmp(json_str_or(step, "verb", ""), "delete"));
+	w->under_way = n;
 	return job_start(w->d, words, -1, &job, NULL, on_step, w, err);
+}
+
+static void tell(struct work *w, json_object *step)
+{
+	const char *verb = json_str_or(step, "verb", ""), *id = json_str_or(step, "id", "");
+	events_emit_image(w->d, verb, id, json_str_or(step, "ref", id));
 }
 
 static void on_step(void *arg, const struct err *err, json_object *result)
@@ -110,13 +126,8 @@ static void on_step(void *arg, const struct err *err, json_object *result)
 		return;
 	}
 	w->freed_bytes += json_i64_or(result, "Freed", 0);
-	json_object *step = json_object_array_get_idx(w->steps, w->at++);
-	const char *verb = json_str_or(step, "verb", ""), *id = json_str_or(step, "id", "");
-	const char *ref = json_str_or(step, "ref", NULL);
-	if (ref)
-		events_emit_image(w->d, verb, id, ref);
-	else
-		events_emit_image(w->d, verb, id, id);
+	for (; w->under_way; w->under_way--)
+		tell(w, json_object_array_get_idx(w->steps, w->at++));
 	if (w->at == json_len(w->steps))
 		work_end(w, NULL);
 	else if (begin_step(w, &own) < 0)

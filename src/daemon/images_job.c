@@ -20,7 +20,7 @@
 
 /* The longest tells of all images of an archive (LOAD_NAMES_MAX in src/image/load.c). */
 #define LINE_BYTES_MAX (8 * 1024 * 1024)
-#define WORDS_MAX      64
+#define WORDS_MAX      320
 
 /* ---- the end ---- */
 

@@ -198,15 +198,11 @@ int image_forget(const struct job *job, const char *id, struct swept *ret, struc
 
 /* ---- delete ---- */
 
-int job_delete(const struct store *s, const char *id, json_object **ret_aux, struct err *err)
+/* Takes the names, then the record, of one; its blobs and layers are swept later. */
+static int forget_one(const struct store *s, const char *id, json_object *aux, struct err *err)
 {
-	cleanup_job struct job job = JOB_INIT;
 	cleanup_json json_object *record = NULL, *index = NULL;
-	int rc = job_open(s, &job, err);
-	cleanup_fd int lock = rc < 0 ? rc : store_lock(s, err);
-	if (lock < 0)
-		return lock;
-	rc = record_read(s, id, &record, err);
+	int rc = record_read(s, id, &record, err);
 	if (rc == 0)
 		return err_set(err, ENOENT, "No such image: %s", id);
 	if (rc > 0)
@@ -214,20 +210,35 @@ int job_delete(const struct store *s, const char *id, json_object **ret_aux, str
 	if (rc < 0)
 		return rc;
 	const char *manifest = json_str_or(record, "manifest", "");
-	json_object *refs = names_of(index, manifest), *aux = json_object_new_object();
 	json_add_str(aux, "ID", id);
-	json_add(aux, "Refs", refs);
+	json_add(aux, "Refs", names_of(index, manifest));
 	/* Names first: what has a name is complete. */
 	names_drop(index, manifest);
-	struct swept swept = { 0 };
 	rc = names_write(s, index, err);
-	if (rc == 0)
-		rc = image_forget(&job, id, &swept, err);
+	return rc < 0 ? rc : record_remove(s, id, err);
+}
+
+int job_delete(const struct store *s, const char (*ids)[DIGEST_SIZE], size_t n,
+	       json_object **ret_aux, struct err *err)
+{
+	cleanup_job struct job job = JOB_INIT;
+	cleanup_json json_object *aux = json_object_new_object();
+	struct swept swept = { 0 };
+	size_t done = 0;
+	int rc = job_open(s, &job, err);
+	cleanup_fd int lock = rc < 0 ? rc : store_lock(s, err);
+	if (lock < 0)
+		return lock;
+	while (done < n && (rc = forget_one(s, ids[done], aux, err)) == 0)
+		done++;
+	/* Also of those before one that cannot be removed. */
+	struct err own = ERR_INIT;
+	int swept_rc = done || rc != -ENOENT ? collect_sweep(&job, &swept, &own) : 0;
+	if (rc == 0 && swept_rc < 0)
+		rc = err_copy(err, &own);
 	json_add_i64(aux, "Freed", (int64_t)swept.bytes);
-	if (rc < 0)
-		json_object_put(aux);
-	else
-		*ret_aux = aux;
+	if (rc == 0)
+		*ret_aux = take_ptr(aux);
 	return rc;
 }
 

@@ -43,7 +43,7 @@ struct transfer {
 	struct curl_slist *headers;
 	bool running, head_sent;
 	bool enough; /* of the body of an answer that is no success */
-	bool once; /* the job decides about another try */
+	bool once;   /* the job decides about another try */
 	unsigned int auth_stamp, auths, redirects, tries, tries_all;
 	int64_t again_ns;
 	uint64_t got, skip; /* bytes passed on; of this answer to be left out */

@@ -32,7 +32,9 @@ int job_import(const struct store *s, const struct limits *limits,
 int job_tag(const struct store *s, const char *id, const char *ref, json_object **ret_aux,
 	    struct err *err);
 int job_untag(const struct store *s, const char *ref, json_object **ret_aux, struct err *err);
-int job_delete(const struct store *s, const char *id, json_object **ret_aux, struct err *err);
+/* Removes @n images and then, once for all of them, what no other needs. */
+int job_delete(const struct store *s, const char (*ids)[DIGEST_SIZE], size_t n,
+	       json_object **ret_aux, struct err *err);
 int job_check(const struct store *s, json_object **ret_aux, struct err *err);
 int job_verify(const struct store *s, const struct limits *limits, bool repair, bool deep,
 	       json_object **ret_aux, struct err *err);

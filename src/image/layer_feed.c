@@ -4,6 +4,7 @@
 #include "layer_feed.h"
 
 #include "isola/fd.h"
+#include "isola/id.h"
 #include "isola/num.h"
 #include "cancel.h"
 #include "confine.h"
@@ -108,6 +109,8 @@ int feed_judge(const struct feed_word *word, const struct layer_input *input, st
 		return err_set(err, word->code > 0 && word->code < 4096 ? word->code : EIO, "%.*s",
 			       (int)sizeof(word->text) - 1, word->text);
 	(void)snprintf(digest, sizeof(digest), "%.*s", DIGEST_SIZE - 1, word->diff_id);
+	if (!id_is_digest(digest))
+		return err_set(err, EIO, "%s: the unpacking process failed", input->what);
 	if (*l->diff_id && strcmp(l->diff_id, digest) != 0)
 		return err_set(err, EINVAL,
 			       "wrong digest: the content of %s is %s, the image says %s",

@@ -94,9 +94,15 @@ static int run_untag(const struct store *s, const struct options *o, json_object
 static int run_delete(const struct store *s, const struct options *o, json_object **ret_aux,
 		      struct err *err)
 {
-	char id[DIGEST_SIZE];
-	int rc = full_id(o->args[0], id, err);
-	return rc < 0 ? rc : job_delete(s, id, ret_aux, err);
+	char(*ids)[DIGEST_SIZE] = calloc((size_t)o->n_args, DIGEST_SIZE);
+	int rc = ids ? 0 : err_set(err, ENOMEM, "out of memory");
+	for (int i = 0; rc == 0 && i < o->n_args; i++)
+		rc = full_id(o->args[i], ids[i], err);
+	if (rc == 0)
+		rc = job_delete(s, (const char(*)[DIGEST_SIZE])ids, (size_t)o->n_args, ret_aux,
+				err);
+	free(ids);
+	return rc;
 }
 
 static int run_check(const struct store *s, const struct options *o, json_object **ret_aux,
@@ -165,6 +171,7 @@ struct verb {
 	bool reads_marks;
 	const char *actions; /* of a registry, for the verbs that go there; "" = to log in */
 	bool spec;           /* a JSON text on descriptor 3 says what is to be done */
+	bool many;           /* more arguments than n_args are fine */
 	bool talks;          /* descriptor 3 stays open: isolad answers there */
 };
 
@@ -183,7 +190,7 @@ static const struct verb verbs[] = {
 	  "OS/ARCH] < ROOTFS.tar" },
 	{ "tag", run_tag, 2, false, "tag --state DIR ID REF" },
 	{ "untag", run_untag, 1, false, "untag --state DIR REF" },
-	{ "delete", run_delete, 1, false, "delete --state DIR ID" },
+	{ "delete", run_delete, 1, false, "delete --state DIR ID...", .many = true },
 	{ "check", run_check, 0, false, "check --state DIR" },
 	{ "verify", run_verify, 0, true, "verify --state DIR [--deep] [--repair]" },
 	{ "commit", run_commit, 0, true, "commit --state DIR 3< COMMIT_SPEC", .spec = true },
@@ -311,7 +318,8 @@ static int parse(int argc, char **argv, struct options *o, const struct verb **r
 		return rc;
 	o->args = argv + optind;
 	o->n_args = argc - optind;
-	if ((!o->state && !verb->copy) || o->n_args != verb->n_args)
+	if ((!o->state && !verb->copy) || o->n_args < verb->n_args ||
+	    (o->n_args > verb->n_args && !verb->many))
 		return err_set(err, EINVAL, "usage: isola-image %s", verb->usage);
 	*ret = verb;
 	return 0;

@@ -64,7 +64,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = body[:-100]
         if mode == "long" and blob and len(body) > 1000:
             body += b"x" * 100
-        if mode == "hang" and blob and len(body) > 1000:
+        if mode == "endless" and blob:
+            self.send_response(404)
+            self.end_headers()
+            self.close_connection = True
+            try:
+                while open(sys.argv[3]).read().strip() == mode:
+                    self.wfile.write(b"no such blob" * 1000)
+            except OSError:
+                return
+        # "hang": all large blobs; "hang sha256:...": this one
+        if blob and len(body) > 1000 and (mode == "hang" or mode == "hang " + self.path[-71:]):
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

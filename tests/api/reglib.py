@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries for tests: Debian's on loopback, and helpers of the tests' own."""
 import atexit
+import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -78,3 +80,46 @@ def layer(files, link=None):
             t.type, t.linkname = tarfile.SYMTYPE, to
             tar.addfile(t)
     return out.getvalue()
+
+
+def put_there(d, kind, data, repo="t/app", name=None, media=None):
+    """Uploads a blob or a manifest to the registry at port 5000; its digest."""
+    f = T + "/body"
+    open(f, "wb").write(data)
+    base = "http://127.0.0.1:5000/v2/%s" % repo
+    if kind == "manifest":
+        out = d.in_net("curl", "-sf", "-X", "PUT", "-H", "Content-Type: " + media,
+                       "--data-binary", "@" + f, base + "/manifests/" + (name or digest(data)))
+    else:
+        out = d.in_net("sh", "-ec", 'u=$(curl -sf -X POST -D - -o /dev/null $1/blobs/uploads/ |'
+                       ' sed -n "s/^Location: //p" | tr -d "\\r");'
+                       'curl -sf -X PUT -H Content-Type:application/octet-stream --data-binary @$2'
+                       ' "$u&digest=$3"',
+                       "sh", base, f, digest(data))
+    if out.rc:
+        skip_all("cannot fill the registry: %r" % out)
+    return digest(data)
+
+
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+OCI = "application/vnd.oci.image.manifest.v1+json"
+
+
+def image_there(d, layers, arch="amd64", media=OCI,
+                kind="application/vnd.oci.image.config.v1+json", squeeze=gzip.compress,
+                suffix="+gzip"):
+    """The manifest of an image whose blobs are uploaded."""
+    config = json.dumps({"architecture": arch, "os": "linux",
+                         "config": {"Cmd": ["/bin/sh", "-c", "cat /who"]},
+                         "rootfs": {"type": "layers", "diff_ids": [digest(x) for x in layers]}}
+                        ).encode()
+    blobs = [squeeze(x) for x in layers]
+    m = {"schemaVersion": 2, "mediaType": media,
+         "config": {"mediaType": kind, "size": len(config), "digest": put_there(d, "blob", config)},
+         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar" + suffix,
+                     "size": len(b), "digest": put_there(d, "blob", b)} for b in blobs]}
+    if media == DOCKER:
+        for x in m["layers"]:
+            x["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        m["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json"
+    return json.dumps(m).encode()

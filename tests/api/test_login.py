@@ -79,6 +79,17 @@ check(got.rc == 0 and "1: digest: sha256:" in got.out, "push", got)
 pushed = got.out.split("digest: ")[1].split()[0]
 d.ctr("rmi", "-f", REG + "/t/box:1")
 check(ctr("pull", REG + "/t/box:1").rc == 0, "pull")
+
+
+def build():
+    """Of a base that the registry is asked for."""
+    os.makedirs(T + "/context", exist_ok=True)
+    open(T + "/context/Dockerfile", "w").write("FROM %s/t/box:1\nLABEL a=b\n" % REG)
+    return ctr("build", "--pull", "-q", T + "/context", limit_s=60)
+
+
+got = build()
+check(got.rc == 0 and got.out.startswith("sha256:"), "a build pulls its base with it", got)
 got = ctr("login", REG)
 check(got.rc == 0 and "existing credentials" in got.err and "Succeeded" in got.out,
       "log in again, with what is stored", got)
@@ -92,6 +103,8 @@ check(got.rc == 1 and "needs --username" in got.err, "a password without a user"
 got = ctr("logout", REG)
 check(got.rc == 0 and got.out == "Removing login credentials for %s\n" % REG and
       entry() is None and entry("old.lan"), "log out", got)
+got = build()
+check(got.rc != 0 and "wants a log-in" in got.err + got.out, "a build without", got)
 is_(ctr("logout", REG).out, "Not logged in to %s\n" % REG, "twice")
 got = ctr("login", REG)
 check(got.rc == 1 and "no terminal" in got.err, "nobody to ask", got)
@@ -173,6 +186,8 @@ kept = json.load(open(T + "/kept/" + REG))
 is_((kept["Username"], kept["Secret"]), ("jo", "secret"), "the helper has it")
 got = ctr("pull", REG + "/t/box:1")
 check(got.rc == 0, "and gives it for a pull", got)
+got = build()
+check(got.rc == 0, "and for a build", got)
 got = ctr("logout", REG)
 check(got.rc == 0 and os.listdir(T + "/kept") == [], "and forgets it", got)
 json.dump({"credsStore": "missing"}, open(FILE, "w"))

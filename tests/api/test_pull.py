@@ -34,45 +34,12 @@ d = start_isolad("--registries", CONF) or skip_all("isolad does not start")
 
 # ------------------------------------------------------- an image, put in place by hand
 
-def put(kind, data, repo="t/app", name=None, media=None):
-    """Uploads a blob or a manifest; its digest."""
-    f = T + "/body"
-    open(f, "wb").write(data)
-    base = "http://127.0.0.1:5000/v2/%s" % repo
-    if kind == "manifest":
-        out = d.in_net("curl", "-sf", "-X", "PUT", "-H", "Content-Type: " + media,
-                       "--data-binary", "@" + f, base + "/manifests/" + (name or digest(data)))
-    else:
-        out = d.in_net("sh", "-ec", 'u=$(curl -sf -X POST -D - -o /dev/null $1/blobs/uploads/ |'
-                       ' sed -n "s/^Location: //p" | tr -d "\\r");'
-                       'curl -sf -X PUT -H Content-Type:application/octet-stream --data-binary @$2'
-                       ' "$u&digest=$3"',
-                       "sh", base, f, digest(data))
-    if out.rc:
-        skip_all("cannot fill the registry: %r" % out)
-    return digest(data)
+def put(kind, data, **kw):
+    return put_there(d, kind, data, **kw)
 
 
-DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
-OCI = "application/vnd.oci.image.manifest.v1+json"
-
-
-def image(layers, arch="amd64", media=OCI, kind="application/vnd.oci.image.config.v1+json",
-          squeeze=gzip.compress, suffix="+gzip"):
-    config = json.dumps({"architecture": arch, "os": "linux",
-                         "config": {"Cmd": ["/bin/sh", "-c", "cat /who"]},
-                         "rootfs": {"type": "layers", "diff_ids": [digest(x) for x in layers]}}
-                        ).encode()
-    blobs = [squeeze(x) for x in layers]
-    m = {"schemaVersion": 2, "mediaType": media,
-         "config": {"mediaType": kind, "size": len(config), "digest": put("blob", config)},
-         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar" + suffix,
-                     "size": len(b), "digest": put("blob", b)} for b in blobs]}
-    if media == DOCKER:
-        for x in m["layers"]:
-            x["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-        m["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json"
-    return json.dumps(m).encode()
+def image(layers, **kw):
+    return image_there(d, layers, **kw)
 
 
 registry(d, 5000, "plain", data="data")
@@ -390,6 +357,8 @@ mode("long")
 fails("more bytes than said", "127.0.0.1:5001/t/app:1", "wrong size")
 mode("html")
 fails("a page of HTML", "127.0.0.1:5001/t/app:1", "text/html")
+mode("endless")
+fails("an answer without an end", "127.0.0.1:5001/t/app:1", "answers 404")
 mode("round")
 fails("redirects in a circle", "127.0.0.1:5001/t/app:1", "redirects more than")
 

@@ -9,7 +9,10 @@
 
 #include "../../../src/cli/docker_config.h"
 
+#include "isola/base64.h"
+#include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/strbuf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -125,6 +128,51 @@ static void credentials_keep__leaves_the_rest(void **state)
 	assert_int_equal(credentials_forget(&again, "b.lan", &err), 0);
 }
 
+static void credentials_all__has_each_once(void **state)
+{
+	const struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	put(f,
+	    "{\"auths\":{\"a.lan\":{\"auth\":\"YTpi\"},\"https://a.lan/v1/\":{\"auth\":\"YzpkCg==\"},"
+	    "\"empty.lan\":{},\"bad.lan\":{\"auth\":\"!\"},"
+	    "\"https://index.docker.io/v1/\":{\"identitytoken\":\"t\"}}}");
+	cleanup_docker_config struct docker_config c = { NULL };
+	assert_int_equal(docker_config_read(&c, &err), 0);
+	cleanup_free char *field = credentials_all(&c, &err);
+	assert_non_null(field);
+	assert_non_null(strstr(err.text, "bad.lan"));
+	char text[1024];
+	ssize_t n = base64_decode(field, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	cleanup_json json_object *o = NULL;
+	assert_int_equal(json_parse(text, (size_t)n, "it", &o, &err), 0);
+	assert_int_equal(json_object_object_length(o), 2);
+	assert_string_equal(json_str_or(json_get(o, "a.lan"), "username", ""), "a");
+	assert_string_equal(json_str_or(json_get(o, "a.lan"), "serveraddress", ""), "a.lan");
+	assert_string_equal(json_str_or(json_get(o, HUB_KEY), "identitytoken", ""), "t");
+}
+
+static void credentials_all__is_nothing_or_bounded(void **state)
+{
+	const struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	cleanup_docker_config struct docker_config none = { NULL }, many = { NULL };
+	put(f, "{\"auths\":{}}");
+	assert_int_equal(docker_config_read(&none, &err), 0);
+	assert_null(credentials_all(&none, &err));
+	assert_int_equal(err.code, 0);
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	strbuf_puts(&b, "{\"auths\":{");
+	for (int i = 0; i < 1000; i++)
+		strbuf_printf(&b, "%s\"r%d.lan\":{\"auth\":\"YTpi\"}", i ? "," : "", i);
+	strbuf_puts(&b, "}}");
+	put(f, b.text);
+	assert_int_equal(docker_config_read(&many, &err), 0);
+	assert_null(credentials_all(&many, &err));
+	assert_int_equal(err.code, E2BIG);
+}
+
 static void docker_config_read__follows_a_link(void **state)
 {
 	const struct fixture *f = *state;
@@ -168,6 +216,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(credentials_find__reads_docker_s_file, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(credentials_keep__leaves_the_rest, setup, teardown),
+		cmocka_unit_test_setup_teardown(credentials_all__has_each_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(credentials_all__is_nothing_or_bounded, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(docker_config_read__follows_a_link, setup,
 						teardown),
 		cmocka_unit_test(docker_config_parse__refuses_other_shapes),

@@ -97,6 +97,25 @@ static void blob_commit__gives_the_name_of_its_bytes(void **state)
 	assert_int_equal(count(f->a.fd) + count(f->b.fd), 0);
 }
 
+static void blob_place__names_what_was_compared(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_blob_write struct blob_write w = BLOB_WRITE_INIT;
+	char digest[DIGEST_SIZE];
+	assert_int_equal(digest_of("text", 4, digest, &f->err), 0);
+	assert_int_equal(blob_lease(&f->a, digest, false, &f->err), 0);
+	assert_int_equal(blob_begin(&f->a, &w, &f->err), 0);
+	assert_int_equal(blob_add(&w, "text", 4, &f->err), 0);
+	assert_int_equal(blob_compare(&w, digest, 4, &f->err), 0);
+	/* Complete, and nobody else's yet. */
+	assert_false(blob_exists(&f->store, digest));
+	assert_int_equal(blob_lease(&f->b, digest, false, &f->err), -EAGAIN);
+	assert_int_equal(blob_place(&w, &f->err), 0);
+	assert_true(blob_exists(&f->store, digest));
+	assert_int_equal(w.fd, -1);
+	assert_int_equal(blob_lease(&f->b, digest, false, &f->err), 1);
+}
+
 static void blob_commit__refuses_other_bytes(void **state)
 {
 	struct fixture *f = *state;
@@ -229,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(blob_commit__gives_the_name_of_its_bytes),
+		T(blob_place__names_what_was_compared),
 		T(blob_commit__refuses_other_bytes),
 		T(blob_reopen__reads_what_is_there_so_far),
 		T(blob_lease__is_exclusive_until_there_is_a_blob),
