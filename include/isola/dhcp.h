@@ -8,7 +8,7 @@
  *   { "port": "tap01234567", "mac": "02:..", "address": "10.201.0.3", "prefix": 16,
  *     "server": "10.201.0.1" (the gateway; the server's identity),
  *     "router": the same | "" (no default route by this port),
- *     "dns": ["10.201.0.1", ...] (at most 3), "mtu": 1500, "hostname": "db" | "" }
+ *     "dns": ["192.0.2.53", ...] | absent (at most 3), "mtu": 1500, "hostname": "db" | "" }
  *   + net_dhcp_socket() of the port
  * A message for a port that is known replaces what was said. There is no answer. A port
  * is forgotten when its device goes; the process ends with the connection.

@@ -107,7 +107,7 @@ static bool begins(const char *line, const char *key)
 
 /* systemd-resolved's stub on 127.0.0.53 does not answer from a container; this is its
  * list of the servers behind it. */
-static const char *host_resolv(void)
+const char *bundle_host_resolv(void)
 {
 	static const char behind[] = "/run/systemd/resolve/resolv.conf";
 	cleanup_free char *text = NULL;
@@ -134,7 +134,7 @@ static void make_resolv(struct strbuf *b, json_object *host, bool networked)
 	json_object *dns = json_get(host, "Dns"), *search = json_get(host, "DnsSearch");
 	json_object *options = json_get(host, "DnsOptions");
 	cleanup_strbuf struct strbuf all = STRBUF_INIT;
-	add_host_file(&all, networked ? host_resolv() : "/etc/resolv.conf");
+	add_host_file(&all, networked ? bundle_host_resolv() : "/etc/resolv.conf");
 	for (char *line = all.text; line && *line;) {
 		size_t n = strcspn(line, "\n");
 		bool replaced =

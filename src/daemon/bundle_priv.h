@@ -54,6 +54,9 @@ json_object *bundle_mount(const struct mount_point *p, bool userns);
 int bundle_devices(const struct instance *inst, const struct bundle_env *env,
 		   json_object **ret_devices, json_object **ret_rules, struct err *err);
 
+/* The host's file of name servers that others than its own programs can ask. */
+const char *bundle_host_resolv(void);
+
 /* bundle_files.c: hosts, hostname and resolv.conf into the run folder, as files of
  * the container's root, host id @owner. */
 int bundle_files(const struct instance *inst, uint32_t owner, int run_dir_fd, struct err *err);

@@ -7,12 +7,16 @@
 #include "isola/json.h"
 #include "isola/wire.h"
 
+#include "bundle_priv.h"
 #include "child.h"
 #include "isolad.h"
 #include "life.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -22,6 +26,8 @@
 /* When its socket is full. */
 #define FULL_MS      20
 #define MTU          1500
+#define DNS_MAX      3
+#define RESOLV_MAX   ((size_t)64 * 1024)
 #define NAME_MAX_LEN 63
 
 void dhcp_init(struct dhcp *dhcp)
@@ -47,9 +53,31 @@ static void add_host_name(json_object *o, const struct instance *inst)
 	json_add_str(o, "hostname", inst->name && is_host_name(inst->name) ? inst->name : id);
 }
 
+/* The host's servers, but for those on its loopback, which are not the guest's. */
+static json_object *name_servers(void)
+{
+	json_object *list = json_object_new_array();
+	cleanup_free char *text = NULL;
+	size_t size = 0;
+	if (fd_read_file(AT_FDCWD, bundle_host_resolv(), RESOLV_MAX, &text, &size, NULL) < 0)
+		return list;
+	for (char *line = text, *next; line && json_len(list) < DNS_MAX; line = next) {
+		char word[NET_ADDR_TEXT];
+		struct net_addr addr;
+		next = strchr(line, '\n');
+		next = next ? next + 1 : NULL;
+		if (sscanf(line, "nameserver %47s", word) == 1 &&
+		    net_addr_parse(word, &addr) == 0 && addr.family == AF_INET &&
+		    addr.bytes[0] != 127)
+			(void)json_object_array_add(list, json_object_new_string(word));
+	}
+	return list;
+}
+
 static json_object *describe(struct endpoint *e)
 {
-	json_object *o = json_object_new_object(), *dns = json_object_new_array();
+	json_object *o = json_object_new_object();
+	bool out = endpoint_gateway(e->inst) == e;
 	char name[NET_NAME_SIZE], mac[NET_MAC_TEXT], addr[NET_ADDR_TEXT], gateway[NET_ADDR_TEXT];
 	endpoint_host_name(e, name);
 	net_addr_format(&e->network->v4.gateway, gateway, sizeof(gateway));
@@ -58,9 +86,9 @@ static json_object *describe(struct endpoint *e)
 	json_add_str(o, "address", net_addr_format(&e->addr, addr, sizeof(addr)));
 	json_add_i64(o, "prefix", e->network->v4.subnet.len);
 	json_add_str(o, "server", gateway);
-	json_add_str(o, "router", endpoint_gateway(e->inst) == e ? gateway : "");
-	(void)json_object_array_add(dns, json_object_new_string(gateway));
-	json_add(o, "dns", dns);
+	json_add_str(o, "router", out ? gateway : "");
+	if (out)
+		json_add(o, "dns", name_servers());
 	json_add_i64(o, "mtu", MTU);
 	add_host_name(o, e->inst);
 	return o;

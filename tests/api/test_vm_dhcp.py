@@ -104,6 +104,16 @@ def dotted(text):
     return socket.inet_aton(text)
 
 
+def name_servers():
+    """The host's, as far as they are not on its loopback."""
+    text = open("/etc/resolv.conf").read() if os.path.exists("/etc/resolv.conf") else ""
+    behind = "/run/systemd/resolve/resolv.conf"
+    if "nameserver 127.0.0.53" in text and os.path.exists(behind):
+        text = open(behind).read()
+    return [a for a in re.findall(r"^nameserver\s+([0-9.]+)\s*$", text, re.M) if not a.startswith("127.")][:3]
+
+
+servers = name_servers()
 is_(helper(), None, "without a VM in a network there is no isola-dhcp")
 vm, console = vms.start("db", NetworkMode="bridge")
 end = vms.inspect(vm)["NetworkSettings"]["Networks"]["bridge"]
@@ -113,7 +123,7 @@ got = guest.ask(1, 0x1001)
 check(got and got[:2] == (2, address), "a guest is offered its lease", got)
 options = got[2] if got else {}
 is_({k: options.get(k) for k in (1, 3, 6, 12, 26, 54)},
-    {1: dotted("255.255.0.0"), 3: dotted("10.201.0.1"), 6: dotted("10.201.0.1"), 12: b"db",
+    {1: dotted("255.255.0.0"), 3: dotted("10.201.0.1"), 6: b"".join(map(dotted, servers)) or None, 12: b"db",
      26: b"\x05\xdc", 54: dotted("10.201.0.1")}, "with all it needs")
 got = guest.ask(3, 0x1002, b"\x36\x04" + dotted("10.201.0.1") + b"\x32\x04" + dotted(address))
 check(got and got[:2] == (5, address), "and gets it", got)
@@ -176,8 +186,8 @@ vm, console = vms.start(NetworkMode="inner")
 end = vms.inspect(vm)["NetworkSettings"]["Networks"]["inner"]
 guest = Guest("tap" + vm[:8] + "0", end["MacAddress"])
 got = guest.ask(1, 0x5001)
-check(got and got[1] == end["IPAddress"] and 3 not in got[2] and got[2][1] == dotted("255.255.255.0"),
-      "no router", got)
+check(got and got[1] == end["IPAddress"] and 3 not in got[2] and 6 not in got[2] and got[2][1] == dotted("255.255.255.0"),
+      "no router, no name server", got)
 guest.close()
 console.close()
 vms.remove(vm)
