@@ -365,11 +365,11 @@ fails("redirects in a circle", "127.0.0.1:5001/t/app:1", "redirects more than")
 # --------------------------------------------------------------------------- log-ins
 
 
-def create(port, auth=None):
+def create(port, auth=None, host="127.0.0.1:%d"):
     h = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()} \
         if auth else {}
-    return repr(d.request("POST", "/images/create?fromImage=127.0.0.1:%d/t/app&tag=1" % port,
-                          headers=h))
+    host = host % port if port else host
+    return repr(d.request("POST", "/images/create?fromImage=%s/t/app&tag=1" % host, headers=h))
 
 
 JO = {"username": "jo", "password": "secret"}
@@ -399,6 +399,15 @@ json.dump({"registries": {"reg.test": {"mirrors": ["http://127.0.0.1:5009",
 got = pull("reg.test/t/app:1")
 check(got.rc == 0, "a dead mirror is passed over, the next one serves", got)
 forget()
+json.dump({"registries": {"reg.test": {"mirrors": ["http://127.0.0.1:5001"]}}}, open(CONF, "w"))
+mode("pass")
+check("Downloaded newer" in create(0, {**JO, "serveraddress": "reg.test"}, host="reg.test"),
+      "a mirror, by one who is logged in")
+is_({x[2].get("Authorization") for x in log()}, {None}, "which is not told the credentials")
+forget()
+got = d.request("GET", "/images/search?term=app")
+check(got[0] == 501 and "not supported yet: searching registries (GET /images/search)" in repr(got),
+      "a search says that there is none", got)
 json.dump({"registries": {"reg.test": {"mirror": []}}}, open(CONF, "w"))
 fails("an unknown key of the registries file", "reg.test/t/app:1", '"mirror" is no key')
 json.dump({"registries": {}}, open(CONF, "w"))

@@ -355,4 +355,18 @@ lay.add(lay.image([TOP]), "bad:1")
 del lay.blobs[[d for d in lay.blobs if lay.blobs[d][:2] == b"\x1f\x8b"][1]]
 job = store("load", data=lay.archive())
 check(job.rc == 1 and store.files() == clean, "a bad image among good ones: none is stored", job)
+
+# several removed by one job, which has what they share only once
+images = [store("load", data=docker_archive([BASE, tar(file("n", b"%d" % n))], name="n%d" % n)).id
+          for n in range(3)]
+job = store("delete", *images)
+check(job.rc == 0 and job.aux["Freed"] > 0 and store.files() == clean, "three images, one job", job)
+images = [store("load", data=docker_archive([BASE, tar(file("n", b"%d" % n))], name="n%d" % n)).id
+          for n in range(2)]
+job = store("delete", images[0], "sha256:" + "0" * 64, images[1])
+check(job.rc == 1 and "No such image" in job.error, "one of them is not there", job)
+is_(store.names(), ["docker.io/library/n1:latest"], "those before it are gone, those behind stay")
+is_(store("verify").aux["Found"], 0, "and the store is whole")
+store("delete", images[1])
+is_(store.files(), clean, "nothing is left")
 finish()
