@@ -11,6 +11,7 @@
 #include "isola/fd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -139,10 +140,25 @@ static void update_deadline(struct conn *conn, enum conn_state before)
 		conn->deadline_ms = 0;
 }
 
+/* Did the client close both directions? A half-close is no POLLHUP (af_unix.c), and
+ * what it had sent has been read, as an end was read. */
+static bool is_hung_up(const struct conn *conn)
+{
+	struct pollfd p = { .fd = -1 };
+	return uv_fileno((const uv_handle_t *)&conn->pipe, &p.fd) == 0 && poll(&p, 1, 0) == 1 &&
+	       (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 static void on_eof(struct conn *conn)
 {
 	conn->at_eof = true;
 	read_stop(conn);
+	/* Else a client that was killed would be noticed at the next write only: a push
+	 * whose registry is silent has nothing to write. */
+	if (conn->state == CONN_BUSY && !conn->pending && is_hung_up(conn)) {
+		conn_close(conn);
+		return;
+	}
 	/* A half-closed client still gets the answers to what it asked in full. */
 	if (conn->state == CONN_BUSY ? parse_is_open_ended(conn)
 				     : conn_queued(conn) == 0 && !conn->pending)

@@ -18,6 +18,11 @@ LOCK = threading.Lock()
 RANGED = ("cut", "stall", "crawl")       # modes that know how far an upload came
 
 
+def mode():
+    with open(sys.argv[2]) as f:
+        return f.read().strip()
+
+
 def digest(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -88,7 +93,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         url = urllib.parse.urlparse(self.path)
         query = urllib.parse.parse_qs(url.query)
-        self.mode = open(sys.argv[2]).read().strip()
+        self.mode = mode()
         with open(sys.argv[3], "a") as log:
             log.write(json.dumps([self.command, self.path, dict(self.headers)]) + "\n")
         with LOCK:
@@ -152,8 +157,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             upload["data"] += piece
             left -= len(piece)
             limit = limit and limit - len(piece)
-            if self.mode == "slow":
-                time.sleep(0.2)
+            while self.mode == "hold" and mode() == "hold":     # takes no more until it may
+                time.sleep(0.1)
         return True
 
     def upload(self, repo, name, query, n):
