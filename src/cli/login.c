@@ -51,7 +51,8 @@ static char *read_line(void)
 	return line;
 }
 
-static char *read_hidden(void)
+/* The prompt comes once what is typed does not show, and what was typed before is gone. */
+static char *read_hidden(const char *prompt)
 {
 	struct termios hidden;
 	void (*old_int)(int) = NULL, (*old_term)(int) = NULL;
@@ -63,6 +64,7 @@ static char *read_hidden(void)
 		old_term = signal(SIGTERM, on_signal);
 		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
 	}
+	(void)fputs(prompt, stderr);
 	char *line = read_line();
 	if (tty) {
 		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
@@ -85,8 +87,7 @@ static int ask(struct credentials *c, struct err *err)
 	}
 	if (!c->user || !*c->user)
 		return err_set(err, EINVAL, "a user name is needed");
-	(void)fputs("Password: ", stderr);
-	c->password = read_hidden();
+	c->password = read_hidden("Password: ");
 	return c->password && *c->password ? 0 : err_set(err, EINVAL, "a password is needed");
 }
 
