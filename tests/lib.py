@@ -24,6 +24,10 @@ SRC = os.environ.setdefault("ISOLA_SRC",
                             os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 BUILD = os.environ.setdefault("ISOLA_BUILD", SRC + "/build/release")
 SCALE = int(os.environ.get("ISOLA_TIME_SCALE") or 1)
+WAIT_MIN_S = 15
+# Numbers of x86-64's system calls, as /proc/PID/syscall has them.
+READING = ("0", "45", "47")                     # read, recvfrom, recvmsg
+WAITING_ON_MANY = ("7", "271", "232", "281")    # poll, ppoll, epoll_wait, epoll_pwait
 CGROUP = os.environ.get("CGROUP") or os.environ.get("ISOLA_CGROUP") or \
     "isola-test-%d" % os.getpid()
 
@@ -145,11 +149,49 @@ run_bounded = run
 
 
 def wait_for(limit_s, condition, *args):
-    """Until condition(*args) is true; returns its value, or the last one."""
-    end = time.monotonic() + limit_s * SCALE
-    while not (value := condition(*args)) and time.monotonic() < end:
+    """Until condition(*args) is true; returns its value, or the last one. A bound costs
+    nothing where all is well, and a busy machine needs one: it is at least WAIT_MIN_S."""
+    end = time.monotonic() + max(limit_s, WAIT_MIN_S) * SCALE
+
+    def now():
+        try:
+            return condition(*args)
+        except (FileNotFoundError, ProcessLookupError):
+            return None      # it reads what is not there yet, or just went
+    while not (value := now()) and time.monotonic() < end:
         time.sleep(0.02)
     return value
+
+
+def stands_still(value, *args):
+    """Whether value(*args) stops to change: what is on its way may still arrive."""
+    def same():
+        before = value(*args)
+        time.sleep(0.3)
+        return value(*args) == before
+    return wait_for(WAIT_MIN_S, same)
+
+
+def minds(pid, sig):
+    """Whether process @pid has a handler for a signal by now, or waits for it."""
+    masks = re.findall(rb"^Sig(?:Blk|Cgt):\t([0-9a-f]+)$", _read("/proc/%d/status" % pid), re.M)
+    return any(int(m, 16) >> (sig - 1) & 1 for m in masks)
+
+
+def took(pid, sig):
+    """Whether no such signal waits for process @pid any more."""
+    masks = re.findall(rb"^S(?:ig|hd)Pnd:\t([0-9a-f]+)$", _read("/proc/%d/status" % pid), re.M)
+    return not any(int(m, 16) >> (sig - 1) & 1 for m in masks)
+
+
+def asks(pid):
+    """Whether a client has asked by now: it waits for an answer on a socket."""
+    number, _, rest = _read("/proc/%d/syscall" % pid).decode().partition(" ")
+    if number in WAITING_ON_MANY:
+        return True
+    fd = rest.partition(" ")[0]
+    return number in READING and fd.startswith("0x") and \
+        _readlink("/proc/%d/fd/%d" % (pid, int(fd, 16))).startswith("socket:")
 
 
 def need_root():
@@ -249,7 +291,7 @@ class Isolad:
                 ["nsenter", "--net=/proc/%d/ns/net" % self.netns.pid, "--",
                  program or BUILD + "/isolad", *self.flags(), *flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        if wait_for(10, lambda: self.process.poll() is not None or self.ping()) and \
+        if wait_for(30, lambda: self.process.poll() is not None or self.ping()) and \
                 self.process.poll() is None:
             return True
         diag("isolad does not answer on %s:" % self.socket)
@@ -276,7 +318,7 @@ class Isolad:
             return 0
         p.send_signal(sig)
         try:
-            rc = p.wait(15 * SCALE)
+            rc = p.wait(30 * SCALE)
         except subprocess.TimeoutExpired:
             not_ok("isolad ends on %s" % sig.name, "still there, killed")
             p.kill()
@@ -452,10 +494,10 @@ def leak_mark():
 
 def leak_check(name="nothing is left behind"):
     """Fails if there is more than at leak_mark(); what is about to go gets
-    five seconds for it."""
+    some seconds for it."""
     def more():
         return [line for line in _leak_now() if line not in _leaks]
-    left = wait_for(5, lambda: not more()) or more()
+    left = wait_for(WAIT_MIN_S, lambda: not more()) or more()
     if left is True or not left:
         return ok(name)
     if any("open files" in line for line in left):

@@ -9,6 +9,7 @@
 ISOLA_SRC=${ISOLA_SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 ISOLA_BUILD=${ISOLA_BUILD:-$ISOLA_SRC/build/release}
 ISOLA_TIME_SCALE=${ISOLA_TIME_SCALE:-1}
+WAIT_MIN=15
 if [ -z "${ISOLA_TMP:-}" ]; then
 	ISOLA_TMP=$(mktemp -d "${TMPDIR:-/var/tmp}/i.XXXXXXXX")
 	tap_own_tmp=1
@@ -96,13 +97,19 @@ run() {
 	err=$(tr -d '\0' <"$T/.err")
 }
 
-wait_for() { # SECONDS COMMAND...: until it succeeds; 1 if it never does
-	local end=$((SECONDS + $1 * ISOLA_TIME_SCALE + 1))
+# wait_for SECONDS COMMAND...: until it succeeds; 1 if it never does. A bound costs
+# nothing where all is well, and a busy machine needs one: it is at least WAIT_MIN.
+wait_for() {
+	local end=$((SECONDS + ($1 > WAIT_MIN ? $1 : WAIT_MIN) * ISOLA_TIME_SCALE + 1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.05
 	done
+}
+
+asks() { # PID: has a client asked by now? It waits in a read or a poll for the answer
+	[[ $(cat "/proc/$1/syscall" 2>/dev/null) =~ ^(0|7|45|47|232|271|281)" " ]]
 }
 
 finish() { # the last command of every test script
@@ -192,7 +199,7 @@ start_isolad() {
 	nsenter --net="/proc/$NETNS_PID/ns/net" -- "$ISOLA_BUILD/isolad" "${flags[@]}" "$@" \
 		</dev/null >>"$ISOLAD_LOG" 2>&1 &
 	ISOLAD_PID=$!
-	local end=$((SECONDS + 10 * ISOLA_TIME_SCALE))
+	local end=$((SECONDS + 30 * ISOLA_TIME_SCALE))
 	until isolad_ping; do
 		if ! is_running "$ISOLAD_PID" || [ $SECONDS -ge $end ]; then
 			diag "isolad does not answer on $SOCK:"
@@ -212,7 +219,7 @@ stop_isolad() {
 	local sig=${1:-TERM} rc=0 pid=$ISOLAD_PID end
 	[ -n "$pid" ] || return 0
 	ISOLAD_PID=
-	end=$((SECONDS + 15 * ISOLA_TIME_SCALE))
+	end=$((SECONDS + 30 * ISOLA_TIME_SCALE))
 	kill "-$sig" "$pid" 2>/dev/null
 	while is_running "$pid"; do
 		if [ $SECONDS -ge $end ]; then
@@ -267,9 +274,9 @@ leak_mark() { # remember what there is now
 }
 
 # leak_check [NAME]: fails if there is more than at leak_mark; what is about to
-# go gets five seconds for it.
+# go gets some seconds for it.
 leak_check() {
-	local name=${1:-nothing is left behind} more end=$((SECONDS + 5 * ISOLA_TIME_SCALE))
+	local name=${1:-nothing is left behind} more end=$((SECONDS + WAIT_MIN * ISOLA_TIME_SCALE))
 	while :; do
 		more=$(comm -13 <(echo "$leak_before") <(leak_list))
 		[ -n "$more" ] || { ok "$name"; return 0; }
