@@ -51,7 +51,39 @@ def frozen(pid):
     return open(cgroup2_root() + group + "/cgroup.freeze").read().strip() == "1"
 
 
-def big(name, mib=120, **config):
+def signal_to(pids, sig):
+    for pid in pids:
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            pass
+
+
+def midway(name, tag, pid, delay=0):
+    """A commit of NAME, whose process is PID, that stands still DELAY seconds after its
+    begin: thread, result and helpers.  A fast host may have done it by then: once more,
+    and sooner."""
+    for _ in range(8):
+        t, got = later("commit", name, tag)
+        wait_for(20, lambda: not t.is_alive() or helpers("commit") and frozen(pid))
+        time.sleep(delay)
+        pids = helpers("commit")
+        signal_to(pids, signal.SIGSTOP)
+        if pids and helpers("commit") == pids and frozen(pid):
+            return t, got, pids
+        signal_to(pids, signal.SIGCONT)
+        t.join(60 * SCALE)
+        d.ctr("rmi", tag)
+        delay /= 2
+    raise RuntimeError("no commit can be held: %r" % got)
+
+
+def told_to_end(pids):
+    """Whether those that stand still have been asked to end, or are gone."""
+    return all(not is_running(p) or not took(p, signal.SIGTERM) for p in pids)
+
+
+def big(name, mib=24, **config):
     """A running container with MIB of its own, and its pid."""
     c = start(d, "sh", "-c", "for i in 1 2 3 4 5 6; do head -c %d /dev/urandom >/big$i; done; "
               "touch /ready; exec sleep 1000" % (mib * 1000000 // 6), name=name, **config)
@@ -74,11 +106,11 @@ def isolad_killed():
     c, pid = big("ki")
     had = tags()
     for i in range(3):
-        t, got = later("commit", "ki", "ki:%d" % i)
-        check(wait_for(10, lambda: helpers("commit") and frozen(pid)), "a commit has it paused")
-        time.sleep(0.1 * i)
+        t, got, pids = midway("ki", "ki:%d" % i, pid, 0.1 * i)
+        ok("a commit has it paused")
         d.stop(signal.SIGKILL)
         check(wait_for(5, lambda: not frozen(pid)), "isolad is killed: the container goes on")
+        signal_to(pids, signal.SIGCONT)
         check(wait_for(10, lambda: not helpers()), "the commit ends with isolad")
         t.join(30)
         check(got and got[0].rc != 0, "its client is told", got)
@@ -87,9 +119,9 @@ def isolad_killed():
             "the next isolad knows that it runs")
         check(wait_for(10, lambda: not tmp()), "nothing is left in tmp/", tmp())
         is_(tags(), had, "no image of it")
-    t, got = later("commit", "ki", "ki:stop")
-    wait_for(10, lambda: helpers("commit") and frozen(pid))
+    t, got, pids = midway("ki", "ki:stop", pid)
     d.stop()
+    signal_to(pids, signal.SIGCONT)
     check(wait_for(5, lambda: not frozen(pid)), "isolad is stopped: the container goes on")
     check(wait_for(10, lambda: not helpers()), "so does the commit end")
     t.join(30)
@@ -110,7 +142,7 @@ def isolad_killed():
 def stalled_clients():
     """isolad ends while a client of a copy neither sends nor reads."""
     c = create(d, "sleep", "1000", name="sc")
-    r, _ = big("sr", 60)
+    r, _ = big("sr")
     for sig in (signal.SIGTERM, signal.SIGKILL):
         for which in ("sc", "sr"):
             with Wire(d) as w:
@@ -137,15 +169,17 @@ def stalled_clients():
 def container_removed():
     had = tags()
     for i in range(3):
-        c, pid = big("cr%d" % i, 300, HostConfig={"AutoRemove": i == 2})
-        t, got = later("commit", "cr%d" % i, "cr:%d" % i)
-        wait_for(10, lambda: helpers("commit"))
-        time.sleep(0.1 * (i % 2))
-        good("a container is removed while it is committed", d.ctr("rm", "-f", "cr%d" % i))
-        t.join(60)
+        c, pid = big("cr%d" % i, HostConfig={"AutoRemove": i == 2})
+        t, got, pids = midway("cr%d" % i, "cr:%d" % i, pid, 0.1 * (i % 2))
+        r, gone = later("rm", "-f", "cr%d" % i)
+        check(wait_for(10, told_to_end, pids), "a removal cancels a commit")
+        signal_to(pids, signal.SIGCONT)
+        r.join(60 * SCALE)
+        good("a container is removed while it is committed", gone[0])
+        t.join(60 * SCALE)
         check(got[0].rc == 1 and "is being removed" in got[0].err, "the commit fails and says why", got)
     is_(tags(), had, "half a container is no image")
-    c, pid = big("ce", 60)
+    c, pid = big("ce")
     with Wire(d) as w:
         w.ask("GET", "/containers/ce/export")
         w.head()
@@ -160,21 +194,16 @@ def container_removed():
 
 def together():
     """Two commits at once: the container is quiet until the last has ended."""
-    c, pid = big("to", 90)
-    first, a = later("commit", "to", "to:1")
-    wait_for(10, lambda: helpers("commit"))
+    c, pid = big("to")
+    first, a, pids = midway("to", "to:1", pid)
     second, b = later("commit", "to", "to:2")
-    wait_for(10, lambda: len(helpers("commit")) > 1)
-    while first.is_alive() or second.is_alive():
-        busy = len(helpers("commit"))
-        if busy and not frozen(pid) and helpers("commit"):
-            time.sleep(0.05)
-            if first.is_alive() and second.is_alive() and not frozen(pid) and helpers("commit"):
-                not_ok("it is frozen while both run")
-                break
-        time.sleep(0.01)
-    first.join()
-    second.join()
+    wait_for(10, lambda: set(helpers("commit")) - set(pids) or not second.is_alive())
+    check(frozen(pid), "it is frozen while both run")
+    second.join(5 * SCALE)
+    check(frozen(pid), "and while the first does")
+    signal_to(pids, signal.SIGCONT)
+    first.join(60 * SCALE)
+    second.join(60 * SCALE)
     good("the first", a[0])
     good("the second", b[0])
     check(not frozen(pid), "then it goes on")
@@ -186,20 +215,24 @@ def together():
 
 def helper_killed():
     """What a killed load leaves goes at once, not at the next start."""
-    c, _ = big("hk", 60)
+    c, _ = big("hk")
     good("an image", d.ctr("commit", "hk", "hk:1", limit_s=60))
     good("an archive", d.ctr("save", "-o", T + "/hk.tar", "hk:1"))
     d.ctr("rmi", "hk:1")
     remove(d, c)
-    t, got = later("load", "-i", T + "/hk.tar")
-    check(wait_for(10, lambda: helpers("load") and tmp()), "a load works")
-    for pid in helpers("load"):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    t.join(30)
-    check(got[0].rc == 1 and "signal 9" in got[0].err, "killed, it says so", got)
+    p = subprocess.Popen([BUILD + "/ctrctl", "-H", "unix://" + d.socket, "load"], text=False,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with open(T + "/hk.tar", "rb") as f:
+        p.stdin.write(f.read(4 << 20))
+    p.stdin.flush()
+    check(wait_for(10, lambda: helpers("load") and tmp()), "a load waits for more")
+    signal_to(helpers("load"), signal.SIGKILL)
+    try:
+        _, err = p.communicate(timeout=60 * SCALE)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        _, err = p.communicate()
+    check(p.returncode == 1 and b"signal 9" in err, "killed, it says so", err)
     check(wait_for(10, lambda: not tmp()), "and its files go", tmp())
     store_is_good("the store is good")
 
