@@ -98,7 +98,7 @@ def history(ref):
 
 def quiet():
     """Nothing is left of any build."""
-    check(os.listdir(T + "/state/tmp") == [], "no folder of a job is left",
+    check(wait_for(10, lambda: os.listdir(T + "/state/tmp") == []), "no folder of a job is left",
           os.listdir(T + "/state/tmp"))
     is_(d.request("GET", "/containers/json?all=1")[2], [], "no container is left")
     got = d.request("POST", "/system/check")[2]

@@ -25,6 +25,7 @@ ended() { # NAME WANT-RC WANT-OUT TEXT
 	is "$rc $(tr '\n' ' ' <"$T/$1.out")" "$2 $3 " "$4" "$(cat "$T/$1.err")"
 }
 says() { grep -q "$2" "$T/$1.out"; } # NAME TEXT
+asked() { asks "$(pgrep -P "${pid[$1]}")"; } # NAME: has it sent its request?
 crash() {
 	stop_isolad KILL
 	[ -z "${1:-}" ] || sleep "$1"
@@ -40,13 +41,16 @@ begin rm run --rm $GO box sh -c "$(payload a 8)"
 begin restart run --restart on-failure:1 $GO box sh -c "$(payload a 0)"
 ctr create --name made $GO box sh -c "$(payload a 9)" >"$T/made"
 begin start start -a made
-ctr run -d --name bg $GO box sh -c "$(payload a 10)" >/dev/null
+ctr run -d --name bg $GO box sh -c "while [ ! -e /go/a ]; do echo tick; sleep 0.1; done; sleep 0.2; echo two; exit 10" >/dev/null
 begin attach attach --no-stdin bg
-ctr run -d --name host box sleep 1000 >/dev/null
+ctr run -d --name host $GO box sleep 1000 >/dev/null
 begin wait wait bg
-begin exec exec host sh -c 'sleep 4; echo x; exit 11'
-for n in run rm restart start; do wait_for 10 says "$n" one; done
-sleep 0.3
+begin exec exec host sh -c "$(payload a 11)"
+for n in run rm restart start exec; do
+	check "$n is under way" wait_for 10 says "$n" one
+done
+check "so is attach" wait_for 10 says attach tick
+check "so is wait" wait_for 10 asked wait
 crash 0.5
 crash
 touch "$T/go/a"
@@ -54,15 +58,16 @@ ended run 7 "one two" "run: the payload's exit code"
 ended rm 8 "one two" "run --rm: the payload's exit code"
 ended restart 0 "one two" "run --restart: the payload's exit code"
 ended start 9 "one two" "start -a: the payload's exit code"
-ended attach 10 two "attach: the payload's exit code"
+rc=0
+wait "${pid[attach]}" || rc=$?
+is "$rc $(tail -n 1 "$T/attach.out")" "10 two" "attach: the payload's exit code" "$(cat "$T/attach.err")"
 ended wait 0 10 "wait prints the exit code"
-ended exec 11 x "exec: the process's exit code"
+ended exec 11 "one two" "exec: the process's exit code"
 
 # the payload ends while no isolad is there
 begin gone run $GO box sh -c "$(payload b 21)"
 begin gone_rm run --rm $GO box sh -c "$(payload b 22)"
 for n in gone gone_rm; do wait_for 10 says "$n" one; done
-sleep 0.3
 stop_isolad KILL
 touch "$T/go/b"
 for n in gone gone_rm; do wait_for 10 says "$n" two; done
@@ -74,7 +79,6 @@ ended gone_rm 22 "one two" "what ended without isolad and is removed: its exit c
 # an orderly end
 begin term run $GO box sh -c "$(payload c 23)"
 wait_for 10 says term one
-sleep 0.2
 stop_isolad TERM
 start_isolad || not_ok "isolad starts after an orderly end"
 touch "$T/go/c"
@@ -83,7 +87,6 @@ ended term 23 "one two" "isolad ended in order: the payload's exit code"
 # it never comes back
 begin never run $GO box sh -c "$(payload d 24)"
 wait_for 10 says never one
-sleep 0.2
 stop_isolad KILL
 touch "$T/go/d"
 ended never 125 "one two" "without isolad ctrctl gives up with 125"

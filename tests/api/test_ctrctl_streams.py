@@ -52,17 +52,21 @@ class Tty:
                                       0, termios.TIOCSCTTY, 0))
         self.text = ""
 
+    def is_raw(self):
+        """Waits until the terminal is the payload's."""
+        return wait_for(10, lambda: termios.tcgetattr(self.slave) != self.before)
+
     def type(self, text):
         os.write(self.master, text.encode())
 
-    def until(self, pattern, limit_s=10):
+    def until(self, pattern, limit_s=20):
         end = time.monotonic() + limit_s * SCALE
         while not (m := re.search(pattern, self.text)) and time.monotonic() < end:
             if select.select([self.master], [], [], 0.05)[0]:
                 self.text += os.read(self.master, 65536).decode(errors="replace")
         return m
 
-    def wait(self, limit_s=10):
+    def wait(self, limit_s=30):
         end = time.monotonic() + limit_s * SCALE
         while self.p.poll() is None and time.monotonic() < end:
             self.until("$^", 0.05)
@@ -113,11 +117,16 @@ check(t.until("31 77"), "the size of the terminal", t.text)
 check(t.until("/dev/(pts/0|console)"), "a terminal inside", t.text)
 termios.tcsetwinsize(t.slave, (12, 34))
 os.kill(t.p.pid, signal.SIGWINCH)
-time.sleep(0.3)
-t.type("stty size\r")
-check(t.until("12 34"), "a new size is passed on", t.text)
-t.type("sleep 100\r")
-time.sleep(0.5)
+
+
+def resized():
+    t.type("stty size\r")
+    return t.until("12 34", 1)
+
+
+check(wait_for(10, resized), "a new size is passed on", t.text)
+t.type("sh -c 'echo go$((40+2)); exec sleep 100'\r")
+check(t.until("go42"), "something runs in the terminal", t.text)
 t.type("\x03")
 t.type("echo rc=$?\r")
 check(t.until("rc=130"), "ctrl-c reaches what runs in the terminal", t.text)
@@ -136,11 +145,11 @@ check(t.until("at42"), "attach", t.text)
 t.type("\x18q")
 is_(t.wait(), 0, "--detach-keys")
 t = Tty("attach", "det")
-time.sleep(0.3)
+t.is_raw()
 t.type("exit 5\r")
 is_(t.wait(), 5, "attach ends with the exit code")
 t = Tty("start", "-ai", "det")
-time.sleep(0.3)
+t.is_raw()
 t.type("exit 6\r")
 is_(t.wait(), 6, "start -ai")
 d.ctr("rm", "det")

@@ -224,7 +224,8 @@ def running():
 
 def life():
     good("run -d", dk("run", "-d", "--name", "web", "--label", "role=test", "busybox", "sh", "-c",
-                      "trap 'exit 5' TERM; while :; do sleep 0.1; done"))
+                      "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"))
+    wait_for(10, lambda: "ready" in dk("logs", "web").out)
     good("ps", dk("ps", "--format", "{{.Names}} {{.Image}}"), "web busybox\n")
     good("ps --filter", dk("ps", "-q", "--filter", "label=role=other"), "")
     bad("ps with a wrong filter", dk("ps", "--filter", "nonsense=1"), 1, "nonsense")
@@ -269,7 +270,8 @@ def logs():
     good("a talker", dk("run", "-d", "--name", "talk", "busybox", "sh", "-c",
                         "for i in 1 2 3; do echo out $i; echo err $i >&2; done; "
                         "while [ ! -e /tmp/go ]; do sleep 0.05; done; echo last"))
-    wait_for(5, lambda: "err 3" in dk("logs", "talk").err)
+    wait_for(5, lambda: (r := dk("logs", "talk")).err.endswith("err 3\n") and
+             r.out.endswith("out 3\n"))
     got = dk("logs", "talk")
     is_((got.out, got.err), ("out 1\nout 2\nout 3\n", "err 1\nerr 2\nerr 3\n"), who + "logs")
     got = dk("logs", "--tail", "2", "talk")
@@ -354,11 +356,23 @@ def attaching():
 
 
 def watching():
-    p = background("events", "--filter", "container=ev", "--format", "{{.Action}}")
-    time.sleep(0.3)
+    p = background("events", "--filter", "container=ev", "--filter", "container=mark", "--format",
+                   "{{.Actor.Attributes.name}} {{.Action}}")
+
+    def marked():
+        """Makes something happen; true once the client is told of it."""
+        dk("create", "--name", "mark", "busybox", "true")
+        dk("rm", "mark")
+        return lines_of(p, 2, 1)
+    check(wait_for(20, marked), who + "events come")
     good("something happens", dk("run", "--rm", "--name", "ev", "busybox", "true"))
     want = ["create", "attach", "start", "die", "destroy"]
-    is_([x for x in lines_of(p, 5) if x in want], want, who + "events")
+    got = ""
+    end = time.monotonic() + 20 * SCALE
+    while "ev destroy" not in got and time.monotonic() < end:
+        if select.select([p.stdout], [], [], 0.1)[0]:
+            got += os.read(p.stdout.fileno(), 65536).decode()
+    is_([x[3:] for x in got.splitlines() if x[:3] == "ev " and x[3:] in want], want, who + "events")
     p.kill()
     p.communicate()
     got = dk("events", "--since", "60s", "--until", str(int(time.time()) + 1), "--filter", "container=ev",

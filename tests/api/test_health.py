@@ -102,7 +102,8 @@ good("removed", ctr("rm", "-f", "slow"))
 
 # --------------------------------------------------------------- checks that hang
 good("a check that hangs",
-     run_d("hung", "--health-cmd", "echo before; exec sleep 998", "--health-timeout", "300ms", *FAST))
+     run_d("hung", "--health-cmd", "echo before; exec sleep 998", "--health-timeout",
+           "%dms" % (1000 * SCALE), *FAST))      # time enough to say something
 becomes("hung", "unhealthy", "is a failure")
 last = health("hung")["Log"][-1]
 is_(last["ExitCode"], -1, "with no exit code")

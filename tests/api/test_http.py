@@ -153,17 +153,17 @@ check(wait_for(5, lambda: fds() <= before), "all descriptors are free again",
 
 # ---- slow clients
 
+t0 = time.monotonic()           # isolad's own clock begins later, by what a busy host takes
 with Wire(d, 30) as slow, Wire(d, 30) as idle:
     slow.send("GET /_ping HTTP/1.1\r\nX-")
-    t0 = time.monotonic()
-    while time.monotonic() - t0 < 20:
+    while time.monotonic() - t0 < 10 + 15 * SCALE:
         try:
             slow.send("a")         # dripping does not help
         except (BrokenPipeError, ConnectionResetError):
             break
         time.sleep(0.5)
     took = time.monotonic() - t0
-    check(9 < took < 14, "a head must arrive within 10 s", "%.1f s" % took)
+    check(9.9 < took < 10 + 10 * SCALE, "a head must arrive within 10 s", "%.1f s" % took)
     is_(slow.answer()[0], 408, "and is told so")
     idle.ask("GET", "/_ping")
     is_(idle.answer()[0], 200, "an idle connection may stay")

@@ -230,7 +230,8 @@ serve("shut", "--network", "closed")
 r = d.ctr("exec", "shut", "nc", "-w", "2", out.address, "8200")
 check(r.rc and not r.out, "an internal network has no way out", r)
 check("default" not in d.ctr("exec", "shut", "ip", "route").out, "nor a default route")
-is_(connect(here, address("shut", "closed"), 80), "hello-shut\n", "the host reaches it")
+is_(wait_for(5, lambda: connect(here, address("shut", "closed"), 80)), "hello-shut\n",
+    "the host reaches it")
 r = d.ctr("run", "--rm", "--network", "closed", "-p", "80", "busybox", "true")
 check(r.rc == 125 and "-p" in r.err, "and nothing of it can be published", r)
 

@@ -47,6 +47,10 @@ def reached(where, addr, port):
     return wait_for(5, lambda: in_namespace(where, tcp_read, addr, port))
 
 
+def living():
+    return [c["Id"] for c in d.request("GET", "/containers/json")[2]]
+
+
 def veths():
     return sorted(n for n in links(d) if n.startswith("veth"))
 
@@ -90,10 +94,11 @@ is_(wait_for(5, lambda: len(veths()) == 2), True, "a killed keeper leaves no lin
 keeper = inspect("web")["Isola"]["KeeperPid"]
 d.stop(signal.SIGKILL)
 os.kill(keeper, signal.SIGKILL)
+wait_for(5, lambda: not is_running(keeper))
 check(d.start(*FLAGS), "isolad starts again, without that keeper")
 is_(inspect("web")["State"]["Running"], False, "the container has ended")
 is_(wait_for(5, lambda: not veths()), True, "no link is left")
-is_(published(), [], "nor a published port")
+is_(wait_for(5, lambda: not published()) or published(), True, "nor a published port")
 r = d.ctr("start", "web")
 is_(r.rc, 0, "it can be started again", r)
 is_(reached(out.process.pid, out.host_address, 8080), "hello-web\n", "and is reached")
@@ -130,13 +135,13 @@ for i in range(moments):
     if not d.start(*FLAGS):
         not_ok("isolad starts after a kill")
         finish()
-    time.sleep(0.3 * SCALE)     # what was about to start does, or goes
-    alive = [c["Id"] for c in d.request("GET", "/containers/json")[2]]
+    # what was about to start does, or goes
+    if not wait_for(20, lambda: len(veths()) == len(published()) == len(living())):
+        not_ok("links and ports after kill %d" % i, "%s %s %s" % (living(), veths(), published()))
+    alive = living()
     addresses = [address(c) for c in alive]
     if len(set(addresses)) != len(alive) or "" in addresses:
         not_ok("addresses after kill %d" % i, addresses)
-    if not wait_for(10, lambda: len(veths()) == len(published()) == len(alive)):
-        not_ok("links and ports after kill %d" % i, "%s %s %s" % (alive, veths(), published()))
     for c in alive:
         d.ctr("rm", "-f", c)
 ok("%d kills at random moments" % moments)

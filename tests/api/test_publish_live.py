@@ -135,7 +135,7 @@ is_(update("--publish-rm", "82", "web").rc, 0, "the free one goes")
 # ---- one that does not run
 d.ctr("stop", "-t", "0", "web")
 is_(update("--publish-rm", "80", "--publish-add", "8085:80", "web").rc, 0, "changed while stopped")
-is_(now(), ports((8080, 80)), "no rule before its start")
+check(wait_for(10, lambda: now() == ports((8080, 80))), "no rule before its start", now())
 check(update("--publish-rm", "80/udp", "web").rc == 1, "what is not there cannot go")
 is_(d.ctr("start", "web").rc, 0, "it starts")
 is_(reached(8085), "hello-web\n", "and answers there")

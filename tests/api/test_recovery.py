@@ -38,7 +38,7 @@ def spawn(*argv, **kw):
                             stderr=subprocess.STDOUT, bufsize=0, **kw)
 
 
-def read_until(p, what, limit_s=5):
+def read_until(p, what, limit_s=20):
     """Collects p's output until WHAT appears in it, or the end."""
     got = b""
     end = time.monotonic() + limit_s * SCALE
@@ -79,7 +79,8 @@ for what, sig in (("kill -9", signal.SIGKILL), ("SIGTERM", signal.SIGTERM)):
     t = time.monotonic()
     d.stop(sig)
     if sig == signal.SIGTERM:
-        check(time.monotonic() - t < 1.5 * SCALE, "isolad ends within a second",
+        # a busy machine has its say; what there is to wait for lasts for ever
+        check(time.monotonic() - t < 5 * SCALE, "isolad ends at once",
               "%.2f s" % (time.monotonic() - t))
     echo.stdin.write(b"without\n")
     is_(read_until(echo, b"without\n"), b"without\n", what + ": attached streams flow without isolad")
@@ -112,13 +113,15 @@ is_(d.ctr("rm", "echo").rc, 0, "it is removed")
 
 # ------------------------------------------- what ends while nobody looks
 
-d.ctr("run", "-d", "--name", "e5", "box", "sh", "-c", "echo bye; sleep 0.7; exit 5")
+d.ctr("run", "-d", "--name", "e5", "box", "sh", "-c", "echo bye; sleep 1.5; exit 5")
 d.ctr("run", "-d", "--name", "sig", "box", "sleep", "1000")
-pid = get("sig", "State.Pid")
+wait_for(10, lambda: d.ctr("logs", "e5").out == "bye\n")
+pids = get("e5", "State.Pid"), get("sig", "State.Pid")
 d.stop(signal.SIGKILL)
-os.kill(pid, signal.SIGKILL)
-time.sleep(1)
-check(start_isolad(), "isolad was away while three ended")
+os.kill(pids[1], signal.SIGKILL)
+check(wait_for(10, lambda: not any(is_running(p) for p in pids)), "two end while isolad is away")
+check(start_isolad(), "it starts again")
+wait_for(10, lambda: get("e5", "State.Status") == get("sig", "State.Status") == "exited")
 is_((get("e5", "State.Status"), get("e5", "State.ExitCode")), ("exited", 5), "an exit code is known")
 is_((get("sig", "State.Status"), get("sig", "State.ExitCode")), ("exited", 137), "a signal, too")
 is_(d.ctr("logs", "e5").out, "bye\n", "and the last words")
@@ -139,9 +142,9 @@ check(wait_for(5, lambda: get("tmp") is None), "it is gone")
 
 d.ctr("run", "-d", "--name", "wtr", "box", "sh", "-c", "sleep %d; exit 9" % (2 + SCALE))
 waiter = spawn("wait", "wtr")
-time.sleep(0.3 * SCALE)      # until it has asked
+wait_for(10, asks, waiter.pid)
 crash()
-is_((waiter.wait(10 * SCALE), waiter.stdout.read()), (0, b"9\n"),
+is_((waiter.wait(30 * SCALE), waiter.stdout.read()), (0, b"9\n"),
     "who waited waits on, and gets the exit code")
 r = d.ctr("wait", "wtr")
 is_((r.out, r.err), ("9\n", ""), "as does who asks later")
@@ -187,21 +190,23 @@ for t in threads:
 check(started, "isolad starts again each of twelve times")
 is_(get("count", "State.Pid"), before["count"], "who counts still counts")
 names = d.ctr("ps", "-a", "--format", "{{.Names}} {{.Status}}").out.split("\n")
-check(wait_for(8, lambda: not any("Up" in n or "Created" not in n and "Exited" not in n
+check(wait_for(20, lambda: not any("Up" in n or "Created" not in n and "Exited" not in n
                                   for n in d.ctr("ps", "-a", "--format", "{{.Names}} {{.Status}}")
                                   .out.strip().split("\n") if n and not n.startswith("count"))),
       "what was cut off is either created or exited", names)
 for line in d.ctr("ps", "-a", "--format", "{{.Names}}").out.split():
     if line != "count":
         d.ctr("rm", "-f", line)
-is_(d.ctr("ps", "-aq").out.count("\n"), 1, "all of it can be removed")
+check(wait_for(10, lambda: d.ctr("ps", "-aq").out.count("\n") == 1), "all of it can be removed",
+      d.ctr("ps", "-a"))
 counted = d.ctr("logs", "count").out.split()
 check(counted == [str(i) for i in range(len(counted))], "and the log still has no gap")
 
 d.ctr("rm", "-f", "count")
 wait_for(5, lambda: follow.poll() is not None)
 is_(follow.poll(), 0, "who follows the log sees its end")
-is_(os.listdir(T + "/state/instances"), [], "no state folder is left")
+check(wait_for(10, lambda: not os.listdir(T + "/state/instances")), "no state folder is left",
+      os.listdir(T + "/state/instances"))
 d.stop()
 leak_check()
 is_(d.log_tail(500).count("Sanitizer"), 0, "no sanitizer spoke")

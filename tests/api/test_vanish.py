@@ -47,7 +47,7 @@ def settles(name, limit_s=10):
 
 cid = start(d, "sh", "-c", "while :; do echo tick; sleep 0.05; done", name="ticker")
 leak_mark()
-time.sleep(0.5)
+stands_still(fds)
 base = fds()
 
 # ---- streams that isolad keeps

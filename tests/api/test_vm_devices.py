@@ -182,7 +182,7 @@ else:
     vm, console = vms.start(Nets=[{"Passt": True}])
     pids = passts(vm)
     vms.remove(vm)
-    check(not any(is_running(p) for p in pids), "and with the VM", pids)
+    check(wait_for(10, lambda: not any(is_running(p) for p in pids)), "and with the VM", pids)
     d.in_net("ip", "link", "del", "out0")
 
 # --------------------------------------------------------------------------- taps

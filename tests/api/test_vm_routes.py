@@ -349,9 +349,14 @@ def _():
 
     def pinned(pid):
         """What its threads may run on, those that may run anywhere left out."""
-        found = [open("/proc/%d/task/%s/status" % (pid, t)).read().split("Cpus_allowed_list:")[1]
-                 .split()[0] for t in os.listdir("/proc/%d/task" % pid)]
-        return sorted({c for c in found if c.isdigit()})
+        found = set()
+        for t in os.listdir("/proc/%d/task" % pid):
+            try:
+                with open("/proc/%d/task/%s/status" % (pid, t)) as f:
+                    found.add(f.read().split("Cpus_allowed_list:")[1].split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                pass         # a thread that has just ended
+        return sorted(c for c in found if c.isdigit())
 
     with Running(Disks=[{"Path": disk}], Memory={"Size": 64 * MIB}) as (vm, _):
         for body, text in (({"Balloon": {"Size": GIB}}, "Balloon.Size"), ({"Kernel": "/x"}, "Kernel"),

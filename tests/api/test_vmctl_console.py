@@ -15,7 +15,7 @@ from vmlib import *
 d = need_vms()
 need_program("vmctl")
 VM = [BUILD + "/vmctl", "-H", "unix://" + d.socket]
-BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", "5", *FILTER]
+BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", str(10 * SCALE), *FILTER]
 leak_mark()
 
 
@@ -108,10 +108,11 @@ p.send_signal(signal.SIGTERM)
 is_(p.wait(WAIT_S), 0, "a signal presses the power button")
 p = piped("-i", "--rm")
 p.stdout.read(6)
-p.stdin.write(b"I")                       # the guest does not mind the button
+p.stdin.write(b"I.")                      # the guest does not mind the button
 p.stdin.flush()
-time.sleep(0.3)
+is_(p.stdout.read(1), b".", "a guest is told not to mind its button")
 p.send_signal(signal.SIGTERM)
+wait_for(10, took, p.pid, signal.SIGTERM)     # two that wait are one
 time.sleep(0.5)
 check(p.poll() is None, "a guest that does not mind goes on")
 p.send_signal(signal.SIGTERM)

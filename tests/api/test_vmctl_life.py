@@ -13,7 +13,7 @@ from disklib import *
 d = need_vms()
 need_program("vmctl", "isola-bootdisk", "isola-boot-init")
 VM = [BUILD + "/vmctl", "-H", "unix://" + d.socket]
-BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", "5", *FILTER]
+BASE = ["--kernel", GUEST, "--memory", "16m", "--debug-exit", "--stop-timeout", str(10 * SCALE), *FILTER]
 leak_mark()
 
 
@@ -79,8 +79,8 @@ good(vmctl("rename", "web", "db"), "", "rename")
 good(vmctl("reset", "db"), "db\n", "reset")
 check(wait_for(WAIT_S, lambda: vmctl("logs", "db").out.count("ready\n") == 2),
       "it booted anew, with the same log", repr(vmctl("logs", "db")))
-good(vmctl("update", "--balloon", "1m", "--stop-timeout", "3", "db"), "db\n", "update")
-is_(vmctl("inspect", "-f", "{{.Config.StopTimeout}}", "db").out, "3\n", "and it is kept")
+good(vmctl("update", "--balloon", "1m", "--stop-timeout", "33", "db"), "db\n", "update")
+is_(vmctl("inspect", "-f", "{{.Config.StopTimeout}}", "db").out, "33\n", "and it is kept")
 good(vmctl("stop", "db"), "db\n", "stop presses the power button")
 is_((state("db", "Status"), state("db", "Reason"), state("db", "ExitCode")),
     ("exited", "poweroff", "0"), "and it ended by itself")

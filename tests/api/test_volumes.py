@@ -426,8 +426,12 @@ def half_made():
     """What is neither whole nor on its way out, in the folder of volumes."""
     odd = []
     for n in os.listdir(VOLUMES):
-        if sorted(os.listdir(VOLUMES + "/" + n)) != ["_data", "volume.json"]:
-            odd.append((n, os.listdir(VOLUMES + "/" + n)[:9]))
+        try:
+            found = sorted(os.listdir(VOLUMES + "/" + n))
+        except FileNotFoundError:       # it went meanwhile
+            continue
+        if found != ["_data", "volume.json"]:
+            odd.append((n, found[:9]))
     return odd
 
 
@@ -470,6 +474,7 @@ is_(len(anonymous()), 1, "lives on with it")
 d.stop(signal.SIGKILL)
 pid = json.load(open(T + "/run/%s/keeper.pid" % cid))["pid"]
 os.kill(pid, signal.SIGKILL)
+wait_for(10, lambda: not is_running(pid))
 d.start()
 check(wait_for(10, lambda: not anonymous()), "and goes with it, also when nobody saw its end",
       anonymous())
