@@ -26,6 +26,16 @@ def running(name, **kw):
     return w
 
 
+def works_on(w):
+    """Whether the guest makes more exits than up to now."""
+    a = w.exits()
+
+    def more():
+        w.pump(0.1)
+        return w.exits() > a
+    return wait_for(20, more)
+
+
 def rests(name, neighbour):
     w = running(name)
     for i in range(5):
@@ -40,9 +50,7 @@ def rests(name, neighbour):
         check(w.good("resume"), "%s: goes on" % name)
         w.pump(0.05)
     if name.startswith("always"):
-        a = w.exits()
-        w.pump(0.3)
-        check(w.exits() > a, "%s: works on after it" % name)
+        check(works_on(w), "%s: works on after it" % name)
     check(w.good("quit"), "%s: told to end" % name)
     w.finish("%s: ended by quit, all else untouched" % name, neighbour, codes=[143])
 
@@ -86,9 +94,7 @@ def storm_of_requests(neighbour):
         w.ask("balloon", size=(i % 3) << 20)
         w.ask("console", id="hvc0", rows=i, columns=i)
     is_(good, 40, "40 pauses amid I/O")
-    a = w.exits()
-    w.pump(0.3)
-    check(w.exits() > a, "and the guest still works")
+    check(works_on(w), "and the guest still works")
     w.good("quit")
     w.finish("pauses amid I/O: ended by quit", neighbour, codes=[143])
 
@@ -182,6 +188,11 @@ def answers_nothing(neighbour):
         w.start()
         w.event("hello")
         w.good("run")
+
+        def asks_first():
+            w.pump(0.1)
+            return w.asked or w.closed
+        wait_for(20, asks_first)
         w.pump(1.5)
         lives = w.exits() is not None
         ended = [e for e in w.events if e["event"] == "exit" and e["reason"] == "debug-exit"]

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ctr_bundle import *
@@ -33,10 +34,11 @@ def engine(script, limit_s=100):
 
 
 PODMAN = """
+cg=/%(cg)s/podman
 export XDG_RUNTIME_DIR=%(t)s/xdg; mkdir -p $XDG_RUNTIME_DIR
 p() { podman --root %(t)s/pr --runroot %(t)s/prr --storage-driver vfs --cgroup-manager cgroupfs \
       --events-backend file --runtime %(oci)s "$@"; }
-r="--network none --pids-limit=-1 --ulimit nofile=1024:1024 --ulimit nproc=1000:1000"
+r="--network none --cgroup-parent $cg --pids-limit=-1 --ulimit nofile=1024:1024 --ulimit nproc=1000:1000"
 p import %(t)s/image.tar box >/dev/null 2>&1
 p run --rm $r box sh -c 'echo run $(id -u) $(grep Seccomp: /proc/self/status); exit 3'; echo rc=$?
 p run --rm $r box missing; echo rc=$?
@@ -54,7 +56,7 @@ p ps -aq | wc -l
 """
 
 if shutil.which("podman") and shutil.which("conmon"):
-    text = engine(PODMAN % {"t": T, "oci": OCI})
+    text = engine(PODMAN % {"t": T, "oci": OCI, "cg": CGROUP})
     for want, name in ((r"run 0 Seccomp: 2\nrc=3\n", "run, its status, seccomp"),
                        (r"not found.*\nrc=127\n", "a missing program is 127"),
                        (r"term /dev/pts/0\s+rc=0\n", "a terminal"),
@@ -80,8 +82,8 @@ address = "%(t)s/cd.sock"
 address = "%(t)s/cdt.sock"
 EOF
 containerd -c %(t)s/containerd.toml >%(t)s/containerd.log 2>&1 & daemon=$!
-c() { ctr -a %(t)s/cd.sock "$@"; }
-i=0; until c version >/dev/null 2>&1 || [ $i = 100 ]; do i=$((i+1)); sleep 0.1; done
+c() { ctr -a %(t)s/cd.sock -n %(cg)s "$@"; }
+i=0; until c version >/dev/null 2>&1 || [ $i = 300 ]; do i=$((i+1)); sleep 0.1; done
 c images import %(t)s/oci.tar >/dev/null 2>&1; image=$(c images ls -q | head -n 1)
 r="--snapshotter native --runc-binary %(oci)s --runc-root %(t)s/cdr"
 c run --rm $r $image %(id)s-1 sh -c 'echo run $(id -u); exit 3'; echo rc=$?
@@ -91,7 +93,7 @@ c task exec --exec-id e1 %(id)s-3 sh -c 'echo exec $(id -u); exit 6'; echo rc=$?
 c task exec --exec-id e2 %(id)s-3 missing
 c task pause %(id)s-3; c task ls | grep -o PAUSED; c task resume %(id)s-3
 c task kill -s KILL %(id)s-3
-i=0; until c task ls | grep -q STOPPED || [ $i = 100 ]; do i=$((i+1)); sleep 0.1; done
+i=0; until c task ls | grep -q STOPPED || [ $i = 300 ]; do i=$((i+1)); sleep 0.1; done
 c task rm %(id)s-3 2>/dev/null; c containers rm %(id)s-3; echo rc=$? left=$(c containers ls -q | wc -l)
 kill $daemon; wait $daemon
 """
@@ -106,7 +108,8 @@ else:
     if not os.path.exists(T + "/oci.tar"):
         skip("containerd", "no image to import")
     else:
-        text = engine(CONTAINERD % {"t": T, "oci": OCI, "id": "isola%d" % os.getpid()})
+        text = engine(CONTAINERD % {"t": T, "oci": OCI, "cg": CGROUP,
+                                    "id": "isola%d" % os.getpid()})
         for want, name in ((r"run 0\nrc=3\n", "run and its status"),
                            (r"runtime create failed:.*executable file not found", "a missing program"),
                            (r"exec 0\nrc=6\n", "exec"),
@@ -120,7 +123,7 @@ USER = 65000
 b = Bundle()
 shutil.rmtree(b.rootfs)
 make_rootfs(b.rootfs)
-home = "/var/tmp/isola-user-%d" % os.getpid()
+home = tempfile.mkdtemp(prefix="isola-user-", dir="/var/tmp")
 os.makedirs(home + "/xdg")
 shutil.move(b.path, home + "/b")
 shutil.copy(OCI, home + "/oci")
@@ -170,13 +173,9 @@ else:
         is_(os.listdir(home + "/xdg/isola-oci"), [".seccomp"], "only the cache is left")
 shutil.rmtree(home)
 
-for name in ("libpod_parent", "default"):
-    top = "%s/%s" % (cgroup2_root(), name)
-    for folder, _, _ in os.walk(top, topdown=False):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            pass
+for folder, _, _ in os.walk("%s/%s" % (cgroup2_root(), CGROUP), topdown=False):
+    if os.path.basename(folder) != CGROUP:
+        wait_for(5, lambda f=folder: not os.path.isdir(f) or run("rmdir", f).rc == 0)
 run("umount", T + "/pr/vfs", T + "/cds")
 shutil.rmtree(ROOT + "/.seccomp", ignore_errors=True)
 leak_check()

@@ -155,9 +155,8 @@ with open(os.devnull, "w") as null:
     copy("run", "--detach", "-b", b.path, b.id)
     wait_for(10, os.path.exists, b.rootfs + "/tmp/up")
     copy("exec", "--detach", b.id, "/entry")
-    check(wait_for(10, os.path.exists, b.rootfs + "/tmp/why"), "the attack takes place",
+    check(wait_for(10, lambda: os.path.getsize(b.rootfs + "/tmp/why")), "the attack takes place",
           os.listdir(b.rootfs + "/tmp"))
-    time.sleep(0.2)
     like(open(b.rootfs + "/tmp/why").read(), "Read-only|not permitted",
          "the runtime cannot be written to")
     copy("delete", "--force", b.id)

@@ -105,7 +105,7 @@ is_(k.link.event("exec_exit", exec="tty-detached")["exit_code"], 2,
 a, s = k.exec("sh", "-c", "(sleep 1000; echo late) & echo early")
 t0 = time.monotonic()
 is_(read_all(s), b"early\n", "a child that stays behind does not keep the stream")
-check(time.monotonic() - t0 < 5, "nor the exec")
+check(time.monotonic() - t0 < 100, "nor the exec")
 k.link.event("exec_exit", exec=a["exec"])
 
 a, s = k.exec("sh", "-c", "yes | head -c 5000000")
@@ -134,18 +134,17 @@ is_(codes, [i % 200 for i in range(100)], "and exit code")
 
 # and one after the other, for leaks
 N = 1000 if SCALE == 1 else 400
-time.sleep(0.5)
 before = None
 for i in range(N):
     if i == 200:
-        time.sleep(0.5)
+        stands_still(kept, k, "fds")
         before = kept(k, "fds"), kept(k, "memory")
     a, s = k.exec("true", stdin=i % 2 == 0, terminal=i % 5 == 0)
     s.close() if i % 3 == 0 else read_all(s)
     if k.link.event("exec_exit", exec=a["exec"])["exit_code"]:
         not_ok("exec %d" % i)
     k.link.events.clear()
-time.sleep(0.5)
+stands_still(kept, k, "fds")
 is_(kept(k, "fds"), before[0], "after %d execs: no descriptor more" % N)
 after = SANITIZED or wait_for(5, lambda: kept(k, "memory") <= before[1] + 16)
 check(after, "nor memory", "%d KiB, then %d KiB" % (before[1], kept(k, "memory")))

@@ -19,6 +19,12 @@ def logs(k, *flags):
     return text
 
 
+def follows(p):
+    """Whether a reader has begun to watch the run folder and the log."""
+    return any("inotify" in os.readlink("/proc/%d/fd/%s" % (p.pid, f))
+               for f in os.listdir("/proc/%d/fd" % p.pid))
+
+
 def numbers(first, last):
     return b"".join(b"%d\n" % i for i in range(first, last + 1))
 
@@ -77,13 +83,14 @@ is_(k.wait(), 0, "the keeper, too")
 
 k = Keeper("sleep", "1000", start=True)
 s, p = k.logs("--stdout", "--follow", "--run-dir", k.dir)
-time.sleep(0.1)
+wait_for(10, follows, p)
 s.close()
 is_(p.wait(WAIT_S), 0, "a reader whose client has left ends, though nothing is logged")
 s, p = k.logs("--stdout", "--follow", "--run-dir", k.dir)
+wait_for(10, follows, p)
 k.process.kill()
 k.process.wait()
-time.sleep(0.1)
+time.sleep(0.3)
 check(p.poll() is None, "a follower of a keeper that was killed waits")
 k.write("exit.json", {"exit_code": 137})     # what isolad does
 is_(read_all(s), b"", "until isolad writes the exit record")
@@ -93,7 +100,7 @@ k.close()
 k = Keeper("sleep", "1000", start=True)
 s, p = k.logs("--stdout", "--follow", "--run-dir", k.dir)
 s2, p2 = k.logs("--stdout", "--follow", "--run-dir", k.dir)
-time.sleep(0.1)
+check(wait_for(10, lambda: follows(p) and follows(p2)), "two follow")
 k.link.call("kill", signal=9)
 k.finish()
 run("rm", "-rf", k.dir)
@@ -117,7 +124,7 @@ for s, p in followers:
 # overtaken. What it sees is in order, and goes to the end.
 k = Keeper("seq", "1", str(N), log_opts={"max_size": 200000, "max_files": 5})
 followers = [k.logs("--stdout", "--follow", "--run-dir", k.dir) for _ in range(3)]
-time.sleep(0.2)
+wait_for(10, lambda: all(follows(p) for _, p in followers))
 k.start()
 outs = read_together([s for s, _ in followers])
 k.finish()
@@ -134,11 +141,30 @@ is_(seen, list(range(seen[0], N + 1)), "and has the last lines, in order")
 is_(logs(k, "--stdout"), numbers(seen[0], N), "as a reader says")
 is_(logs(k, "--stdout", "--tail", 5000), numbers(N - 4999, N), "tail across rotated files")
 
-k = Keeper("sh", "-c", "for i in $(seq 1 400); do seq $((i * 250 - 249)) $((i * 250)); "
-           "usleep 3000; done", log_opts={"max_size": 300000, "max_files": 4})
+# The payload waits for the followers: at most a dozen of 400 pieces are unread, and the
+# log keeps some 40.
+k = Keeper("sh", "-c", "for i in $(seq 1 400); do read x; seq $((i * 250 - 249)) $((i * 250)); done",
+           log_opts={"max_size": 300000, "max_files": 4}, stdin=True)
+w = k.attach(stdin=True, stdout=False, stderr=False)
 followers = [k.logs("--stdout", "--follow", "--run-dir", k.dir) for _ in range(3)]
+wait_for(10, lambda: all(follows(p) for _, p in followers))
 k.start()
-outs = read_together([s for s, _ in followers])
+outs = [b""] * len(followers)
+sent = 0
+ends = {s.fileno(): n for n, (s, _) in enumerate(followers)}
+lines = [0] * len(followers)
+limit = time.monotonic() + WAIT_S + 30 * SCALE
+while ends and time.monotonic() < limit:
+    while sent < 400 and sent < min(lines) // 250 + 12:
+        w.sendall(b"\n")
+        sent += 1
+    for fd in select.select(list(ends), [], [], 5)[0]:
+        n = ends[fd]
+        piece = followers[n][0].recv(1 << 16)
+        if not piece:
+            del ends[fd]
+        outs[n] += piece
+        lines[n] += piece.count(b"\n")
 check(all(out == numbers(1, N) for out in outs),
       "100000 lines over dozens of rotations: no gap, nothing twice")
 k.finish()

@@ -62,17 +62,17 @@ is_((read_all(o), read_all(e), read_all(n)), (b"out\n", b"err\n", b""),
 k.finish()
 check(not os.path.exists(k.log_path), "log driver none writes none")
 
-k = Keeper("sh", "-c", "sleep 0.3; exit 3", stdin=True)
+k = Keeper("sh", "-c", "sleep 1; exit 3", stdin=True)
 s = k.attach(stdin=True)
 k.start()
 s.sendall(b"never read" * 1000)
 is_(read_all(s), b"", "input that was never read does not reset the connection")
 is_(k.finish()["exit_code"], 3, "exit")
 
-k = Keeper("sh", "-c", "exec <&-; sleep 0.3; echo still", stdin=True)
+k = Keeper("sh", "-c", "exec <&-; echo closed; sleep 1; echo still", stdin=True)
 s = k.attach(stdin=True)
 k.start()
-time.sleep(0.1)
+is_(read_until(s, b"\n"), b"closed\n", "a payload closes its stdin")
 s.sendall(b"nobody listens")
 is_(read_all(s), b"still\n", "a payload that closed its stdin goes on")
 k.finish()
@@ -95,7 +95,7 @@ s = k.attach()
 t0 = time.monotonic()
 k.start()
 is_(read_all(s), b"before\n", "output ends with the payload, not with who holds its pipe")
-check(time.monotonic() - t0 < 5, "and at once")
+check(time.monotonic() - t0 < 100, "and at once")        # not when who holds it ends
 k.finish()
 
 # ---- slow, vanishing, many

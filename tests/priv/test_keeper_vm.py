@@ -128,14 +128,14 @@ ended(k, 137, "killed", "at once")
 k = Vm("good")
 worker = k.started["pid"]
 os.kill(worker, 19)
+began = time.monotonic()
 k.link.send({"op": "freeze", "seq": 70, "frozen": True})
 k.link.send({"op": "stats", "seq": 71})
-began = time.monotonic()
 got = [k.link.answer(70), k.link.answer(71)]
 took = time.monotonic() - began
 check(all(g.get("code") == 110 for g in got) and "not answered \"pause\"" in got[0]["error"] and
       "not answered \"stats\"" in got[1]["error"], "requests to one that is stopped fail", got)
-check(9 < took < 10 + 5 * SCALE, "after ten seconds", took)
+check(9 < took < 10 + 10 * SCALE, "after ten seconds", took)
 is_(k.connect().event("hello")["state"], "running", "nothing has changed")
 os.kill(worker, 18)
 check(wait_for(5, lambda: k.log_text().count("did ") >= 3 and k.log_text().endswith("did resume\n")),
@@ -153,12 +153,12 @@ e = k.finish()
 check(e and 0 <= e["exit_code"] <= 255 and len(e["reason"]) < 64, "odd words are cut to size", e)
 k.wait()
 k = Vm("flood")
+warns = k.link.event("warn") is not None
 time.sleep(1)
-warns = 0
 got = k.link.call("kill", signal=9)
 is_(got.get("ok"), True, "one that floods is killed")
 ended(k, 137, "killed", "like any other")
-warns = sum(e.get("event") == "warn" for e in k.link.events)
+warns += sum(e.get("event") == "warn" for e in k.link.events)
 check(1 <= warns <= 25, "of its warnings a few are passed on", warns)
 
 # ------------------------------------------------------------------------ vsock

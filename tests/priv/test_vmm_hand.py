@@ -73,7 +73,9 @@ is_(p.stderr, "isola-vmm: five: debug-exit: the guest ended with 5\n", "one line
 path = config("spin", SPIN)
 q = subprocess.Popen([PROGRAM, "--config", path], stdin=subprocess.DEVNULL,
                      stderr=subprocess.PIPE, text=True)
-time.sleep(0.5)
+wait_for(10, lambda: minds(q.pid, signal.SIGINT) and "vcpu0" in [
+    contents("/proc/%d/task/%s/comm" % (q.pid, t)).decode().strip()
+    for t in os.listdir("/proc/%d/task" % q.pid)])
 q.send_signal(signal.SIGINT)
 is_((q.wait(WAIT_S), q.stderr.read()), (143, "isola-vmm: spin: quit: ended by signal 2\n"),
     "Ctrl-C ends it")

@@ -199,9 +199,14 @@ def inject_call(tid, number, *args):
             e = ctypes.get_errno()
             raise OSError(e, "ptrace %d: %s" % (what, os.strerror(e)))
     regs = Registers()
-    ptrace(PTRACE_ATTACH)
-    os.waitpid(tid, 0x40000000)     # __WALL
-    ptrace(PTRACE_GETREGS, ctypes.byref(regs))
+    for _ in range(500):
+        ptrace(PTRACE_ATTACH)
+        os.waitpid(tid, 0x40000000)     # __WALL
+        ptrace(PTRACE_GETREGS, ctypes.byref(regs))
+        if regs.orig_rax < 1 << 63:
+            break
+        ptrace(PTRACE_DETACH)           # it was about to
+        time.sleep(0.02)
     regs.rip -= 2                   # on the syscall instruction again
     regs.rax, regs.orig_rax = number, (1 << 64) - 1
     for name, value in zip(("rdi", "rsi", "rdx", "r10"), args):
