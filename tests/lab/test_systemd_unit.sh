@@ -46,8 +46,7 @@ unharmed() { # AFTER-WHAT: the container's process, its state and its log
 	is "$(inspect count .State.Pid) $(inspect count .State.Running)" "$pid true" \
 		"$1: the container is the same process"
 	check "$1: that process lives" is_running "$pid"
-	sleep 0.5
-	check "$1: the log has no gap" no_gap
+	check "$1: the log has no gap" wait_for 30 no_gap
 	run ctr exec count echo inside
 	is "$rc $out" "0 inside" "$1: exec works" "$err"
 }
@@ -112,8 +111,7 @@ like "$(cat "/proc/$pid/cgroup")" "0::/.*isola" "it is in a cgroup of isola's"
 RUN_LIMIT=60 run ctr run --name hog --network none -m 32m busybox:lab sh -c 'exec tail -c 200m /dev/zero'
 is "$rc $(inspect hog .State.OOMKilled)" "137 true" "limits hold below the delegated cgroup" "$err"
 ctr rm hog >/dev/null 2>&1
-sleep 0.5
-check "the log counts" no_gap
+check "the log counts" wait_for 30 no_gap
 
 # ------------------------------------------------- restart, upgrade, stop, crash
 
@@ -135,9 +133,9 @@ is "$(stat -Lc %i "/proc/$(main_pid)/exe")" "$(stat -c %i "$(installed isolad)")
 unharmed upgrade
 
 RUN_LIMIT=60 run ctr run -d --name exits --network none busybox:lab \
-	sh -c 'trap "echo bye; exit 5" TERM; while :; do sleep 0.1; done'
+	sh -c 'trap "echo bye; exit 5" TERM; echo ready; while :; do sleep 0.1; done'
 is "$rc" 0 "a second container starts" "$err"
-sleep 1
+wait_for 30 eval 'ctr logs exits | grep -q ready'
 child=$(inspect exits .State.Pid)
 check "systemctl stop" systemctl stop isolad.socket isolad.service
 check "the container does not stop with it" is_running "$pid"

@@ -14,7 +14,7 @@ from disklib import ext4
 from vmlib import own_kernel
 
 SECTION = 2 << 20
-SIZE = 8 * SECTION + 12345  # no whole section, no whole page
+SIZE = 2 * SECTION + 12345  # no whole section, no whole page
 
 need_guest()
 if not os.path.exists(SHARE + "/modules/nd_pmem.ko"):

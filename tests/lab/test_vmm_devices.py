@@ -190,7 +190,7 @@ def test_balloon(g):
     while g.device("balloon").get("actual") != 120 << 20 and time.monotonic() < end:
         time.sleep(0.5)
     is_(g.device("balloon").get("actual"), 120 << 20, "balloon: it holds what was asked for")
-    time.sleep(1)
+    wait_for(30, lambda: g.device("balloon").get("guest", {}).get("total", 0))
     stats = g.device("balloon").get("guest", {})
     check(0 < stats.get("free", 0) < stats.get("total", 0), "balloon: the guest's statistics", stats)
     check(not g.ask("balloon", size=1 << 40).get("ok"), "balloon: more than there is is refused")
@@ -205,6 +205,11 @@ def test_balloon(g):
 
 # ------------------------------------------------------------------- consoles
 
+def reads(g, path):
+    """Has a program of the guest's opened that terminal?"""
+    return g.sh("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q ' %s$'" % path)[0] == 0
+
+
 def size_of(g, tty):
     return g.sh("stty -F /dev/%s size" % tty)[1]
 
@@ -212,16 +217,18 @@ def size_of(g, tty):
 def test_console(g, master):
     is_(size_of(g, "hvc0"), "24 80", "console: its size at the start")
     check(g.ask("console", id="a", rows=50, columns=132).get("ok"), "console: a resize")
-    time.sleep(1)
-    is_(size_of(g, "hvc0"), "50 132", "console: the guest sees it")
+    check(wait_for(30, lambda: size_of(g, "hvc0") == "50 132"), "console: the guest sees it",
+          size_of(g, "hvc0"))
     g.sh("echo from the guest > /dev/hvc0")
-    got = os.read(master, 100)
+    got = b""
+    while b"from the guest" not in got and select.select([master], [], [], 30)[0]:
+        got += os.read(master, 100)
     check(b"from the guest" in got, "console: output arrives", got)
     g.sh("head -n 1 /dev/hvc0 > /tmp/line &")
-    time.sleep(1)
+    wait_for(30, reads, g, "/dev/hvc0")
     os.write(master, b"from the host\n")
-    time.sleep(1)
-    is_(g.sh("cat /tmp/line")[1], "from the host", "console: input arrives")
+    check(wait_for(30, lambda: g.sh("cat /tmp/line")[1] == "from the host"), "console: input arrives",
+          g.sh("cat /tmp/line"))
     rc, out = g.sh("for i in $(seq 300); do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done > /dev/hvc0; echo done")
     check("done" in out, "console: a reader that is not there stops nobody", out)
 
@@ -230,17 +237,19 @@ def test_ports(g, ends):
     is_(g.sh("cat /sys/class/virtio-ports/*/name")[1].split(), ["a", "b"], "ports: their names")
     for i, end in enumerate(ends):
         g.sh("stty -F /dev/hvc%d raw; echo port %d > /dev/hvc%d" % (i, i, i))
-        end.settimeout(10)
-        got = end.recv(100)
+        end.settimeout(30)
+        got = b""
+        while b"port %d\n" % i not in got and (piece := end.recv(100)):
+            got += piece
         check(b"port %d" % i in got, "ports: output of hvc%d" % i, got)
         g.sh("head -n 1 /dev/hvc%d > /tmp/line%d &" % (i, i))
-        time.sleep(1)
+        wait_for(30, reads, g, "/dev/hvc%d" % i)
         end.sendall(b"to port %d\n" % i)
-        time.sleep(1)
-        is_(g.sh("cat /tmp/line%d" % i)[1], "to port %d" % i, "ports: input of hvc%d" % i)
+        check(wait_for(30, lambda: g.sh("cat /tmp/line%d" % i)[1] == "to port %d" % i),
+              "ports: input of hvc%d" % i, g.sh("cat /tmp/line%d" % i))
     check(g.ask("console", id="b", rows=50, columns=132).get("ok"), "ports: a resize")
-    time.sleep(1)
-    is_(size_of(g, "hvc1"), "50 132", "ports: the guest sees it")
+    check(wait_for(30, lambda: size_of(g, "hvc1") == "50 132"), "ports: the guest sees it",
+          size_of(g, "hvc1"))
 
 
 # --------------------------------------------------------------------- shares
@@ -260,8 +269,8 @@ def test_share(g, folder, daemon):
     is_(g.sh("cat /mnt/host")[1], "written by the host", "share: and it goes on")
     daemon.kill()
     daemon.wait()
-    time.sleep(1)
-    check(not g.device("work").get("alive", True), "share: a dead virtiofsd is seen")
+    check(wait_for(30, lambda: not g.device("work").get("alive", True)),
+          "share: a dead virtiofsd is seen")
     is_(g.sh("echo alive")[1], "alive", "share: and the guest lives")
 
 
