@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from vmlib import *
 from netlib import *
@@ -173,6 +175,49 @@ is_(len(taps()), 6, "and a tap")
 for m in many:
     vms.remove(m)
 check(wait_for(10, lambda: taps() == []), "all are gone")
+
+# ---------------------------------------------- isolad is killed in the middle of starts
+few = [vms.create("k%d" % i, NetworkMode="blue", OpenStdin=False,
+                  PortBindings={"80/tcp": [{"HostPort": str(8300 + i)}]}) for i in range(3)]
+
+
+def start_and_kill(delay_s):
+    """All of them are started; isolad is killed while that goes on."""
+    threads = [threading.Thread(target=lambda m=m: quiet_start(m), daemon=True) for m in few]
+    for t in threads:
+        t.start()
+    time.sleep(delay_s)
+    d.stop(signal.SIGKILL)
+    for t in threads:
+        t.join()
+
+
+def quiet_start(m):
+    try:
+        vms.post(m, "start")
+    except OSError:
+        pass
+
+
+def settled():
+    """What runs has its tap and its port, and nothing else has."""
+    running = [m for m in few if vms.state(m)["Status"] == "running"]
+    other = [m for m in few if vms.state(m)["Status"] not in ("running", "exited", "created")]
+    return not other and taps() == sorted("tap%s0" % m[:8] for m in running) and \
+        [p for p, _ in published()] == sorted(str(8300 + few.index(m)) for m in running)
+
+
+for i in range(10):
+    start_and_kill(0.003 * i * SCALE)
+    check(d.start(), "isolad starts again")
+    check(wait_for(20, settled), "taps and ports are those of what runs",
+          (taps(), published(), [vms.state(m)["Status"] for m in few]))
+    for m in few:
+        vms.post(m, "kill")
+        vms.post(m, "wait")
+    check(wait_for(20, lambda: taps() == [] and published() == []), "all are gone", (taps(), published()))
+for m in few:
+    is_(vms.remove(m), 204, "removed")
 
 # --------------------------------------------------------------------------- vmctl
 r = run(BUILD + "/vmctl", "--host", "unix://" + d.socket, "create", "--name", "vee", "--kernel", GUEST,
