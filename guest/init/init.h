@@ -10,6 +10,7 @@
  *   relay.c    a stream: socket to pipe or terminal, or the other way
  *   child.c    a process on its way to the program
  *   root.c     the container's root and what is mounted in it
+ *   net.c      links, addresses, routes
  *   cgroup.c   the container's cgroup: freezing, numbers, processes */
 #pragma once
 
@@ -136,6 +137,10 @@ int root_mount(int root, const struct mount_spec *m, struct err *err);
 int root_console(int root, int slave, struct err *err);
 int root_mask(const struct guest *g, int root, struct err *err);
 int root_enter(const struct guest *g, int root, struct err *err);
+
+/* net.c */
+int net_setup(const uint8_t *data, size_t size, struct err *err); /* lo, and all GF_LINK */
+int net_link(const uint8_t *data, size_t size, struct err *err);  /* one's fields */
 
 /* cgroup.c */
 int cgroup_make(struct guest *g, struct err *err);

@@ -8,7 +8,6 @@
 
 #include "isola/fd.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +24,6 @@
 #include <unistd.h>
 
 #define MODULES "/m"
-#define EVENTS  16
 
 int64_t now_ms(void)
 {
@@ -81,37 +79,33 @@ static void mount_own(struct guest *g)
 		}
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static void load_module(const char *name)
 {
-	char path[300];
+	char path[128];
 	(void)snprintf(path, sizeof(path), MODULES "/%s", name);
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
 		(void)fprintf(stderr, "isola-init: cannot load %s: %s\n", path, strerror(errno));
 }
 
-/* Their names begin with numbers: the order is that of the names. */
-static void load_modules(void)
+/* Lines "WHEN FILE" in the order of their needs (guest/kernel/fetch): what is always
+ * needed, and what the root is. A kernel that has all built in brings no list. */
+static void load_modules(const char *when)
 {
-	struct dirent **list = NULL;
-	int n = scandir(MODULES, &list, NULL, by_name);
-	for (int i = 0; i < n; i++) {
-		if (list[i]->d_name[0] != '.')
-			load_module(list[i]->d_name);
-		free(list[i]);
-	}
-	free(list);
+	char line[160], w[32], file[96];
+	FILE *f = fopen(MODULES "/list", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%31s %95s", w, file) == 2 && !strcmp(w, when))
+			load_module(file);
+	if (f)
+		(void)fclose(f);
 }
 
 static void boot(struct guest *g)
 {
 	mount_own(g);
-	load_modules();
+	load_modules("-");
+	load_modules("virtiofs");
 	(void)mkdir(g->place, 0755);
 }
 

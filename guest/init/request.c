@@ -42,6 +42,8 @@ static int do_setup(struct guest *g, uint64_t seq, const uint8_t *body, size_t s
 	if (rc == 0 && tlv_find(body, size, GF_CLOCK_NS, &clock) > 0)
 		rc = set_clock(body, size, err);
 	if (rc == 0)
+		rc = net_setup(body, size, err);
+	if (rc == 0)
 		rc = cgroup_make(g, err);
 	if (rc < 0)
 		return rc;
@@ -161,6 +163,18 @@ static int do_thaw(struct guest *g, uint64_t seq, const uint8_t *body, size_t si
 	return cgroup_freeze(g, false, err);
 }
 
+static int do_link(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		   struct tlv_writer *w, struct err *err)
+{
+	struct tlv_field f;
+	(void)g;
+	(void)seq;
+	(void)w;
+	if (tlv_find(body, size, GF_LINK, &f) <= 0)
+		return err_set(err, EPROTO, "isola-keeper sent no link");
+	return net_link(f.data, f.size, err);
+}
+
 static int do_online(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
 		     struct tlv_writer *w, struct err *err)
 {
@@ -199,10 +213,11 @@ static const struct {
 	enum guest_type type;
 	request_fn *run;
 } requests[] = {
-	{ GUEST_SETUP, do_setup },   { GUEST_RUN, do_run },       { GUEST_EXEC, do_exec },
-	{ GUEST_SIGNAL, do_signal }, { GUEST_RESIZE, do_resize }, { GUEST_PS, do_ps },
-	{ GUEST_STATS, do_stats },   { GUEST_CLOCK, do_clock },   { GUEST_FREEZE, do_freeze },
-	{ GUEST_THAW, do_thaw },     { GUEST_ONLINE, do_online }, { GUEST_SHUTDOWN, do_shutdown },
+	{ GUEST_SETUP, do_setup },       { GUEST_RUN, do_run },       { GUEST_EXEC, do_exec },
+	{ GUEST_SIGNAL, do_signal },     { GUEST_RESIZE, do_resize }, { GUEST_PS, do_ps },
+	{ GUEST_STATS, do_stats },       { GUEST_CLOCK, do_clock },   { GUEST_FREEZE, do_freeze },
+	{ GUEST_THAW, do_thaw },         { GUEST_LINK, do_link },     { GUEST_ONLINE, do_online },
+	{ GUEST_SHUTDOWN, do_shutdown },
 };
 
 void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size)

@@ -4,9 +4,11 @@
 
 #include "isola/tlv.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 bool spec_is_path(const char *path)
 {
@@ -112,12 +114,98 @@ static int sysctl_check(const uint8_t *data, size_t size)
 	return rc < 0 || *name == '/' || strlen(name) > 400 || strstr(name, "..") ? -EPROTO : 0;
 }
 
+/* ---- links ---- */
+
+int ip_spec_parse(const char *text, bool with_prefix, struct ip_spec *ret)
+{
+	char address[64];
+	struct ip_spec ip = { 0 };
+	const char *slash = strchr(text, '/');
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	if (n >= sizeof(address) || (slash != NULL) != with_prefix)
+		return -EPROTO;
+	memcpy(address, text, n);
+	address[n] = '\0';
+	ip.family = strchr(address, ':') ? AF_INET6 : AF_INET;
+	ip.size = ip.family == AF_INET6 ? 16 : 4;
+	if (inet_pton(ip.family, address, ip.bytes) != 1)
+		return -EPROTO;
+	for (const char *p = slash ? slash + 1 : ""; *p; p++) {
+		if (*p < '0' || *p > '9' || p - slash > 3)
+			return -EPROTO;
+		ip.prefix = ip.prefix * 10 + (unsigned int)(*p - '0');
+	}
+	if ((slash && !slash[1]) || ip.prefix > ip.size * 8U)
+		return -EPROTO;
+	*ret = ip;
+	return 0;
+}
+
+static int parse_mac(const char *text, uint8_t ret[6])
+{
+	static const char digits[] = "0123456789abcdef";
+	if (strlen(text) != 17)
+		return -EPROTO;
+	for (int i = 0; i < 6; i++) {
+		const char *high = strchr(digits, text[3 * i] | 0x20);
+		const char *low = strchr(digits, text[3 * i + 1] | 0x20);
+		if (!high || !low || !*high || !*low || (i < 5 && text[3 * i + 2] != ':'))
+			return -EPROTO;
+		ret[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+	}
+	return 0;
+}
+
+static int link_field(const struct tlv_field *f, struct link_spec *l)
+{
+	const char *text = "";
+	struct ip_spec ip;
+	uint64_t n = 0;
+	if (f->tag == GF_MTU) {
+		int rc = tlv_get_u64(f, &n);
+		l->mtu = (unsigned int)n;
+		return rc < 0 || n > 65535 ? -EPROTO : 0;
+	}
+	if (tlv_get_text(f, &text) < 0)
+		return -EPROTO;
+	switch (f->tag) {
+	case GF_MAC:
+		l->has_mac = true;
+		return parse_mac(text, l->mac);
+	case GF_NAME:
+		l->name = text;
+		return !*text || strlen(text) > 15 || strchr(text, '/') ? -EPROTO : 0;
+	case GF_ADDRESS:
+		return ip_spec_parse(text, true, &ip);
+	case GF_GATEWAY:
+		return ip_spec_parse(text, false, &ip);
+	default:
+		return -EPROTO;
+	}
+}
+
+int link_spec_parse(const uint8_t *data, size_t size, struct link_spec *ret)
+{
+	struct link_spec l = { .fields = { data, size } };
+	struct tlv_reader r = tlv_read(data, size);
+	struct tlv_field f;
+	int rc;
+	while ((rc = tlv_next(&r, &f)) > 0)
+		if (link_field(&f, &l) < 0)
+			return -EPROTO;
+	if (rc < 0 || !l.name)
+		return -EPROTO;
+	*ret = l;
+	return 0;
+}
+
 /* ---- SETUP ---- */
 
 static int setup_field(const struct tlv_field *f)
 {
 	struct mount_spec m;
 	struct device_spec d;
+	struct link_spec l;
 	const char *text;
 	uint64_t n;
 	switch (f->tag) {
@@ -138,6 +226,8 @@ static int setup_field(const struct tlv_field *f)
 		return device_spec_parse(f->data, f->size, &d);
 	case GF_SYSCTL:
 		return sysctl_check(f->data, f->size);
+	case GF_LINK:
+		return link_spec_parse(f->data, f->size, &l);
 	default:
 		return -EPROTO;
 	}

@@ -62,6 +62,25 @@ struct device_spec {
 };
 int device_spec_parse(const uint8_t *data, size_t size, struct device_spec *ret);
 
+/* An address, with "/PREFIX" or without. 0 or -EPROTO. */
+struct ip_spec {
+	int family; /* AF_INET, AF_INET6 */
+	unsigned int prefix;
+	uint8_t bytes[16];
+	unsigned short size;
+};
+int ip_spec_parse(const char *text, bool with_prefix, struct ip_spec *ret);
+
+/* Of GF_LINK. */
+struct link_spec {
+	const char *name;
+	bool has_mac;
+	uint8_t mac[6];
+	unsigned int mtu;   /* 0: as it is */
+	struct body fields; /* GF_ADDRESS and GF_GATEWAY, which are as they should be */
+};
+int link_spec_parse(const uint8_t *data, size_t size, struct link_spec *ret);
+
 /* Looks at all fields of GUEST_SETUP: afterwards parsing a part of it does not fail. */
 int setup_spec_check(const uint8_t *data, size_t size, struct err *err);
 

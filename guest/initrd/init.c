@@ -6,7 +6,7 @@
  *	root=/dev/vda | PARTUUID=... | UUID=... | LABEL=... | virtiofs:TAG
  *	rootfstype=, rootflags=, ro, rw, init=, -- COMMAND ARG...
  *
- * The guest's PID 1, in the initramfs that vmctl makes (src/cli/initrd.c). */
+ * The guest's PID 1, in the initramfs that vmctl makes (src/tar/initrd.c). */
 #include "find.h"
 
 #include <errno.h>

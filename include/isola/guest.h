@@ -73,8 +73,7 @@ enum guest_type {
 	GUEST_CLOCK = 23,  /* GF_CLOCK_NS */
 	GUEST_FREEZE = 24, /* the container's processes; answered when they are */
 	GUEST_THAW = 25,
-	GUEST_LINK = 26,     /* GF_LINK */
-	GUEST_MOUNT = 27,    /* GF_MOUNT, in the running container */
+	GUEST_LINK = 26,     /* GF_LINK: one more, or more for one that is there */
 	GUEST_ONLINE = 28,   /* GF_CPUS: so many processors online */
 	GUEST_SHUTDOWN = 29, /* syncs, and powers off; not answered */
 };
@@ -145,15 +144,15 @@ enum guest_field {
 	GF_RESOURCE = 65, /* RLIMIT_* */
 	GF_SOFT = 66,
 	GF_HARD = 67,
-	GF_UP = 68,
 
 	/* fields in fields */
-	GF_ROOT = 96,    /* GF_FSTYPE ("virtiofs", or "bind"), GF_SOURCE (the tag, or a path),
+	GF_ROOT = 96,   /* GF_FSTYPE ("virtiofs", or "bind"), GF_SOURCE (the tag, or a path),
 			 * GF_FLAGS?, GF_DATA? */
-	GF_MOUNT = 97,   /* GF_TARGET (made where missing), GF_FSTYPE, GF_SOURCE?, GF_FLAGS?,
+	GF_MOUNT = 97,  /* GF_TARGET (made where missing), GF_FSTYPE, GF_SOURCE?, GF_FLAGS?,
 			 * GF_DATA?; in this order, after the root */
-	GF_SYSCTL = 98,  /* GF_NAME, GF_VALUE */
-	GF_LINK = 99,    /* GF_MAC? GF_NAME GF_MTU? GF_ADDRESS* GF_GATEWAY* GF_UP? */
+	GF_SYSCTL = 98, /* GF_NAME, GF_VALUE */
+	GF_LINK = 99, /* GF_NAME, that the link with GF_MAC? gets; GF_MTU? GF_ADDRESS* GF_GATEWAY*;
+			 * it is up afterwards, as lo is */
 	GF_DEVICE = 100, /* GF_TARGET, GF_MODE, GF_MAJOR, GF_MINOR, GF_UID, GF_GID */
 	GF_RLIMIT = 101, /* GF_RESOURCE, GF_SOFT, GF_HARD */
 	GF_STAT = 102,   /* GF_NAME, GF_NUMBER: a number of the container's cgroup */

@@ -2,8 +2,8 @@
 /* kernel_store - see kernel_store.h. */
 #include "kernel_store.h"
 
-#include "initrd.h"
 #include "isola/fd.h"
+#include "isola/initrd.h"
 #include "isola/json.h"
 #include "isola/path.h"
 #include "place.h"

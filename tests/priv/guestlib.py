@@ -18,7 +18,7 @@ with open(SRC + "/include/isola/guest.h") as _f:
     _TEXT = _f.read()
 # GUEST_SETUP, GF_ARG, ... as the header has them
 globals().update({m[0]: int(m[1]) for m in re.findall(r"^\s*((?:GUEST|GF)_\w+) = (\d+)", _TEXT, re.M)})
-BITS = {0: 1, 1: 2, 2: 4}
+GUEST_PORT = int(re.search(r"define GUEST_PORT +(\d+)", _TEXT)[1])
 LIMIT_S = 30
 
 
@@ -243,7 +243,7 @@ class Init:
             program = BUILD + "/tests/priv/init_checked"
         self.log = open(self.dir + "/log", "wb")
         self.proc = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc",
+            ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--net",
              program, "--test", self.dir + "/s", self.dir + "/place"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.setup_error = None

@@ -43,6 +43,23 @@ is_(i.sh(4, "echo x > /proc/sys/kernel/domainname")[0], 1, "/proc/sys cannot be 
 is_(i.sh(5, "ls -A /proc/self/fd | wc -l; pwd; echo $HOME"), (0, "4\n/\n/root\n"),
     "descriptors, folder, HOME")
 
+# --------------------------------------------------------------------- its network
+is_(i.sh(60, "ip -o link show up | cut -d: -f2"), (0, " lo\n"), "lo is up")
+error = p.call(GUEST_LINK, [(GF_LINK, [(GF_NAME, "eth0"), (GF_MAC, "02:00:00:00:00:01")])])
+is_(error[0], 19, "a link that is not there")
+like(error[1], "eth0", "is named")
+is_(i.sh(61, "ip link add old0 type veth peer name old1 && ip link set old0 address 02:00:00:00:00:01 2>&1"), (0, ""), "one is made")
+link = [(GF_NAME, "eth0"), (GF_MAC, "02:00:00:00:00:01"), (GF_MTU, 1400), (GF_ADDRESS, "10.9.8.7/24"),
+        (GF_ADDRESS, "fd00::7/64"), (GF_GATEWAY, "10.9.8.1"), (GF_GATEWAY, "fd00::1")]
+is_(p.call(GUEST_LINK, [(GF_LINK, link)])[:2], (0, ""), "and set up")
+is_(p.call(GUEST_LINK, [(GF_LINK, link)])[:2], (0, ""), "twice is fine")
+code, out = i.sh(62, "ip addr show dev eth0; ip route; ip -6 route")
+for want in ("mtu 1400", "inet 10.9.8.7/24", "inet6 fd00::7/64", "default via 10.9.8.1 dev eth0",
+             "default via fd00::1 dev eth0"):
+    check(want in out, "eth0 has: %s" % want, out)
+for bad in ("10.9.8.7", "10.9.8.7/33", "x/8", "1.2.3.4/", "fd00::1/129"):
+    is_(p.call(GUEST_LINK, [(GF_LINK, [(GF_NAME, "eth0"), (GF_ADDRESS, bad)])])[0], 71, "no address: " + bad)
+
 # ------------------------------------------------------------------------- who
 is_(i.sh(6, "id -u; id -g; id -G; echo $HOME", more=[(GF_USER, "u")]), (0, "1000\n1001\n1001 7\n/home/u\n"),
     "a user by name, with groups and HOME")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* initrd - see initrd.h. Not compressed: it is read out of the page cache once, and
+/* initrd - see include/isola/initrd.h. Not compressed: it is read out of the page cache once, and
  * unpacking would cost the guest more. */
-#include "initrd.h"
+#include "isola/initrd.h"
 
 #include "isola/fd.h"
 

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net - links of the guest (GF_LINK): found by their MAC, named, given addresses and a way
+ * out. netdevice(7), rtnetlink(7). The container has the guest's network namespace. */
+#include "init.h"
+
+#include "isola/fd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
+#define EXISTS_IS_FINE (NLM_F_CREATE | NLM_F_REPLACE)
+
+struct message {
+	struct nlmsghdr head;
+	union {
+		struct ifaddrmsg addr;
+		struct rtmsg route;
+	};
+	uint8_t attrs[128];
+};
+
+static void set_name(char to[IFNAMSIZ], const char *name)
+{
+	(void)snprintf(to, IFNAMSIZ, "%s", name);
+}
+
+static void add_attr(struct message *m, unsigned short type, const void *data, unsigned short size)
+{
+	struct rtattr *a = (struct rtattr *)(void *)((char *)m + NLMSG_ALIGN(m->head.nlmsg_len));
+	a->rta_type = type;
+	a->rta_len = (unsigned short)RTA_LENGTH(size);
+	memcpy(RTA_DATA(a), data, size);
+	m->head.nlmsg_len = NLMSG_ALIGN(m->head.nlmsg_len) + RTA_ALIGN(a->rta_len);
+}
+
+/* Sends @m and returns what the kernel answers: 0 or -errno. */
+static int talk(struct message *m)
+{
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr error;
+		uint8_t rest[512];
+	} answer = { 0 };
+	cleanup_fd int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	m->head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | EXISTS_IS_FINE;
+	if (fd < 0 || send(fd, m, m->head.nlmsg_len, 0) < 0)
+		return -errno;
+	ssize_t n = recv(fd, &answer, sizeof(answer), 0);
+	if (n < (ssize_t)NLMSG_LENGTH(sizeof(answer.error)) ||
+	    answer.head.nlmsg_type != NLMSG_ERROR)
+		return n < 0 ? -errno : -EIO;
+	return answer.error.error;
+}
+
+static int add_address(unsigned int index, const struct ip_spec *ip)
+{
+	/* A tentative address of IPv6 could not be used at once. */
+	const uint32_t flags = IFA_F_NODAD;
+	struct message m = { .head = { .nlmsg_len = NLMSG_LENGTH(sizeof(m.addr)),
+				       .nlmsg_type = RTM_NEWADDR },
+			     .addr = { .ifa_family = (unsigned char)ip->family,
+				       .ifa_prefixlen = (unsigned char)ip->prefix,
+				       .ifa_index = index } };
+	add_attr(&m, IFA_LOCAL, ip->bytes, ip->size);
+	add_attr(&m, IFA_ADDRESS, ip->bytes, ip->size);
+	if (ip->family == AF_INET6)
+		add_attr(&m, IFA_FLAGS, &flags, sizeof(flags));
+	return talk(&m);
+}
+
+static int add_gateway(unsigned int index, const struct ip_spec *ip)
+{
+	struct message m = { .head = { .nlmsg_len = NLMSG_LENGTH(sizeof(m.route)),
+				       .nlmsg_type = RTM_NEWROUTE },
+			     .route = { .rtm_family = (unsigned char)ip->family,
+					.rtm_table = RT_TABLE_MAIN,
+					.rtm_protocol = RTPROT_STATIC,
+					.rtm_scope = RT_SCOPE_UNIVERSE,
+					.rtm_type = RTN_UNICAST } };
+	add_attr(&m, RTA_GATEWAY, ip->bytes, ip->size);
+	add_attr(&m, RTA_OIF, &index, sizeof(index));
+	return talk(&m);
+}
+
+/* Sets @ret to the name of the link with @mac. */
+static int find(int sock, const uint8_t mac[6], char ret[IFNAMSIZ])
+{
+	struct if_nameindex *all = if_nameindex();
+	int rc = -ENODEV;
+	for (struct if_nameindex *i = all; i && i->if_index; i++) {
+		struct ifreq req = { 0 };
+		set_name(req.ifr_name, i->if_name);
+		if (ioctl(sock, SIOCGIFHWADDR, &req) < 0 || memcmp(req.ifr_hwaddr.sa_data, mac, 6))
+			continue;
+		memcpy(ret, req.ifr_name, IFNAMSIZ);
+		rc = 0;
+	}
+	if_freenameindex(all);
+	return rc;
+}
+
+static int set_up(int sock, const char *name, bool up)
+{
+	struct ifreq req = { 0 };
+	set_name(req.ifr_name, name);
+	if (ioctl(sock, SIOCGIFFLAGS, &req) < 0)
+		return -errno;
+	req.ifr_flags = (short)(up ? req.ifr_flags | IFF_UP : req.ifr_flags & ~IFF_UP);
+	return ioctl(sock, SIOCSIFFLAGS, &req) < 0 ? -errno : 0;
+}
+
+/* A link has to be down for it. */
+static int rename_link(int sock, const char *from, const char *to)
+{
+	struct ifreq req = { 0 };
+	if (!strcmp(from, to))
+		return 0;
+	(void)set_up(sock, from, false);
+	set_name(req.ifr_name, from);
+	set_name(req.ifr_newname, to);
+	return ioctl(sock, SIOCSIFNAME, &req) < 0 ? -errno : 0;
+}
+
+static int set_mtu(int sock, const char *name, unsigned int mtu)
+{
+	struct ifreq req = { .ifr_mtu = (int)mtu };
+	set_name(req.ifr_name, name);
+	return mtu && ioctl(sock, SIOCSIFMTU, &req) < 0 ? -errno : 0;
+}
+
+static int add_all(const struct link_spec *l, bool gateways, struct err *err)
+{
+	struct tlv_reader r = tlv_read(l->fields.data, l->fields.size);
+	struct tlv_field f;
+	unsigned int index = if_nametoindex(l->name);
+	while (tlv_next(&r, &f) > 0) {
+		struct ip_spec ip;
+		if (f.tag != (gateways ? GF_GATEWAY : GF_ADDRESS) ||
+		    ip_spec_parse((const char *)f.data, !gateways, &ip) < 0)
+			continue;
+		int rc = gateways ? add_gateway(index, &ip) : add_address(index, &ip);
+		if (rc < 0)
+			return err_rc(err, rc, "cannot add %s %s to %s",
+				      gateways ? "gateway" : "address", (const char *)f.data,
+				      l->name);
+	}
+	return 0;
+}
+
+int net_link(const uint8_t *data, size_t size, struct err *err)
+{
+	struct link_spec l;
+	char name[IFNAMSIZ] = "";
+	if (link_spec_parse(data, size, &l) < 0)
+		return err_set(err, EPROTO, "isola-keeper sent a malformed link");
+	cleanup_fd int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return err_sys(err, "cannot make a socket");
+	int rc = l.has_mac ? find(sock, l.mac, name) : 0;
+	if (rc == 0 && l.has_mac)
+		rc = rename_link(sock, name, l.name);
+	if (rc == 0)
+		rc = set_mtu(sock, l.name, l.mtu);
+	if (rc == 0)
+		rc = set_up(sock, l.name, true);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot set up the link %s", l.name);
+	rc = add_all(&l, false, err);
+	return rc < 0 ? rc : add_all(&l, true, err);
+}
+
+int net_setup(const uint8_t *data, size_t size, struct err *err)
+{
+	struct tlv_reader r = tlv_read(data, size);
+	struct tlv_field f;
+	cleanup_fd int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int rc = sock < 0 ? -errno : set_up(sock, "lo", true);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot bring lo up");
+	while (rc == 0 && tlv_next(&r, &f) > 0)
+		if (f.tag == GF_LINK)
+			rc = net_link(f.data, f.size, err);
+	return rc;
+}
