@@ -217,6 +217,15 @@ int net_port_route(struct net *n, pid_t pid, pid_t parent, const struct net_addr
 typedef void net_link_fn(void *arg, const char *name, const char *id, const char *bridge_id);
 int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err);
 
+/* ---- the resolver's place in a container (inside.c) ---- */
+
+#define NET_RESOLVER "127.0.0.11"
+
+/* Opens, in the network namespace of the process @pid, what a resolver needs to be asked
+ * there: a UDP socket, a listening TCP socket, and the pidfd of @pid; owned. @parent as
+ * in net_port_add(). */
+int net_resolver_open(pid_t pid, pid_t parent, int ret_fds[3], struct err *err);
+
 /* ---- rules (rules.c, guard.c, nft.c) ---- */
 
 /* What the rules are made from. */

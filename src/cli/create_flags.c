@@ -82,6 +82,8 @@ const struct flag flags_create[] = {
 	{ "mac-address", 0, FLAG_STR, "mac", "its link's address" },
 	{ "network", 0, FLAG_STR, "name", "network to join; bridge, none (own loopback) or host" },
 	{ "net", 0, FLAG_STR, "mode", "same as --network" },
+	{ "network-alias", 0, FLAG_LIST, "name", "one more name for other members of the network" },
+	{ "net-alias", 0, FLAG_LIST, "name", "same as --network-alias" },
 	{ "no-healthcheck", 0, FLAG_BOOL, NULL, "no health check, not the image's either" },
 	{ "oom-kill-disable", 0, FLAG_BOOL, NULL, "not on cgroup v2: refused" },
 	{ "oom-score-adj", 0, FLAG_INT, "n", "preference of the kernel's OOM killer" },

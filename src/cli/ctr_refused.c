@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define NAMES   "containers have no names for each other yet; use addresses (--ip)"
+#define LINKS   "members of a network have names for each other: --network-alias gives more"
 #define GROUP   "every container has its own cgroup below isolad's"
 #define RT      "cgroup v2 has no real-time CPU limits; use --cpus"
 #define KMEM    "cgroup v2 counts kernel memory in --memory"
@@ -20,12 +20,9 @@ const struct refused ctr_refused[] = {
 	{ "run create pull", "disable-content-trust", 0, "no content trust is in use" },
 	{ "run create", "gpus", 0, "there are no device drivers; pass nodes with --device" },
 	{ "run create update", "kernel-memory", 0, KMEM },
-	{ "run create connect", "link", 0, NAMES },
+	{ "run create connect", "link", 0, LINKS },
 	{ "run create connect", "link-local-ip", 0,
 	  "a link-local address follows from the MAC (--mac-address)" },
-	{ "run create", "network-alias", 0, NAMES },
-	{ "run create", "net-alias", 0, NAMES },
-	{ "connect", "alias", 0, NAMES },
 	{ "connect", "driver-opt", 0, "a bridge has no options" },
 	{ "create", "attachable", 0, "it is for Swarm's networks" },
 	{ "create", "aux-address", 0, "keep addresses free with --ip-range" },

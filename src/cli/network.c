@@ -34,6 +34,7 @@ const struct flag flags_network_create[] = {
 };
 
 const struct flag flags_network_connect[] = {
+	{ "alias", 0, FLAG_LIST, "name", "one more name for its members" },
 	{ "ip", 0, FLAG_STR, "ip", "its address there (default: a free one)" },
 	{ "ip6", 0, FLAG_STR, "ip", "its IPv6 address there (default: a free one)" },
 	{ .name = NULL },
@@ -231,15 +232,20 @@ int verb_network_connect(struct cli *cli, struct args *args)
 	cleanup_json json_object *body = json_object_new_object();
 	const char *ip = args_str(args, "ip", NULL), *ip6 = args_str(args, "ip6", NULL);
 	json_add_str(body, "Container", args->argv[1]);
+	json_object *config = json_object_new_object(), *aliases = json_object_new_array();
+	for (size_t i = 0; args_list(args, "alias", i); i++)
+		(void)json_object_array_add(aliases,
+					    json_object_new_string(args_list(args, "alias", i)));
+	json_add(config, "Aliases", aliases);
 	if (ip || ip6) {
-		json_object *config = json_object_new_object(), *ipam = json_object_new_object();
+		json_object *ipam = json_object_new_object();
 		if (ip)
 			json_add_str(ipam, "IPv4Address", ip);
 		if (ip6)
 			json_add_str(ipam, "IPv6Address", ip6);
 		json_add(config, "IPAMConfig", ipam);
-		json_add(body, "EndpointConfig", config);
 	}
+	json_add(body, "EndpointConfig", config);
 	if (call(cli, "POST", args->argv[0], "/connect", body, NULL, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	return 0;

@@ -98,14 +98,35 @@ int publish_flags(struct args *args, json_object *config, json_object *host, str
 	return rc < 0 ? rc : publish_bindings(args, "publish", host, err);
 }
 
+/* NULL for none. */
+static json_object *aliases_of(struct args *args)
+{
+	static const char *const flags[] = { "network-alias", "net-alias" };
+	json_object *list = NULL;
+	for (size_t f = 0; f < 2; f++) {
+		const char *alias;
+		for (size_t i = 0; (alias = args_list(args, flags[f], i)); i++) {
+			if (!list)
+				list = json_object_new_array();
+			(void)json_object_array_add(list, json_object_new_string(alias));
+		}
+	}
+	return list;
+}
+
 void network_flags(struct args *args, const char *network, json_object *config)
 {
 	const char *ip = args_str(args, "ip", NULL), *ip6 = args_str(args, "ip6", NULL);
-	if (!ip && !ip6)
+	json_object *aliases = aliases_of(args);
+	if (!ip && !ip6 && !aliases)
 		return;
 	json_object *networking = child(config, "NetworkingConfig");
 	json_object *endpoint =
 		child(child(networking, "EndpointsConfig"), network ? network : "default");
+	if (aliases)
+		json_add(endpoint, "Aliases", aliases);
+	if (!ip && !ip6)
+		return;
 	json_object *ipam = child(endpoint, "IPAMConfig");
 	if (ip)
 		json_add_str(ipam, "IPv4Address", ip);

@@ -18,5 +18,5 @@ int publish_bindings(struct args *args, const char *flag, json_object *host, str
 extern const struct flag flags_publish_live[];
 json_object *publish_changes(struct args *args, struct err *err);
 
-/* --ip and --ip6: NetworkingConfig, of @network (NULL: the default one). */
+/* --ip, --ip6, --network-alias: NetworkingConfig, of @network (NULL: the default one). */
 void network_flags(struct args *args, const char *network, json_object *config);

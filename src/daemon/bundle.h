@@ -10,6 +10,10 @@
  * <state dir>/upper and /work, which exist. Called before every start. */
 int bundle_write(struct instance *inst, int run_dir_fd, struct err *err);
 
+/* A container that runs has joined or left a network: its hosts and resolv.conf follow,
+ * unless it has written to them itself. */
+void bundle_files_change(const struct instance *inst, int run_dir_fd);
+
 /* The OCI "process" of an exec with Docker's ExecConfig @exec_config (type-
  * checked by exec.c): the container's own process with args, env added, cwd,
  * terminal, user (annotated as for the container itself), and capabilities as

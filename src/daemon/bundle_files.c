@@ -2,13 +2,16 @@
 /* bundle_files - /etc/hosts, /etc/hostname and /etc/resolv.conf of a container,
  * in the instance's run folder. In isolad, before each start: small files on
  * tmpfs. They belong to the container's root, who may change them. */
+#include "bundle.h"
 #include "bundle_priv.h"
 
 #include "create_priv.h"
 #include "endpoint.h"
+#include "resolver.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/log.h"
 #include "isola/strbuf.h"
 
 #include <errno.h>
@@ -128,9 +131,13 @@ static bool is_loopback_server(const char *line)
 	return !strncmp(line, "127.", 4) || !strncmp(line, "::1", 3);
 }
 
-/* The host's lines, but for the kinds that were given for this container. */
-static void make_resolv(struct strbuf *b, json_object *host, bool networked)
+/* The host's lines, but for the kinds that were given for this container. In a network
+ * with names our resolver is asked, which asks the servers of --dns, or the host's, in
+ * its turn; its names may be without a dot. */
+static void make_resolv(struct strbuf *b, const struct instance *inst)
 {
+	json_object *host = inst->host_config;
+	bool networked = !list_is_empty(&inst->endpoints), named = resolver_is_wanted(inst);
 	json_object *dns = json_get(host, "Dns"), *search = json_get(host, "DnsSearch");
 	json_object *options = json_get(host, "DnsOptions");
 	cleanup_strbuf struct strbuf all = STRBUF_INIT;
@@ -138,7 +145,7 @@ static void make_resolv(struct strbuf *b, json_object *host, bool networked)
 	for (char *line = all.text; line && *line;) {
 		size_t n = strcspn(line, "\n");
 		bool replaced =
-			(json_len(dns) && begins(line, "nameserver")) ||
+			((named || json_len(dns)) && begins(line, "nameserver")) ||
 			(networked && is_loopback_server(line)) ||
 			(json_len(search) && (begins(line, "search") || begins(line, "domain"))) ||
 			(json_len(options) && begins(line, "options"));
@@ -146,12 +153,16 @@ static void make_resolv(struct strbuf *b, json_object *host, bool networked)
 			strbuf_add(b, line, n + 1);
 		line += n + 1;
 	}
-	for (size_t i = 0; i < json_len(dns); i++)
+	for (size_t i = 0; !named && i < json_len(dns); i++)
 		strbuf_printf(b, "nameserver %s\n", json_item_str(dns, i));
+	if (named)
+		strbuf_puts(b, "nameserver " NET_RESOLVER "\n");
 	/* "--dns-search ." is how one says "no search list". */
 	if (!(json_len(search) == 1 && !strcmp(json_item_str(search, 0), ".")))
 		add_line(b, "search", search);
 	add_line(b, "options", options);
+	if (named && !(b->text && strstr(b->text, "ndots:")))
+		strbuf_puts(b, "options ndots:0\n");
 }
 
 static int write_file(uint32_t owner, int dir, const char *name, const struct strbuf *b,
@@ -171,15 +182,74 @@ static int write_file(uint32_t owner, int dir, const char *name, const struct st
 	return 0;
 }
 
+/* ---- of a container that runs ---- */
+
+/* Of those that change with the networks there is a copy, which the container cannot
+ * reach: what it has written itself is not overwritten. */
+static const struct {
+	const char *name, *copy;
+} changing[] = {
+	{ "hosts", "hosts.made" },
+	{ "resolv.conf", "resolv.conf.made" },
+};
+
+/* In place, as it is mounted, and never empty for who reads it meanwhile. */
+static int overwrite(int dir, const char *name, const struct strbuf *b)
+{
+	cleanup_fd int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	int rc = fd_write_all(fd, b->text ? b->text : "", b->len);
+	if (rc >= 0 && ftruncate(fd, (off_t)b->len) < 0)
+		rc = -errno;
+	return rc < 0 ? rc : 0;
+}
+
+static bool is_untouched(int dir, const char *name, const char *copy)
+{
+	cleanup_free char *is = NULL, *was = NULL;
+	size_t n_is = 0, n_was = 0;
+	return fd_read_file(dir, name, HOST_FILE_MAX, &is, &n_is, NULL) >= 0 &&
+	       fd_read_file(dir, copy, HOST_FILE_MAX, &was, &n_was, NULL) >= 0 && n_is == n_was &&
+	       !memcmp(is, was, n_is);
+}
+
+void bundle_files_change(const struct instance *inst, int run_dir_fd)
+{
+	cleanup_strbuf struct strbuf hosts = STRBUF_INIT, resolv = STRBUF_INIT;
+	const struct strbuf *now[] = { &hosts, &resolv };
+	make_hosts(&hosts, inst);
+	make_resolv(&resolv, inst);
+	for (size_t i = 0; i < 2; i++) {
+		if (!strbuf_ok(now[i]) ||
+		    !is_untouched(run_dir_fd, changing[i].name, changing[i].copy))
+			continue;
+		int rc = overwrite(run_dir_fd, changing[i].name, now[i]);
+		if (rc == 0)
+			rc = overwrite(run_dir_fd, changing[i].copy, now[i]);
+		if (rc < 0)
+			log_warn(inst->id, "its /etc/%s cannot be changed: %s", changing[i].name,
+				 strerror(-rc));
+	}
+}
+
+/* ---- before a start ---- */
+
 int bundle_files(const struct instance *inst, uint32_t owner, int run_dir_fd, struct err *err)
 {
 	cleanup_strbuf struct strbuf hosts = STRBUF_INIT, hostname = STRBUF_INIT,
 				     resolv = STRBUF_INIT;
 	make_hosts(&hosts, inst);
 	strbuf_printf(&hostname, "%s\n", json_str_or(inst->config, "Hostname", ""));
-	make_resolv(&resolv, inst->host_config, !list_is_empty(&inst->endpoints));
+	make_resolv(&resolv, inst);
 	int rc = write_file(owner, run_dir_fd, "hosts", &hosts, err);
 	if (rc >= 0)
 		rc = write_file(owner, run_dir_fd, "hostname", &hostname, err);
-	return rc < 0 ? rc : write_file(owner, run_dir_fd, "resolv.conf", &resolv, err);
+	if (rc >= 0)
+		rc = write_file(owner, run_dir_fd, "resolv.conf", &resolv, err);
+	if (rc >= 0 && !list_is_empty(&inst->endpoints))
+		rc = write_file(0, run_dir_fd, changing[0].copy, &hosts, err);
+	if (rc >= 0 && !list_is_empty(&inst->endpoints))
+		rc = write_file(0, run_dir_fd, changing[1].copy, &resolv, err);
+	return rc < 0 ? rc : 0;
 }

@@ -51,6 +51,7 @@ static void on_renamed(void *arg, const struct err *err)
 		(void)snprintf(with_slash, sizeof(with_slash), "/%s", op->name);
 		json_add_str(attrs, "oldName", with_slash);
 		events_emit_instance(op->inst, "rename", attrs);
+		resolver_update(op->inst);
 	}
 	on_saved(op, err);
 }

@@ -9,7 +9,14 @@
 
 #include "isola/daemon.h"
 
-enum program { PROGRAM_KEEPER, PROGRAM_IMAGE, PROGRAM_VMM, PROGRAM_DHCP, PROGRAM_COUNT };
+enum program {
+	PROGRAM_KEEPER,
+	PROGRAM_IMAGE,
+	PROGRAM_VMM,
+	PROGRAM_DHCP,
+	PROGRAM_RESOLVER,
+	PROGRAM_COUNT,
+};
 
 /* The helper programs, opened once at start: a detached read-only bind mount of
  * the file (so that nothing that reaches /proc/<pid>/exe of a child can write to

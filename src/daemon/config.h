@@ -19,6 +19,7 @@ struct config {
 	char *group;        /* owner group of the socket; "" = root's */
 	char *cgroup;       /* parent of the instances' cgroups; "" = choose */
 	char *keeper;       /* path of isola-keeper; "" = look for it */
+	char *resolver;     /* path of isola-resolver */
 	char *image_helper; /* path of isola-image; "" = look for it */
 	char *registries;   /* path of the registries file; "" = the default one */
 	char *vmm;          /* path of isola-vmm; "" = look for it */

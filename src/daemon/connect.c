@@ -3,6 +3,7 @@
  * neither meets a start or an end half-way. isolad, loop thread. */
 #include "isola/json.h"
 
+#include "bundle.h"
 #include "endpoint.h"
 #include "isolad.h"
 #include "life.h"
@@ -66,6 +67,12 @@ static struct endpoint *endpoint_of(struct op *op)
 	return net ? endpoint_find(op->inst, net) : NULL;
 }
 
+static void change_files(struct instance *inst)
+{
+	if (inst->kind == INSTANCE_CONTAINER)
+		bundle_files_change(inst, life_of(inst)->run_dir_fd);
+}
+
 static void on_connected(void *arg, const struct err *err)
 {
 	struct op *op = arg;
@@ -83,6 +90,8 @@ static void on_connected(void *arg, const struct err *err)
 	/* It ended meanwhile: what the job made goes again. */
 	if (!instance_is_running(inst))
 		endpoints_down(inst);
+	else
+		change_files(inst);
 	save(op);
 }
 
@@ -139,6 +148,9 @@ static void disconnect_run(struct op *op)
 	if (live)
 		endpoint_down(ep, on_unplugged, op);
 	endpoint_free(ep);
+	resolver_update(inst);
+	if (live)
+		change_files(inst);
 	/* A reset makes the machine anew: without what has gone. */
 	if (live && endpoint_link(inst) == NET_LINK_TAP &&
 	    vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)

@@ -8,12 +8,17 @@
 #include "fields.h"
 #include "isolad.h"
 #include "life.h"
+#include "resolver.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ALIASES_MAX   64
+#define ALIAS_LEN_MAX 253
+#define ALIAS_BYTES   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 void bindings_clear(struct bindings *b)
 {
@@ -176,11 +181,27 @@ static const struct field ipam_rows[] = {
 	{ "LinkLocalIPs", "--link-local-ip", FIELD_STRS, DEFAULT_ABSENT, .refuse = "yet" },
 };
 
+/* What other members may ask for: bytes of host names, also "_srv", and dots. */
+static int check_aliases(void *arg, const struct field *row, json_object *v, json_object **ret,
+			 struct err *err)
+{
+	(void)arg;
+	(void)row;
+	if (json_len(v) > ALIASES_MAX)
+		return err_set(err, EINVAL, "there may be %d at most", ALIASES_MAX);
+	for (size_t i = 0; i < json_len(v); i++) {
+		const char *text = json_item_str(v, i);
+		if (!*text || strlen(text) > ALIAS_LEN_MAX || text[strspn(text, ALIAS_BYTES)])
+			return err_set(err, EINVAL, "'%.64s' is no name of a host", text);
+	}
+	*ret = json_object_get(v);
+	return 0;
+}
+
 static const struct field rows[] = {
 	{ "IPAMConfig", "--ip", FIELD_OBJ, DEFAULT_ABSENT },
 	{ "Links", "--link", FIELD_STRS, DEFAULT_ABSENT, .refuse = "yet" },
-	{ "Aliases", "--network-alias", FIELD_STRS, DEFAULT_ABSENT,
-	  .refuse = "yet: containers have no names for each other" },
+	{ "Aliases", "--network-alias", FIELD_STRS, DEFAULT_ABSENT, .check = check_aliases },
 	{ "MacAddress", "--mac-address", FIELD_STR, DEFAULT_EMPTY },
 	{ "DriverOpts", "--driver-opt", FIELD_MAP, DEFAULT_ABSENT, .refuse = "yet" },
 };
@@ -197,6 +218,17 @@ static int set_mac(struct endpoint *e, const char *text, struct err *err)
 	return 0;
 }
 
+static int set_aliases(struct endpoint *e, json_object *aliases, struct err *err)
+{
+	if (json_len(aliases) && !resolver_serves(e->network))
+		return err_set(err, EINVAL,
+			       "EndpointConfig.Aliases (--network-alias): there are no names in "
+			       "network %s; make one with network create",
+			       e->network->name);
+	e->aliases = json_len(aliases) ? json_object_get(aliases) : NULL;
+	return 0;
+}
+
 static int fill(struct endpoint *e, json_object *settings, const char *mac, struct err *err)
 {
 	cleanup_json json_object *o = NULL, *ipam = NULL;
@@ -206,6 +238,8 @@ static int fill(struct endpoint *e, json_object *settings, const char *mac, stru
 		rc = fields_check(ipam_rows, sizeof(ipam_rows) / sizeof(ipam_rows[0]),
 				  "EndpointConfig.IPAMConfig.", json_get(o, "IPAMConfig"), NULL,
 				  &ipam, err);
+	if (rc == 0)
+		rc = set_aliases(e, json_get(o, "Aliases"), err);
 	if (rc == 0)
 		rc = lease_both(e, json_str_or(ipam, "IPv4Address", ""),
 				json_str_or(ipam, "IPv6Address", ""), err);
@@ -249,6 +283,7 @@ void endpoint_free(struct endpoint *e)
 		return;
 	list_del(&e->node);
 	list_del(&e->member);
+	json_object_put(e->aliases);
 	fd_close(&e->tap_fd);
 	free(e);
 }
@@ -300,6 +335,8 @@ json_object *endpoints_record(const struct instance *inst)
 			json_add_str(o, "address6", net_addr_format(&e->addr6, buf, sizeof(buf)));
 			json_add_bool(o, "asked6", e->asked_addr6);
 		}
+		if (e->aliases)
+			json_add(o, "aliases", json_object_get(e->aliases));
 		(void)json_object_array_add(list, o);
 	}
 	return list;
@@ -347,6 +384,8 @@ static int load_endpoint(struct instance *inst, json_object *o, struct err *err)
 	e->index = (unsigned int)index;
 	e->asked_addr = json_bool_or(o, "asked", false);
 	e->asked_addr6 = json_bool_or(o, "asked6", false);
+	if (json_object_is_type(json_get(o, "aliases"), json_type_array))
+		e->aliases = json_object_get(json_get(o, "aliases"));
 	list_add_tail(&inst->endpoints, &e->node);
 	list_add_tail(&net->members, &e->member);
 	return 0;

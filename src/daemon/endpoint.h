@@ -31,6 +31,7 @@ struct endpoint {
 	unsigned int index;          /* eth<index> */
 	struct net_addr addr, addr6; /* 6: where the network has IPv6 */
 	uint8_t mac[6];
+	json_object *aliases; /* array of strings, owned; NULL = none */
 	bool asked_addr, asked_addr6;
 	bool live;  /* counted in network->live */
 	int tap_fd; /* keeps a tap until the keeper does; -1 */

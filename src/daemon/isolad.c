@@ -87,6 +87,7 @@ static void let_go(struct isolad *d)
 	images_stop(d->images);
 	networks_stop(d);
 	dhcp_stop(d);
+	resolver_stop(d);
 	wrecks_drop(d);
 	recover_fini(d);
 }
@@ -250,6 +251,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	roots_init(&d->roots);
 	networks_init(&d->networks);
 	dhcp_init(&d->dhcp);
+	resolver_init(&d->resolver);
 	volumes_init(&d->volumes);
 	int rc = init_process(d, err);
 	if (rc >= 0)
@@ -308,6 +310,7 @@ void isolad_fini(struct isolad *d)
 		(void)uv_loop_close(&d->loop);
 	}
 	networks_fini(d);
+	resolver_fini(d);
 	volumes_close(&d->volumes);
 	events_fini(&d->events);
 	uidrange_fini(&d->uidrange);

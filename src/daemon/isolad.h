@@ -15,6 +15,7 @@
 #include "nursery.h"
 #include "place.h"
 #include "registry.h"
+#include "resolver.h"
 #include "roots.h"
 #include "timer.h"
 #include "uidrange.h"
@@ -49,6 +50,7 @@ struct isolad {
 	struct images *images;    /* images.c */
 	struct networks networks;
 	struct dhcp dhcp;
+	struct resolver resolver;
 	struct volumes volumes;
 	struct api_server *api;
 	int listen_fd; /* systemd's, until it is served; else -1 */

@@ -41,7 +41,8 @@ struct life {
 	unsigned int next_stream;
 	struct save *save; /* persist.c */
 	bool persist_stopped;
-	bool volumes_ready; /* volume_use.c has seen to them since isolad began */
+	struct known *known; /* resolver.c, while it runs in networks with names */
+	bool volumes_ready;  /* volume_use.c has seen to them since isolad began */
 };
 
 static inline struct life *life_of(const struct instance *inst)

@@ -122,4 +122,5 @@ void networks_recover(struct isolad *d)
 	if ((remove_orphans(d) || live) && remake_rules(d, &e) < 0)
 		log_error(NULL, "the networks' rules cannot be made: %s", e.text);
 	dhcp_flush(d);
+	resolver_recover(d);
 }

@@ -36,6 +36,8 @@ struct up {
 	struct net_binding *bindings; /* fds are not this one's */
 	size_t n_bindings;
 	struct net_addrs to;
+	bool resolved;   /* it gets names */
+	int resolver[3]; /* the sockets for it */
 	plug_fn *done;
 	void *arg;
 };
@@ -64,6 +66,8 @@ static int run_up(struct netjob *job, struct net *n)
 	int rc = 0;
 	for (; rc == 0 && made < up->n; made++)
 		rc = add_link(up, &up->items[made], n);
+	if (rc == 0 && up->resolved && up->link == NET_LINK_VETH)
+		rc = net_resolver_open(up->pid, up->keeper, up->resolver, &job->err);
 	if (rc == 0)
 		rc = net_rules_publish(n, &up->to, up->bindings, up->n_bindings, &job->err);
 	if (rc < 0)
@@ -75,6 +79,8 @@ static void up_free(struct up *up)
 {
 	for (size_t i = 0; i < up->n; i++)
 		fd_close(&up->items[i].tap_fd);
+	for (size_t i = 0; i < 3; i++)
+		fd_close(&up->resolver[i]);
 	free(up->items);
 	free(up->bindings);
 	free(up);
@@ -90,6 +96,18 @@ static void on_linked(struct instance *inst, struct plug *p)
 		dhcp_flush(inst->isolad);
 	}
 	events_emit_network(inst->isolad, "connect", p->network, inst->id);
+}
+
+static void give_names(struct up *up)
+{
+	struct instance *inst = up->inst;
+	if (!up->resolved || resolver_knows(inst)) {
+		resolver_update(inst);
+		return;
+	}
+	resolver_add(inst, up->resolver[0] >= 0 ? up->resolver : NULL);
+	for (size_t i = 0; i < 3; i++)
+		up->resolver[i] = -1;
 }
 
 static void after_up(struct netjob *job)
@@ -110,6 +128,7 @@ static void after_up(struct netjob *job)
 	} else if (!job->isolad->stopping) {
 		for (size_t i = 0; i < up->n; i++)
 			on_linked(inst, &up->items[i]);
+		give_names(up);
 	}
 	up->done(up->arg, job->err.code ? &job->err : NULL);
 	up_free(up);
@@ -133,6 +152,9 @@ static struct up *up_new(struct instance *inst, size_t n, plug_fn *done, void *a
 	up->inst = inst;
 	up->link = endpoint_link(inst);
 	up->keeper = inst->keeper_pid;
+	up->resolved = resolver_is_wanted(inst) && !resolver_knows(inst);
+	for (size_t i = 0; i < 3; i++)
+		up->resolver[i] = -1;
 	up->done = done;
 	up->arg = arg;
 	up->job.run = run_up;
@@ -259,6 +281,7 @@ static void take_bindings(struct instance *inst, struct down *down)
 void endpoints_down(struct instance *inst)
 {
 	size_t n = 0;
+	resolver_remove(inst);
 	list_for_each (node, &inst->endpoints)
 		n += container_of(node, struct endpoint, node)->live;
 	if (!n) {

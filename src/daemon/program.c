@@ -18,6 +18,7 @@
 static const char *const names[PROGRAM_COUNT] = {
 	[PROGRAM_KEEPER] = "isola-keeper",
 	[PROGRAM_IMAGE] = "isola-image",
+	[PROGRAM_RESOLVER] = "isola-resolver",
 	[PROGRAM_VMM] = "isola-vmm", /* a keeper executes it, by its path */
 	[PROGRAM_DHCP] = "isola-dhcp",
 };
@@ -110,6 +111,8 @@ int programs_open(struct programs *p, const struct config *config, struct err *e
 		rc = find(p, PROGRAM_VMM, config->vmm, err);
 	if (rc >= 0)
 		rc = find(p, PROGRAM_DHCP, "", err);
+	if (rc >= 0)
+		rc = find(p, PROGRAM_RESOLVER, config->resolver, err);
 	return rc < 0 ? rc : find(p, PROGRAM_IMAGE, config->image_helper, err);
 }
 

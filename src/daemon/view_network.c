@@ -4,6 +4,7 @@
 #include "endpoint.h"
 #include "isolad.h"
 #include "life.h"
+#include "resolver.h"
 #include "view.h"
 
 #include "isola/json.h"
@@ -67,6 +68,9 @@ static json_object *view_endpoint(const struct endpoint *e)
 				     net_addr_format(&e->addr6, buf, sizeof(buf)));
 		json_add(o, "IPAMConfig", ipam);
 	}
+	if (e->aliases)
+		json_add(o, "Aliases", json_object_get(e->aliases));
+	json_add(o, "DNSNames", resolver_serves(e->network) ? resolver_names(e) : NULL);
 	add_address(o, e);
 	return o;
 }

@@ -37,6 +37,11 @@ int kernel_sysctl(const char *path, const char *value, struct err *err);
 /* Lets the bridge's port @name have back what came from it (bridge.c). */
 int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err);
 
+/* Runs @run in the network namespace of the process @pid; -ESRCH when @parent is not its
+ * parent. @ret_pidfd may be NULL. (inside.c) */
+int kernel_inside(pid_t pid, pid_t parent, int (*run)(void *arg, struct err *err), void *arg,
+		  int *ret_pidfd, struct err *err);
+
 /* Runs commands as one transaction; the first line of nft's complaint is the text. With
  * @ret_json its output is JSON and owned by the caller. */
 int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err);

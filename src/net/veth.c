@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* veth - a container's port of a bridge. The process is named by a pidfd that is
- * checked against its parent, its namespace entered by that pidfd, and from then on
- * meant by a descriptor: no path is looked up twice. Thread pool: the calling thread is
- * in another network namespace for the moment of opening two descriptors. */
+/* veth - a container's port of a bridge. Its namespace is entered once (inside.c), and
+ * from then on meant by a descriptor. Thread pool. */
 #include "kernel.h"
 
 #include "isola/fd.h"
-#include "isola/pid.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,34 +32,12 @@ static void inside_fini(struct inside *in)
 
 #define cleanup_inside __attribute__((cleanup(inside_fini)))
 
-static bool is_child(int pidfd, pid_t pid, pid_t parent)
+static int open_inside(void *arg, struct err *err)
 {
-	char path[32], buf[512];
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : fd_read_all(fd, buf, sizeof(buf) - 1);
-	if (n <= 0)
-		return false;
-	buf[n] = '\0';
-	/* "42 (a name) S 7 ...": what was read is of the pidfd's process if that lives. */
-	const char *tail = strrchr(buf, ')');
-	return tail && strlen(tail) > 4 && atoi(tail + 4) == parent && pid_signal(pidfd, 0) == 0;
-}
-
-static int enter(int pidfd, struct inside *in, struct err *err)
-{
-	cleanup_fd int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (home < 0)
-		return err_sys(err, "cannot open isolad's network namespace");
-	if (setns(pidfd, CLONE_NEWNET) < 0)
-		return err_sys(err, "cannot enter the container's network namespace");
+	struct inside *in = arg;
 	in->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	int rc = in->fd < 0 ? err_sys(err, "cannot open the container's network namespace")
-			    : kernel_sock_new(&in->sock, err);
-	/* Else this thread would do the next job in a container. */
-	if (setns(home, CLONE_NEWNET) < 0)
-		abort();
-	return rc;
+	return in->fd < 0 ? err_sys(err, "cannot open the container's network namespace")
+			  : kernel_sock_new(&in->sock, err);
 }
 
 static int set_sysctls6(const char *name, bool on, struct err *err)
@@ -97,16 +72,13 @@ static int set_inside6(const struct inside *in, const char *name, bool on, struc
 		return err_sys(err, "cannot enter the container's network namespace");
 	int rc = set_sysctls6(name, on, err);
 	if (setns(home, CLONE_NEWNET) < 0)
-		abort(); /* as in enter() */
+		abort(); /* as in kernel_inside() */
 	return rc;
 }
 
 static int inside_open(struct inside *in, pid_t pid, pid_t parent, struct err *err)
 {
-	cleanup_fd int pidfd = pid_open(pid);
-	if (pidfd < 0 || !is_child(pidfd, pid, parent))
-		return err_set(err, ESRCH, "the container ended before it got its network");
-	return enter(pidfd, in, err);
+	return kernel_inside(pid, parent, open_inside, in, NULL, err);
 }
 
 /* ---- the pair ---- */

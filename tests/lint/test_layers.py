@@ -8,7 +8,7 @@ from lib import *
 
 LAYER = {"util": 0, "host": 1, "vmm": 2, "ctr": 2, "image": 2, "net": 2,
          "bootdisk": 2, "tar": 1, "build": 1,
-         "dhcp": 3, "keeper": 3, "daemon": 3, "api": 4, "cli": 5}
+         "dhcp": 3, "resolver": 3, "keeper": 3, "daemon": 3, "api": 4, "cli": 5}
 STRANGERS = [{"vmm", "ctr"}]           # never include each other
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

@@ -36,6 +36,7 @@ static int setup(void **state)
 	struct isolad *d = *state;
 	struct config config = { .keeper = (char *)"/bin/sh",
 				 .image_helper = (char *)"/bin/sh",
+				 .resolver = (char *)"",
 				 .vmm = (char *)"" };
 	d->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	(void)getrlimit(RLIMIT_NOFILE, &d->nofile);
@@ -177,7 +178,9 @@ static void programs_open__leaves_nothing_to_write_to(void **state)
 	char file[] = "/tmp/isola-program-XXXXXX", path[64];
 	int fd = mkstemp(file);
 	struct programs p;
-	struct config config = { .keeper = file, .image_helper = file, .vmm = file };
+	struct config config = {
+		.keeper = file, .image_helper = file, .vmm = file, .resolver = file
+	};
 	assert_int_equal(fchmod(fd, 0755), 0);
 	programs_init(&p);
 	assert_int_equal(programs_open(&p, &config, NULL), 0);
@@ -197,6 +200,7 @@ static void programs_open__names_what_is_not_there(void **state)
 	struct err e = ERR_INIT;
 	struct config config = { .keeper = (char *)"/nonexistent",
 				 .image_helper = (char *)"",
+				 .resolver = (char *)"",
 				 .vmm = (char *)"" };
 	programs_init(&p);
 	assert_int_equal(programs_open(&p, &config, &e), -ENOENT);
