@@ -102,7 +102,7 @@ check(r.rc == 0 and "Total reclaimed space" in r.out and vmctl("ps", "-aq").out 
 # ------------------------------------------------------------ what it refuses
 bad(vmctl("exec", "x", "y"), 125, '"exec" is not supported yet', "exec says why it is not there")
 bad(vmctl("frobnicate"), 125, "is not a command", "an unknown verb")
-bad(vmctl("run", "--publish", "80:80"), 125, "--publish is not supported yet: .*tap",
+bad(vmctl("run", "--volume", "/a:/b"), 125, "--volume is not supported yet: .*--share",
     "a flag of containers says what to use")
 bad(vmctl("run", "--kernel", "/nonexistent"), 125, "--kernel /nonexistent", "no such kernel file")
 bad(vmctl("run", "--kernel", "nope"), 125, 'no guest kernels? ', "no such stored kernel")
