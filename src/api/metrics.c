@@ -273,6 +273,46 @@ static void put_io(struct strbuf *out, enum instance_kind kind, const struct sam
 	}
 }
 
+/* One row a link. */
+static void put_network(struct strbuf *out, enum instance_kind kind, const struct sampled *s,
+			size_t n, const char *name, const char *key, const char *help)
+{
+	bool begun = false;
+	for (size_t i = 0; i < n; i++) {
+		json_object *links = json_get(s[i].stats, "networks");
+		if (!links || s[i].inst->kind != kind)
+			continue;
+		json_object_object_foreach (links, link, counters) {
+			char label[64];
+			if (!begun)
+				put_kind_head(out, kind, name, "counter", help);
+			begun = true;
+			(void)snprintf(label, sizeof(label), "interface=\"%s\"", link);
+			strbuf_printf(out, "%s%s", prefixes[kind], name);
+			put_labels(out, s[i].inst, label);
+			strbuf_printf(out, "%lld\n", (long long)json_i64_or(counters, key, 0));
+		}
+	}
+}
+
+static const struct {
+	const char *name, *key, *help;
+} counters[] = {
+	{ "network_receive_bytes_total", "rx_bytes", "Cumulative count of bytes received." },
+	{ "network_receive_packets_total", "rx_packets", "Cumulative count of packets received." },
+	{ "network_receive_errors_total", "rx_errors",
+	  "Cumulative count of errors encountered while receiving." },
+	{ "network_receive_packets_dropped_total", "rx_dropped",
+	  "Cumulative count of packets dropped while receiving." },
+	{ "network_transmit_bytes_total", "tx_bytes", "Cumulative count of bytes transmitted." },
+	{ "network_transmit_packets_total", "tx_packets",
+	  "Cumulative count of packets transmitted." },
+	{ "network_transmit_errors_total", "tx_errors",
+	  "Cumulative count of errors encountered while transmitting." },
+	{ "network_transmit_packets_dropped_total", "tx_dropped",
+	  "Cumulative count of packets dropped while transmitting." },
+};
+
 /* ---- the daemon ---- */
 
 static void put_states(struct strbuf *out, enum instance_kind kind, struct isolad *d)
@@ -373,6 +413,8 @@ static void put_kind(struct strbuf *out, enum instance_kind kind, const struct s
 	put_io(out, kind, s, n, "fs_reads_bytes_total", "read", "Cumulative count of bytes read.");
 	put_io(out, kind, s, n, "fs_writes_bytes_total", "write",
 	       "Cumulative count of bytes written.");
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		put_network(out, kind, s, n, counters[i].name, counters[i].key, counters[i].help);
 	put_start_times(out, kind, s, n);
 }
 

@@ -115,11 +115,25 @@ static const struct column stats_columns[] = {
 	{ "CONTAINER", "Container" }, { NULL, NULL },
 };
 
+static int64_t sum_networks(json_object *networks, const char *key)
+{
+	int64_t sum = 0;
+	if (!networks)
+		return 0;
+	json_object_object_foreach (networks, name, counters) {
+		(void)name;
+		sum += json_i64_or(counters, key, 0);
+	}
+	return sum;
+}
+
 static void fill_stats(json_object *row, json_object *doc, bool trunc)
 {
 	char text[32];
 	cell_usage(row, doc, trunc);
-	json_add_str(row, "NetIO", "-- / --");
+	json_object *networks = json_get(doc, "networks");
+	cell_pair(row, "NetIO", sum_networks(networks, "rx_bytes"),
+		  sum_networks(networks, "tx_bytes"));
 	(void)snprintf(text, sizeof(text), "%lld",
 		       (long long)json_i64_or(json_get(doc, "pids_stats"), "current", 0));
 	json_add_str(row, "PIDs", text);

@@ -111,8 +111,10 @@ int publish_take_key(struct bindings *b, const struct endpoint *to, const char *
 bool publish_is_asked(json_object *body);
 void publish_update_run(struct op *op);
 
-/* ---- views (view_network.c) ---- */
+/* ---- views (view_network.c, stats_network.c) ---- */
 
 json_object *view_endpoints(struct instance *inst); /* name -> EndpointSettings */
 void view_add_network_settings(json_object *o, struct instance *inst); /* over the empty fields */
 json_object *view_ports(struct instance *inst);                        /* as in ps */
+/* Docker's "networks" of a sample: eth0 and the like -> counters; NULL when it has none. */
+json_object *stats_networks(const struct instance *inst);

@@ -3,6 +3,7 @@
  * (Docker Engine API, ContainerStats, with the keys of cgroup v2). What this
  * host's cgroup cannot tell is absent or 0, and named in "isola"."missing".
  * isolad, loop thread; reads a few kernel files. cgroup-v2.rst, psi.rst. */
+#include "endpoint.h"
 #include "isolad.h"
 
 #include "isola/cgroup.h"
@@ -223,6 +224,9 @@ json_object *stats_sample(struct instance *inst, json_object *prev, struct err *
 	json_object *before = json_get(prev, "cpu_stats");
 	json_add(o, "precpu_stats", before ? json_object_get(before) : nothing_before());
 	json_add(o, "memory_stats", make_memory(&s));
+	json_object *networks = running ? stats_networks(inst) : NULL;
+	if (networks)
+		json_add(o, "networks", networks);
 	if (running)
 		json_add(o, "isola", make_isola(&s));
 	return o;
