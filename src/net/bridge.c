@@ -127,7 +127,7 @@ static int change(struct nl_sock *sock, int index, struct rtnl_link *more, const
 		rc = rtnl_link_change(sock, link, more, 0);
 	}
 	rtnl_link_put(link);
-	return rc < 0 ? kernel_err(err, rc, "change the bridge", name) : 0;
+	return rc < 0 ? kernel_err(err, rc, "change the link", name) : 0;
 }
 
 /* Returns its index. */
@@ -307,11 +307,9 @@ int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err)
 
 /* Where br_netfilter is on (Docker loads it), what a container sends to its own
  * published port is turned round within the bridge, which must let it. */
-int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err)
+static int set_hairpin(struct nl_sock *sock, const char *name, int index, struct err *err)
 {
-	int rc, index = kernel_link_index(sock, name, err);
-	if (index <= 0)
-		return index < 0 ? index : err_set(err, ENODEV, "the link %s is gone", name);
+	int rc;
 	struct ifinfomsg info = { .ifi_family = AF_BRIDGE, .ifi_index = index };
 	struct nl_msg *msg = nlmsg_alloc_simple(RTM_SETLINK, 0);
 	struct nlattr *port = NULL;
@@ -326,4 +324,34 @@ int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err)
 	(void)nla_nest_end(msg, port);
 	rc = nl_send_sync(sock, msg); /* frees it */
 	return rc < 0 ? kernel_err(err, rc, "set the mode of the link", name) : 0;
+}
+
+/* Else a port gets a link-local address and routes of its own, and each link that goes has
+ * the kernel walk those of all others (fib6_ifdown()). */
+static int set_no_ipv6(const char *name, struct err *err)
+{
+	int rc = set_link6(name, "disable_ipv6", "1", err);
+	if (rc != -ENOENT)
+		return rc;
+	*err = (struct err)ERR_INIT; /* a kernel without IPv6 */
+	return 0;
+}
+
+int kernel_port_up(struct nl_sock *sock, const char *name, struct err *err)
+{
+	struct rtnl_link *more = rtnl_link_alloc();
+	int index = kernel_link_index(sock, name, err);
+	int rc = index > 0 ? set_no_ipv6(name, err) : index;
+	if (index == 0)
+		rc = err_set(err, ENODEV, "the link %s is gone", name);
+	if (rc == 0)
+		rc = set_hairpin(sock, name, index, err);
+	if (rc == 0 && !more)
+		rc = err_set(err, ENOMEM, "out of memory");
+	if (rc == 0) {
+		rtnl_link_set_flags(more, IFF_UP);
+		rc = change(sock, index, more, name, err);
+	}
+	rtnl_link_put(more);
+	return rc;
 }

@@ -34,8 +34,9 @@ void kernel_unguard(struct net *n, const struct net_port *port);
 /* Writes a file of /proc/sys where it has another value. */
 int kernel_sysctl(const char *path, const char *value, struct err *err);
 
-/* Lets the bridge's port @name have back what came from it (bridge.c). */
-int kernel_port_hairpin(struct nl_sock *sock, const char *name, struct err *err);
+/* The last step of a bridge's port @name: it has no IPv6 of its own, may have back what came
+ * from it, and is up (bridge.c). */
+int kernel_port_up(struct nl_sock *sock, const char *name, struct err *err);
 
 /* Runs @run in the network namespace of the process @pid; -ESRCH when @parent is not its
  * parent. @ret_pidfd may be NULL. (inside.c) */

@@ -33,7 +33,6 @@ static int open_device(const char *name, struct err *err)
 	return take_fd(&fd);
 }
 
-/* First a port, then up: a link that is up on its own gets addresses of its own. */
 static int plug(struct nl_sock *sock, int bridge, const char *name, struct err *err)
 {
 	struct rtnl_link *link = rtnl_link_alloc(), *more = rtnl_link_alloc();
@@ -42,10 +41,6 @@ static int plug(struct nl_sock *sock, int bridge, const char *name, struct err *
 	if (rc == 0 && index > 0) {
 		rtnl_link_set_ifindex(link, index);
 		rtnl_link_set_master(more, bridge);
-		rc = rtnl_link_change(sock, link, more, 0);
-	}
-	if (rc == 0 && index > 0) {
-		rtnl_link_set_flags(more, IFF_UP);
 		rc = rtnl_link_change(sock, link, more, 0);
 	}
 	rtnl_link_put(link);
@@ -71,7 +66,7 @@ int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port
 	cleanup_fd int fd = rc < 0 ? rc : open_device(port->host_name, err);
 	rc = fd < 0 ? fd : plug(sock, bridge, port->host_name, err);
 	if (rc == 0)
-		rc = kernel_port_hairpin(sock, port->host_name, err);
+		rc = kernel_port_up(sock, port->host_name, err);
 	if (rc == 0)
 		*ret_fd = take_fd(&fd);
 	else

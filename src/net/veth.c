@@ -97,7 +97,6 @@ static int make_pair(struct nl_sock *sock, int bridge, const struct net_port *po
 		rtnl_link_put(peer);
 		rtnl_link_set_name(link, port->host_name);
 		rtnl_link_set_master(link, bridge);
-		rtnl_link_set_flags(link, IFF_UP);
 		rc = rtnl_link_add(sock, link, NLM_F_CREATE | NLM_F_EXCL);
 	}
 	nl_addr_put(mac);
@@ -185,7 +184,7 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
 	if (rc == 0)
 		rc = make_pair(sock, bridge, port, in.fd, err);
 	if (rc == 0)
-		rc = kernel_port_hairpin(sock, port->host_name, err);
+		rc = kernel_port_up(sock, port->host_name, err);
 	if (rc == 0)
 		rc = set_inside6(&in, port->name, port->addr6.family, err);
 	if (rc == 0)

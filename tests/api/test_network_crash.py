@@ -39,8 +39,8 @@ def inspect(name):
     return doc if status == 200 else None
 
 
-def address(name):
-    return inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+def address(name, network="bridge", key="IPAddress"):
+    return inspect(name)["NetworkSettings"]["Networks"][network][key]
 
 
 def reached(where, addr, port):
@@ -121,11 +121,17 @@ d.in_net("nft", "delete table ip filter; delete table inet theirs")
 
 # ---- isolad is killed at any moment
 
+def guarded():
+    """Ports that our second table knows."""
+    return sorted(set(re.findall(r'"(veth\w+)" \. [0-9a-f]{2}:', rules(d))))
+
+
 random.seed(7)
+d.ctr("network", "create", "--ipv6", "six")
 moments = 8
 for i in range(moments):
     jobs = [subprocess.Popen([BUILD + "/ctrctl", "-H", "unix://" + d.socket, "run", "-d", "--rm",
-                              "-p", "%d:80" % (8300 + k), "busybox", "sleep", "1000"],
+                              "--network", "six", "-p", "%d:80" % (8300 + k), "busybox", "sleep", "1000"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL) for k in range(4)]
     time.sleep(random.random() * 0.25 * SCALE)
@@ -135,16 +141,25 @@ for i in range(moments):
     if not d.start(*FLAGS):
         not_ok("isolad starts after a kill")
         finish()
-    # what was about to start does, or goes
-    if not wait_for(20, lambda: len(veths()) == len(published()) == len(living())):
-        not_ok("links and ports after kill %d" % i, "%s %s %s" % (living(), veths(), published()))
+    # what was about to start does, or goes; each port is on 0.0.0.0 and on ::
+    if not wait_for(20, lambda: len(veths()) * 2 == len(published()) == len(living()) * 2 and
+                    guarded() == veths()):
+        not_ok("links and ports after kill %d" % i,
+               "%s %s %s %s" % (living(), veths(), published(), guarded()))
     alive = living()
-    addresses = [address(c) for c in alive]
-    if len(set(addresses)) != len(alive) or "" in addresses:
-        not_ok("addresses after kill %d" % i, addresses)
+    for key in ("IPAddress", "GlobalIPv6Address"):
+        addresses = [address(c, "six", key) for c in alive]
+        if len(set(addresses)) != len(alive) or "" in addresses:
+            not_ok("addresses after kill %d" % i, addresses)
     for c in alive:
         d.ctr("rm", "-f", c)
 ok("%d kills at random moments" % moments)
+for c in d.request("GET", "/containers/json?all=1")[2]:     # made, and never started
+    d.ctr("rm", "-f", c["Id"])
+r = d.ctr("network", "rm", "six")
+is_(r.rc, 0, "the network can be removed after them", r)
+is_(d.in_net("ip", "-6", "route", "show", "table", "local", "::1").out.count("::1"), 1,
+    "with its route of ::1")
 
 # ---- many at a time
 
