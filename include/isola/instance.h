@@ -72,6 +72,7 @@ struct instance {
 	/* First host id of its 65536; 0 = host's user namespace. A VM's worker has
 	 * the first one. */
 	uint32_t userns_base;
+	uint32_t project; /* of its writable layer, when that has a size (src/daemon/project.h) */
 	bool auto_remove; /* --rm: kept in the run folder only, gone after a reboot */
 
 	bool building; /* a step of a build: goes with the build, and with isolad */

@@ -100,6 +100,7 @@ const struct flag flags_create[] = {
 	{ "shm-size", 0, FLAG_SIZE, "bytes", "size of /dev/shm (64m)" },
 	{ "stop-signal", 0, FLAG_STR, "signal", "signal that asks it to end (SIGTERM)" },
 	{ "stop-timeout", 0, FLAG_INT, "seconds", "time before it is killed (10)" },
+	{ "storage-opt", 0, FLAG_LIST, "size=bytes", "limit of the writable layer" },
 	{ "sysctl", 0, FLAG_LIST, "key=value", "kernel setting of its namespaces" },
 	{ "tmpfs", 0, FLAG_LIST, "path[:opts]", "mount a tmpfs" },
 	{ "tty", 't', FLAG_BOOL, NULL, "give it a terminal" },
@@ -316,6 +317,7 @@ json_object *create_body(struct args *args, struct err *err)
 	add_stdio(args, config);
 	add_command(args, config);
 	json_add(host, "Sysctls", body_map(args, "sysctl"));
+	json_add(host, "StorageOpt", body_map(args, "storage-opt"));
 	json_add(host, "Annotations", body_map(args, "annotation"));
 	if (body_cpus(args, "cpus", host, err) < 0 || body_restart(args, host, err) < 0 ||
 	    mount_flags(args, config, host, err) < 0 || add_security(args, host, err) < 0 ||

@@ -33,7 +33,6 @@ const struct refused ctr_refused[] = {
 	{ "create", "ipam-opt", 0, "addresses come from isolad" },
 	{ "create", "opt", 'o', "a bridge has no options" },
 	{ "create", "scope", 0, "every network is of this host" },
-	{ "run create", "storage-opt", 0, "the writable layer has no quota" },
 	{ "run create", "use-api-socket", 0, "bind the socket with -v" },
 	{ "build", "add-host", 0, "RUN has no resolver of ours; write to /etc/hosts in the step" },
 	{ "build", "cache-from", 0, "all images of the store are the cache" },

@@ -16,7 +16,8 @@
 const struct flag flags_volume_create[] = {
 	{ "driver", 'd', FLAG_STR, "name", "local, the only one" },
 	{ "label", 'l', FLAG_LIST, "key=value", "label" },
-	{ "opt", 'o', FLAG_LIST, "key=value", "none is supported yet, size= neither" },
+	{ "opt", 'o', FLAG_LIST, "key=value",
+	  "size=BYTES: a limit, where the file system has project quotas" },
 	{ .name = NULL },
 };
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <libgen.h>
 #include <limits.h>
 #include <linux/capability.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -203,10 +205,24 @@ static int check_writable(int tree, const struct ctr_root *root, struct err *err
 		       "the kernel could not use the work folder of the upper layer; see its log");
 }
 
+/* What is written through an overlay is written with the rights of who made it, and with
+ * this one the upper layer's quota would not count. */
+static void set_quota_right(bool on)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return;
+	uint32_t bit = 1u << CAP_SYS_RESOURCE & caps[0].permitted;
+	caps[0].effective = on ? caps[0].effective | bit : caps[0].effective & ~bit;
+	(void)syscall(SYS_capset, &head, caps);
+}
+
 int overlay_make(const struct ctr_root *root, const struct overlay_ids *ids, struct err *err)
 {
 	struct overlay_layers l = { .writable = -1 };
 	int tree = -EOPNOTSUPP;
+	set_quota_right(false);
 	if (ids->userns_fd < 0)
 		tree = mount_by_fd(root, ids, &l, err);
 	if (tree == -EOPNOTSUPP) {
@@ -217,6 +233,7 @@ int overlay_make(const struct ctr_root *root, const struct overlay_ids *ids, str
 			tree = overlay_mount_by_name(root, ids, &l, err);
 	}
 	layers_fini(&l);
+	set_quota_right(true);
 	if (tree < 0)
 		return err_prefix(err, "cannot build the root from its layers");
 	(void)tree_set(tree, false, 0, 0, MS_PRIVATE);

@@ -11,6 +11,7 @@
 #include "create_priv.h"
 #include "isolad.h"
 #include "mounts.h"
+#include "project.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -124,6 +125,8 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 		rc = instance_apply_host_config(inst, err);
 	if (rc >= 0)
 		rc = endpoints_create(inst, err);
+	if (rc >= 0 && json_get(inst->host_config, "StorageOpt"))
+		rc = project_take(d, &inst->project, err);
 	if (rc >= 0 && !list_is_empty(&inst->endpoints) && d->networks.conflict)
 		create_warn(warnings, "The network may be cut off: %s", d->networks.conflict);
 	if (rc < 0 || strcmp(json_str_or(inst->host_config, "UsernsMode", ""), "host") == 0)

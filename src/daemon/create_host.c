@@ -2,6 +2,7 @@
 /* create_host - the rows of Docker's HostConfig, all of them to API 1.47, and
  * the checks that belong to no larger family. Pure, in isolad. */
 #include "create_priv.h"
+#include "project.h"
 #include "secrets.h"
 
 #include "isola/fd.h"
@@ -406,7 +407,7 @@ static const struct field rows[] = {
 	{ "PublishAllPorts", "-P", FIELD_BOOL, DEFAULT_FALSE },
 	{ "ReadonlyRootfs", "--read-only", FIELD_BOOL, DEFAULT_FALSE },
 	{ "SecurityOpt", "--security-opt", FIELD_STRS, DEFAULT_NULL, .check = create_security_opt },
-	{ "StorageOpt", "--storage-opt", FIELD_MAP, DEFAULT_ABSENT, .refuse = "yet" },
+	{ "StorageOpt", "--storage-opt", FIELD_MAP, DEFAULT_ABSENT, .check = create_storage_opt },
 	{ "Tmpfs", "--tmpfs", FIELD_MAP, DEFAULT_ABSENT },
 	{ "UTSMode", "--uts", FIELD_STR, DEFAULT_EMPTY, .tag = "host", .check = create_namespace },
 	{ "UsernsMode", "--userns", FIELD_STR, DEFAULT_EMPTY, .check = create_userns_mode },

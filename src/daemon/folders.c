@@ -3,6 +3,8 @@
  * decide who gets the spare, and whose spare it is. */
 #include "folders.h"
 
+#include "project.h"
+
 #include "isola/fd.h"
 #include "isola/json.h"
 
@@ -56,6 +58,23 @@ int folders_make(const struct roots *roots, const char *id, enum instance_kind k
 		return 0;
 	int rc = make(roots->instances_fd, id, kind);
 	return rc < 0 ? err_rc(err, rc, "cannot make the instance's folder") : 0;
+}
+
+int folders_limit(const struct roots *roots, const char *id, uint32_t project, int64_t bytes,
+		  struct err *err)
+{
+	/* Both: overlayfs renames from the one to the other. */
+	static const char *const names[] = { "upper", "work" };
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && project && i < 2; i++) {
+		char path[NAME_MAX];
+		(void)snprintf(path, sizeof(path), "%s/%s", id, names[i]);
+		cleanup_fd int fd = openat(roots->instances_fd, path,
+					   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		rc = fd < 0 ? err_sys(err, "cannot open the writable layer")
+			    : project_begin(roots->state_fd, fd, project, bytes, err);
+	}
+	return rc;
 }
 
 void folders_make_spare(const struct roots *roots)

@@ -21,6 +21,10 @@ json_object *folders_lower(const char *state, json_object *image);
 int folders_make(const struct roots *roots, const char *id, enum instance_kind kind,
 		 struct err *err);
 
+/* Its writable layer, still unused, may hold @bytes: as @project of quotas. Any thread. */
+int folders_limit(const struct roots *roots, const char *id, uint32_t project, int64_t bytes,
+		  struct err *err);
+
 /* Makes the spare folder if there is none; its failure is nobody's. Any thread. */
 void folders_make_spare(const struct roots *roots);
 

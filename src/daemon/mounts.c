@@ -415,7 +415,8 @@ static int check_driver(void *arg, const struct field *row, json_object *v, json
 	(void)row;
 	static const struct field rows[] = {
 		{ "Name", "volume-driver", FIELD_STR },
-		{ "Options", "volume-opt", FIELD_MAP, .refuse = "yet" },
+		{ "Options", "volume-opt", FIELD_MAP,
+		  .refuse = ": make the volume before, with volume create -o" },
 	};
 	int rc = fields_check(rows, COUNT(rows), "", v, NULL, ret, err);
 	if (rc < 0)

@@ -6,8 +6,10 @@
 
 #include "folders.h"
 #include "isola/fd.h"
+#include "isola/json.h"
 #include "isolad.h"
 #include "life.h"
+#include "project.h"
 #include "record.h"
 
 #include <errno.h>
@@ -37,12 +39,22 @@ struct save {
 	uv_work_t work;
 	char id[ID_SIZE];
 	enum instance_kind kind;
+	uint32_t project;
+	int64_t size_bytes;
 	char *text;
 	size_t size;
 	bool make;
 	int rc;
 	struct err err;
 };
+
+static int64_t layer_size(const struct instance *inst)
+{
+	int64_t size = 0;
+	if (inst->project)
+		(void)project_size(json_get(inst->host_config, "StorageOpt"), &size, NULL);
+	return size;
+}
 
 static int write_record(int parent_fd, const char *id, const char *text, size_t size,
 			enum fd_sync sync, struct err *err)
@@ -61,6 +73,9 @@ static void job(uv_work_t *work)
 	const struct roots *roots = &save->isolad->roots;
 	int parent_fd = roots->instances_fd;
 	save->rc = save->make ? folders_make(roots, save->id, save->kind, &save->err) : 0;
+	if (save->rc == 0 && save->make)
+		save->rc =
+			folders_limit(roots, save->id, save->project, save->size_bytes, &save->err);
 	if (save->rc == 0)
 		save->rc = write_record(parent_fd, save->id, save->text, save->size, FD_SYNC_YES,
 					&save->err);
@@ -202,6 +217,8 @@ static void save_in_pool(struct instance *inst, bool make, persist_fn *done, voi
 	save->make = make;
 	memcpy(save->id, inst->id, ID_SIZE);
 	save->kind = inst->kind;
+	save->project = inst->project;
+	save->size_bytes = layer_size(inst);
 	life->save = save;
 	begin(save);
 }
@@ -212,6 +229,8 @@ static int save_now(struct instance *inst, bool make, struct err *err)
 {
 	struct roots *roots = &inst->isolad->roots;
 	int rc = make ? folders_make(roots, inst->id, inst->kind, err) : 0;
+	if (rc == 0 && make)
+		rc = folders_limit(roots, inst->id, inst->project, layer_size(inst), err);
 	if (rc == 0 && mkdirat(roots->run_fd, inst->id, 0700) < 0 && errno != EEXIST)
 		rc = err_sys(err, "cannot make the instance's run folder");
 	size_t size = 0;

@@ -39,6 +39,8 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 	if (inst->image_ref)
 		json_add_str(o, "image_ref", inst->image_ref);
 	json_add_i64(o, "userns_base", inst->userns_base);
+	if (inst->project)
+		json_add_i64(o, "project", inst->project);
 	json_add_bool(o, "auto_remove", inst->auto_remove);
 	if (inst->building)
 		json_add_bool(o, "building", true);
@@ -101,8 +103,9 @@ static int get_state(json_object *doc, enum instance_state *ret, struct err *err
 
 static int get_numbers(struct instance *inst, json_object *doc, struct err *err)
 {
-	int64_t base = 0, code = 0, count = 0;
+	int64_t base = 0, code = 0, count = 0, project = 0;
 	if (json_get_i64(doc, "userns_base", &base, err) < 0 ||
+	    json_get_i64(doc, "project", &project, err) < 0 ||
 	    json_get_i64(doc, "created_ns", &inst->created_ns, err) < 0 ||
 	    json_get_i64(doc, "started_ns", &inst->started_ns, err) < 0 ||
 	    json_get_i64(doc, "finished_ns", &inst->finished_ns, err) < 0 ||
@@ -114,9 +117,10 @@ static int get_numbers(struct instance *inst, json_object *doc, struct err *err)
 	    json_get_bool(doc, "manually_stopped", &inst->manually_stopped, err) < 0)
 		return -EINVAL;
 	if (base < 0 || base > INT32_MAX || code < 0 || code > 255 || count < 0 ||
-	    count > INT32_MAX)
+	    count > INT32_MAX || project < 0 || project > UINT32_MAX)
 		return err_set(err, EINVAL, "a number is out of range");
 	inst->userns_base = (uint32_t)base;
+	inst->project = (uint32_t)project;
 	inst->exit_code = (int)code;
 	inst->restart_count = (unsigned int)count;
 	return 0;

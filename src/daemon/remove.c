@@ -14,6 +14,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
+#include "project.h"
 #include "secrets.h"
 #include "record.h"
 #include "stream.h"
@@ -37,6 +38,7 @@ static void gone(struct op *op)
 	events_emit_instance(inst, "destroy", NULL);
 	wait_on_removed(inst);
 	secrets_forget(inst);
+	project_end(inst->isolad->roots.state_fd, inst->project);
 	registry_remove(inst);
 	op_finish(op, NULL, NULL);
 	(void)err_set(&e, ENOENT, "No such %s: %s", instance_noun(inst->kind), inst->id);

@@ -18,11 +18,13 @@
 #include "fields.h"
 #include "isolad.h"
 #include "mounts.h"
+#include "project.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/log.h"
 #include "isola/num.h"
+#include "isola/quota.h"
 #include "isola/strbuf.h"
 
 #include <dirent.h>
@@ -53,6 +55,8 @@ struct snapping {
 	json_object *users;  /* ids to be paused; of those before "at" held[] says */
 	json_object *held;   /* ids that we paused */
 	size_t at;
+	int64_t size_bytes; /* of the volume that gets the files; 0 = without a limit */
+	uint32_t project;
 	enum fd_sync sync;
 	bool claimed; /* the volume is "filling" because of us */
 	bool reserved;
@@ -174,6 +178,9 @@ static void end(struct snapping *s)
 	const struct err *err = s->err.code ? &s->err : NULL;
 	if (s->err.code && *s->aside)
 		(void)volumes_discard(s->d, s->aside, NULL);
+	if (v && s->claimed && s->kind == RESTORE && v->project)
+		(void)quota_limit(s->d->roots.state_fd, v->project, (uint64_t)v->size_bytes,
+				  s->d->roots.state, NULL);
 	if (v && s->claimed) {
 		v->filling = false;
 		volume_wake(v, NULL);
@@ -227,8 +234,14 @@ static void prepare_job(uv_work_t *work)
 		return;
 	}
 	cleanup_fd int fd = openat(dir, s->aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || mkdirat(fd, VOLUME_DATA, 0700) < 0)
+	if (fd < 0 || mkdirat(fd, VOLUME_DATA, 0700) < 0) {
 		(void)err_sys(&s->err, "cannot make its folder");
+		return;
+	}
+	/* While the old and the new files of a restored volume are both there they may be
+	 * twice as many; nobody else writes. */
+	(void)volume_limit(s->d, fd, VOLUME_DATA, s->project,
+			   s->kind == RESTORE ? 0 : s->size_bytes, &s->err);
 }
 
 /* XFS takes a new parent for a change of the folder itself. */
@@ -503,11 +516,17 @@ static int check(const struct volume *v, enum kind kind, json_object *o, json_ob
 	return 0;
 }
 
-static void claim(struct snapping *s, struct volume *v, json_object *o)
+static void claim(struct snapping *s, struct volume *v, json_object *o, uint32_t project)
 {
+	if (s->kind != TAKE) {
+		s->size_bytes = v->size_bytes;
+		s->project = project;
+	}
 	if (s->kind == CLONE) {
 		const struct volume_spec spec = { .name = s->clone,
-						  .labels = json_get(o, "Labels") };
+						  .labels = json_get(o, "Labels"),
+						  .size_bytes = v->size_bytes,
+						  .project = project };
 		struct volume *made = volume_reserve(s->d, &spec);
 		s->reserved = made != NULL;
 		s->record = made ? volume_record(made) : NULL;
@@ -526,6 +545,9 @@ static void begin(struct volume *v, enum kind kind, json_object *body, op_done_f
 	int rc = fields_check(tables[kind].rows, tables[kind].n, "", body, NULL, &o, &e);
 	if (rc >= 0)
 		rc = check(v, kind, o, writers, &e);
+	uint32_t project = v->project;
+	if (rc >= 0 && kind == CLONE && v->project)
+		rc = project_take(v->d, &project, &e);
 	struct snapping *s = rc < 0 ? NULL : calloc(1, sizeof(*s));
 	if (rc >= 0 && !s)
 		(void)err_set(&e, ENOMEM, "out of memory");
@@ -547,7 +569,7 @@ static void begin(struct volume *v, enum kind kind, json_object *body, op_done_f
 	/* A snapshot's files are at rest. */
 	if (json_bool_or(o, "Pause", true) && (kind == TAKE || (kind == CLONE && !s->snapshot)))
 		s->users = json_object_get(writers);
-	claim(s, v, o);
+	claim(s, v, o, project);
 	later_call(v->d, on_begun, s);
 }
 

@@ -45,6 +45,8 @@ struct prepare {
 	char *name;         /* of the volume, owned */
 	json_object *lower; /* the image's layers, topmost first */
 	bool wanted, filled, sync;
+	uint32_t project;
+	int64_t size_bytes;
 	struct err err;
 };
 
@@ -157,9 +159,12 @@ static void look_job(uv_work_t *work)
 				    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	p->wanted = dir >= 0 && is_empty(dir, VOLUME_DATA) &&
 		    may_have(p->lower, p->mounts.items[p->at].target);
-	if (p->wanted &&
-	    (mkdirat(dir, VOLUME_FILL, 0755) < 0 || fchmodat(dir, VOLUME_FILL, 0755, 0) < 0))
+	if (!p->wanted)
+		return;
+	if (mkdirat(dir, VOLUME_FILL, 0755) < 0 || fchmodat(dir, VOLUME_FILL, 0755, 0) < 0)
 		(void)err_sys(&p->err, "cannot fill volume %.255s", p->name);
+	else
+		(void)volume_limit(p->d, dir, VOLUME_FILL, p->project, p->size_bytes, &p->err);
 }
 
 static void settle_job(uv_work_t *work)
@@ -272,6 +277,8 @@ static void begin_fill(struct prepare *p, struct volume *v)
 	p->name = strdup(v->name);
 	p->wanted = p->filled = false;
 	p->sync = !*v->temporary_of;
+	p->project = v->project;
+	p->size_bytes = v->size_bytes;
 	p->err = (struct err)ERR_INIT;
 	v->filling = true;
 	if (!p->name || uv_queue_work(&p->d->loop, &p->work, look_job, on_looked) < 0)

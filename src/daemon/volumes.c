@@ -7,9 +7,11 @@
 #include "isola/json.h"
 #include "isola/log.h"
 #include "isola/num.h"
+#include "isola/quota.h"
 
 #include "isolad.h"
 #include "mounts.h"
+#include "project.h"
 #include "size.h"
 
 #include <dirent.h>
@@ -123,9 +125,22 @@ struct making {
 	struct isolad *d;
 	char *name;
 	json_object *record; /* the job's while it runs; owned */
+	int64_t size_bytes;
+	uint32_t project;
 	enum fd_sync sync;
 	struct err err;
 };
+
+int volume_limit(struct isolad *d, int fd, const char *name, uint32_t project, int64_t bytes,
+		 struct err *err)
+{
+	if (!project)
+		return 0;
+	cleanup_fd int dir = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir < 0)
+		return err_sys(err, "cannot open its folder");
+	return project_begin(d->roots.state_fd, dir, project, bytes, err);
+}
 
 static int make_folder(int dir, const struct making *m, const char *aside, struct err *err)
 {
@@ -134,7 +149,9 @@ static int make_folder(int dir, const struct making *m, const char *aside, struc
 	cleanup_fd int fd = openat(dir, aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || mkdirat(fd, VOLUME_DATA, 0755) < 0 || fchmodat(fd, VOLUME_DATA, 0755, 0) < 0)
 		return err_sys(err, "cannot make its folder");
-	int rc = json_write_atomic(fd, RECORD, m->record, (int)m->sync, err);
+	int rc = volume_limit(m->d, fd, VOLUME_DATA, m->project, m->size_bytes, err);
+	if (rc == 0)
+		rc = json_write_atomic(fd, RECORD, m->record, (int)m->sync, err);
 	if (rc < 0)
 		return rc;
 	if (renameat2(dir, aside, dir, m->name, RENAME_NOREPLACE) == 0)
@@ -204,6 +221,10 @@ json_object *volume_record(const struct volume *v)
 	json_add(o, "labels", json_copy(v->labels));
 	if (*v->temporary_of)
 		json_add_str(o, "temporary_of", v->temporary_of);
+	if (v->project) {
+		json_add_i64(o, "size_bytes", v->size_bytes);
+		json_add_i64(o, "project", v->project);
+	}
 	return o;
 }
 
@@ -214,6 +235,8 @@ static int begin_making(struct volume *v, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	m->d = v->d;
 	m->name = strdup(v->name);
+	m->size_bytes = v->size_bytes;
+	m->project = v->project;
 	m->record = volume_record(v);
 	size_t size = 0;
 	(void)json_object_to_json_string_length(
@@ -237,6 +260,8 @@ struct volume *volume_reserve(struct isolad *d, const struct volume_spec *spec)
 	if (!v)
 		return NULL;
 	v->created_ns = num_now_ns();
+	v->size_bytes = spec->size_bytes;
+	v->project = spec->project;
 	v->making = true;
 	(void)snprintf(v->temporary_of, sizeof(v->temporary_of), "%s",
 		       spec->temporary_of ? spec->temporary_of : "");
@@ -275,6 +300,7 @@ struct removing {
 	char aside[ID_SIZE + sizeof(GONE_PREFIX)];
 	bool measure;
 	int64_t bytes;
+	uint32_t project;
 	op_done_fn *done;
 	void *arg;
 	struct err err;
@@ -296,8 +322,10 @@ static void remove_job(uv_work_t *work)
 	/* What still writes into it, a job whose isolad was killed, soon ends. */
 	for (int i = 0; i < REMOVE_TRIES; i++) {
 		r->err = (struct err)ERR_INIT;
-		if (fd_remove_tree(dir, r->aside, &r->err) == 0)
+		if (fd_remove_tree(dir, r->aside, &r->err) == 0) {
+			project_end(dir, r->project);
 			return;
+		}
 		(void)usleep(REMOVE_PAUSE_US);
 	}
 }
@@ -318,8 +346,8 @@ static void on_removed(uv_work_t *work, int status)
 }
 
 /* Its name is free from here on. */
-static int discard(struct isolad *d, const char *path, bool measure, op_done_fn *done, void *arg,
-		   struct err *err)
+static int discard(struct isolad *d, const char *path, bool measure, uint32_t project,
+		   op_done_fn *done, void *arg, struct err *err)
 {
 	struct removing *r = calloc(1, sizeof(*r));
 	char id[ID_SIZE];
@@ -327,7 +355,9 @@ static int discard(struct isolad *d, const char *path, bool measure, op_done_fn 
 		free(r);
 		return err_set(err, ENOMEM, "out of memory");
 	}
-	*r = (struct removing){ .d = d, .measure = measure, .done = done, .arg = arg };
+	*r = (struct removing){
+		.d = d, .measure = measure, .project = project, .done = done, .arg = arg
+	};
 	(void)snprintf(r->aside, sizeof(r->aside), GONE_PREFIX "%s", id);
 	if (renameat(d->volumes.dir_fd, path, d->volumes.dir_fd, r->aside) < 0 && errno != ENOENT) {
 		free(r);
@@ -339,14 +369,14 @@ static int discard(struct isolad *d, const char *path, bool measure, op_done_fn 
 
 int volumes_discard(struct isolad *d, const char *path, struct err *err)
 {
-	return discard(d, path, false, NULL, NULL, err);
+	return discard(d, path, false, 0, NULL, NULL, err);
 }
 
 void volume_drop(struct volume *v, bool measure, op_done_fn *done, void *arg)
 {
 	struct isolad *d = v->d;
 	struct err e = ERR_INIT, gone = ERR_INIT;
-	if (discard(d, v->name, measure, done, arg, &e) < 0) {
+	if (discard(d, v->name, measure, v->project, done, arg, &e) < 0) {
 		log_error(NULL, "%s", e.text);
 		if (done)
 			later_done(d, done, arg, &e, NULL);
@@ -359,6 +389,15 @@ void volume_drop(struct volume *v, bool measure, op_done_fn *done, void *arg)
 }
 
 /* ---- at start ---- */
+
+/* A restore that was cut off had lifted it. */
+static void renew_limit(const struct volume *v, int fd)
+{
+	struct err e = ERR_INIT;
+	if (v->project &&
+	    quota_limit(fd, v->project, (uint64_t)v->size_bytes, v->d->roots.state, &e) < 0)
+		log_error(NULL, "volume %s has no limit now: %s", v->name, e.text);
+}
 
 static int read_record(struct isolad *d, int fd, const char *name, struct err *err)
 {
@@ -378,6 +417,9 @@ static int read_record(struct isolad *d, int fd, const char *name, struct err *e
 	v->created_ns = json_i64_or(o, "created_ns", 0);
 	(void)snprintf(v->temporary_of, sizeof(v->temporary_of), "%s",
 		       json_str_or(o, "temporary_of", ""));
+	v->size_bytes = json_i64_or(o, "size_bytes", 0);
+	v->project = (uint32_t)json_i64_or(o, "project", 0);
+	renew_limit(v, fd);
 	snapshots_read(v, fd);
 	if (faccessat(fd, VOLUME_FILL, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;

@@ -39,6 +39,8 @@ struct volume {
 	struct isolad *d;
 	char *name;
 	int64_t created_ns;
+	int64_t size_bytes;     /* as a project quota; 0 = without */
+	uint32_t project;       /* then its project, project.h */
 	json_object *labels;    /* object */
 	json_object *snapshots; /* {name: snapshot.json} */
 	/* An anonymous one of a --rm container: no use without it. */
@@ -60,6 +62,8 @@ struct volume_spec {
 	const char *name;         /* grammar checked */
 	json_object *labels;      /* borrowed, or NULL */
 	const char *temporary_of; /* an instance's id, or NULL */
+	int64_t size_bytes;       /* 0 = no limit */
+	uint32_t project;         /* else what project_take() gave */
 };
 /* Makes it, unless there is one of that name; @done when it is there. */
 void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *done, void *arg);
@@ -68,6 +72,9 @@ void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *d
 struct volume *volume_reserve(struct isolad *d, const struct volume_spec *spec);
 void volume_settle(struct volume *v, const struct err *err);
 json_object *volume_record(const struct volume *v); /* its volume.json, owned */
+/* The folder @name in @fd, still empty, gets its limit, if there is one. Any thread. */
+int volume_limit(struct isolad *d, int fd, const char *name, uint32_t project, int64_t bytes,
+		 struct err *err);
 
 /* @done once nobody makes or fills it any more; it may be gone then. */
 void volume_wait(struct volume *v, op_done_fn *done, void *arg);

@@ -7,16 +7,42 @@
 #include "isola/json.h"
 #include "isola/log.h"
 #include "isola/num.h"
+#include "isola/quota.h"
 #include "isola/strbuf.h"
 
 #include "fields.h"
 #include "filter.h"
 #include "isolad.h"
 #include "mounts.h"
+#include "project.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static json_object *options_of(const struct volume *v)
+{
+	char text[32];
+	if (!v->project)
+		return NULL;
+	json_object *o = json_object_new_object();
+	(void)snprintf(text, sizeof(text), "%lld", (long long)v->size_bytes);
+	json_add_str(o, "size", text);
+	return o;
+}
+
+/* What the kernel counts; it asks no disk. */
+static json_object *status_of(const struct volume *v)
+{
+	struct quota q = { 0 };
+	json_object *o = json_object_new_object();
+	(void)quota_get(v->d->roots.state_fd, v->project, v->d->roots.state, &q, NULL);
+	json_add_i64(o, "Limit", (int64_t)q.limit_bytes);
+	json_add_i64(o, "Project", v->project);
+	json_add_i64(o, "Used", (int64_t)q.used_bytes);
+	return o;
+}
 
 json_object *volume_view(const struct volume *v)
 {
@@ -29,8 +55,10 @@ json_object *volume_view(const struct volume *v)
 	json_add(o, "Labels", json_object_get(v->labels));
 	json_add_str(o, "Mountpoint", at.text);
 	json_add_str(o, "Name", v->name);
-	json_add(o, "Options", NULL);
+	json_add(o, "Options", options_of(v));
 	json_add_str(o, "Scope", "local");
+	if (v->project)
+		json_add(o, "Status", status_of(v));
 	return o;
 }
 
@@ -72,15 +100,11 @@ static int check_options(void *arg, const struct field *row, json_object *v, jso
 {
 	(void)arg;
 	(void)row;
-	(void)ret;
-	json_object_object_foreach (v, key, unused) {
-		(void)unused;
-		if (!strcmp(key, "size"))
-			return err_set(err, EOPNOTSUPP,
-				       "size: a limit for a volume is not supported yet");
-		return err_set(err, EOPNOTSUPP, "'%.64s': the driver local takes no options", key);
-	}
-	return 0;
+	int64_t size = 0;
+	int rc = project_size(v, &size, err);
+	if (rc == 0)
+		*ret = json_object_get(v);
+	return rc;
 }
 
 static const struct field rows[] = {
@@ -107,8 +131,13 @@ void volume_create(struct isolad *d, json_object *body, op_done_fn *done, void *
 	labels = json_copy(json_get(o, "Labels"));
 	if (!*name)
 		json_add_str(labels, VOLUME_ANONYMOUS, "");
-	volume_make(d, &(struct volume_spec){ .name = *name ? name : id, .labels = labels }, done,
-		    arg);
+	struct volume_spec spec = { .name = *name ? name : id, .labels = labels };
+	(void)project_size(json_get(o, "DriverOpts"), &spec.size_bytes, NULL);
+	if (spec.size_bytes && !volume_find(d, spec.name, NULL) &&
+	    project_take(d, &spec.project, &e) < 0)
+		later_done(d, done, arg, &e, NULL);
+	else
+		volume_make(d, &spec, done, arg);
 }
 
 /* ---- list ---- */

@@ -146,8 +146,7 @@ refused "cidfile.*exists already" "--cidfile never overwrites" create --cidfile 
 # ---------------------------------------------------------------- what is not
 
 for f in "link a" "gpus all" \
-	"link-local-ip 1.2.3.4" "storage-opt size=1G" \
-	"kernel-memory 1m" "cgroup-parent /x"; do
+	"link-local-ip 1.2.3.4" "kernel-memory 1m" "cgroup-parent /x"; do
 	# shellcheck disable=SC2086
 	refused "--${f% *} is not supported yet: .{12}" "--${f% *} says why not" run --$f box true
 done

@@ -3,6 +3,7 @@
 # Mounts that come to a running container and go again: what is there inside, in the
 # record and after a restart; containers that swap links meanwhile; kills of isolad.
 # time limit: 200 s
+# not in the lab: a hundred calls, one after the other, under emulation
 import json
 import os
 import signal

@@ -3,6 +3,7 @@
 # Secrets and configs of a container: what is inside, that their bytes are on no disk, in no
 # answer, no archive, no image; restarts, kills, reboots.
 # time limit: 120 s
+# not in the lab: forty containers, one after the other, under emulation
 import base64
 import json
 import os

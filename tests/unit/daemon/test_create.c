@@ -250,8 +250,11 @@ static const struct {
 	{ "{'Links':['a']}", EOPNOTSUPP, "HostConfig.Links (--link) is not supported yet" },
 	{ "{'VolumeDriver':'x'}", EOPNOTSUPP,
 	  "HostConfig.VolumeDriver (--volume-driver): 'x' is not supported: only local is" },
-	{ "{'StorageOpt':{'size':'1g'}}", EOPNOTSUPP,
-	  "HostConfig.StorageOpt (--storage-opt) is not supported yet" },
+	{ "{'StorageOpt':{'size':'much'}}", EINVAL,
+	  "HostConfig.StorageOpt (--storage-opt): size: 'much' is no size of at least 65536 "
+	  "bytes" },
+	{ "{'StorageOpt':{'inodes':'1'}}", EOPNOTSUPP,
+	  "HostConfig.StorageOpt (--storage-opt): 'inodes': only size is supported" },
 	{ "{'DeviceRequests':[{'Count':-1}]}", EOPNOTSUPP,
 	  "HostConfig.DeviceRequests (--gpus) is not supported yet" },
 	{ "{'CgroupParent':'/x'}", EOPNOTSUPP,

@@ -202,8 +202,8 @@ static void create__names_what_is_wrong(void **state)
 		{ "{'Name':'.x'}", EINVAL, "Name: \".x\" includes invalid characters" },
 		{ "{'Driver':'nfs'}", ENOENT,
 		  "Driver (--driver): error looking up volume plugin nfs" },
-		{ "{'DriverOpts':{'size':'1g'}}", EOPNOTSUPP,
-		  "DriverOpts (--opt): size: a limit for a volume is not supported yet" },
+		{ "{'DriverOpts':{'size':'1k'}}", EINVAL,
+		  "DriverOpts (--opt): size: '1k' is no size of at least 65536 bytes" },
 		{ "{'Labels':{'a':1}}", EINVAL, "Labels (--label) must be" },
 		{ "{'Bogus':1}", EINVAL, "Bogus is not a known field" },
 	};

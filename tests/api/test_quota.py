@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Sizes of volumes and writable layers: on an ext4 with project quotas, where the kernel has
+# them (the lab's has), and a clear error elsewhere.
+# time limit: 120 s
+import json
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
+from lib import *
+from wire import *
+
+need_root()
+need_program("isolad", "isola-keeper", "isola-image", "ctrctl")
+os.makedirs(T + "/plain")
+if run("mount", "-t", "tmpfs", "none", T + "/plain").rc:
+    skip_all("no tmpfs can be mounted")
+TAR = busybox_tar(T + "/root.tar")
+
+
+def good(name, got, out=None):
+    return check(got.rc == 0 and (out is None or got.out == out), name, "wanted %r\n%s" % (out, got))
+
+
+def bad(name, got, text, rc=1):
+    return check(got.rc == rc and text in got.err, name, "wanted %d %r\n%s" % (rc, text, got))
+
+
+# ------------------------------------------------------------- where there are none
+p = Isolad(T + "/plain")
+check(p.start(), "isolad on a tmpfs")
+load_image(p, TAR)
+bad("a volume with a size", p.ctr("volume", "create", "-o", "size=1m", "vv"), "prjquota")
+is_(p.ctr("volume", "ls", "-q").out, "", "nothing is left of it")
+bad("a layer with a size", p.ctr("create", "--storage-opt", "size=1m", "busybox", "true"), "prjquota", 125)
+is_(p.ctr("ps", "-aq").out, "", "nothing is left of it")
+bad("no size", p.ctr("volume", "create", "-o", "size=much", "vv"), "'much'")
+bad("a tiny size", p.ctr("volume", "create", "-o", "size=1k", "vv"), "at least")
+bad("another option", p.ctr("volume", "create", "-o", "type=nfs", "vv"), "'type'")
+bad("no size of a layer", p.ctr("create", "--storage-opt", "size=-1", "busybox", "true"), "'-1'", 125)
+bad("another option of it", p.ctr("create", "--storage-opt", "inodes=1", "busybox", "true"), "'inodes'", 125)
+p.stop()
+run("umount", "-l", T + "/plain")
+
+# ---------------------------------------------------------------- where there are
+DISK = T + "/disk"
+os.mkdir(DISK)
+run("modprobe", "-q", "quota_v2")
+run("modprobe", "-q", "loop")
+with open(T + "/disk.img", "wb") as f:
+    f.truncate(300 << 20)
+got = run("mkfs.ext4", "-q", "-O", "quota,project", T + "/disk.img")
+if got.rc == 0:
+    got = run("mount", "-o", "loop,prjquota", T + "/disk.img", DISK)
+if got.rc:
+    skip("project quotas of ext4", "this kernel has none, or no loop device")
+    finish()
+
+d = Isolad(DISK)
+check(d.start(), "isolad on ext4 with project quotas")
+load_image(d, TAR)
+WRITE = "dd if=/dev/zero of=%s bs=64k count=%d 2>&1 | grep -o 'No space left on device\\|Disk quota exceeded' | head -1"
+
+
+def ctr(*argv):
+    return d.ctr(*argv)
+
+
+def fills(name, got):
+    return check(got.out.strip() in ("No space left on device", "Disk quota exceeded"), name, got)
+
+
+def status(name):
+    return json.loads(ctr("volume", "inspect", name).out)[0]["Status"]
+
+
+good("a volume of 4 MiB", ctr("volume", "create", "-o", "size=4m", "small"), "small\n")
+o = json.loads(ctr("volume", "inspect", "small").out)[0]
+is_((o["Options"], o["Status"]["Limit"]), ({"size": str(4 << 20)}, 4 << 20), "inspect shows it")
+fills("more than that fails inside", ctr("run", "--rm", "-v", "small:/d", "busybox", "sh", "-c", WRITE % ("/d/f", 128)))
+used = status("small")["Used"]
+check(3 << 20 < used <= 4 << 20, "it is full", used)
+like(ctr("run", "--rm", "-v", "small:/d", "busybox", "df", "-k", "/d").out, r" 4096 ", "df inside shows the limit")
+good("what is removed is room again", ctr("run", "--rm", "-v", "small:/d", "busybox", "sh", "-c",
+                                         "rm /d/f; mkdir -p /d/a/b && dd if=/dev/zero of=/d/a/b/g bs=64k count=32 2>/dev/null && echo ok"), "ok\n")
+fills("below folders, too", ctr("run", "--rm", "-v", "small:/d", "busybox", "sh", "-c", WRITE % ("/d/a/b/h", 128)))
+good("another volume has a limit of its own", ctr("volume", "create", "-o", "size=8m", "other"))
+isnt(status("other")["Project"], status("small")["Project"], "and a project of its own")
+good("it holds 6 MiB", ctr("run", "--rm", "-v", "other:/d", "busybox", "sh", "-c",
+                           "dd if=/dev/zero of=/d/f bs=64k count=96 2>/dev/null && echo ok"), "ok\n")
+good("one without holds more", ctr("run", "--rm", "-v", "free:/d", "busybox", "sh", "-c",
+                                   "dd if=/dev/zero of=/d/f bs=64k count=256 2>/dev/null && echo ok"), "ok\n")
+good("its project is nobody's business inside", ctr("run", "--rm", "-v", "small:/d", "busybox", "sh", "-c",
+                                                    "chattr -p 1 /d/a 2>/dev/null || echo no"), None)
+# Snapshots do not count, a restore may not be stopped by the limit, a clone has its own.
+good("a snapshot of a full one", ctr("volume", "snapshot", "other", "s1"))
+good("is put back", ctr("volume", "restore", "other", "s1"))
+is_(status("other")["Limit"], 8 << 20, "under the same limit")
+check(6 << 20 <= status("other")["Used"] < 7 << 20, "counted once", status("other"))
+fills("which holds", ctr("run", "--rm", "-v", "other:/d", "busybox", "sh", "-c", WRITE % ("/d/g", 128)))
+good("a clone", ctr("volume", "clone", "--snapshot", "s1", "other", "twin"))
+check(status("twin")["Limit"] == 8 << 20 and status("twin")["Project"] != status("other")["Project"],
+      "has a limit of its own", status("twin"))
+d.stop(signal.SIGKILL)
+d.start()
+is_(status("small")["Limit"], 4 << 20, "a new isolad knows the sizes")
+project = status("twin")["Project"]
+good("the twin goes", ctr("volume", "rm", "twin"))
+good("its files go", ctr("volume", "create", "-o", "size=1m", "next"))
+isnt(status("next")["Project"], status("small")["Project"], "no project is given twice")
+
+# ----------------------------------------------------------------- writable layers
+good("a container of 4 MiB", ctr("run", "-d", "--name", "box", "--storage-opt", "size=4m", "busybox", "sleep", "1000"))
+fills("more than that fails inside", ctr("exec", "box", "sh", "-c", WRITE % ("/f", 128)))
+good("after some room is made", ctr("exec", "box", "sh", "-c", "rm /f; echo x > /ok && cat /ok"), "x\n")
+good("what it copies up counts", ctr("exec", "box", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do cp /bin/busybox /c$i 2>/dev/null || { echo full; break; }; done"), "full\n")
+good("volumes do not count", ctr("run", "--rm", "--storage-opt", "size=1m", "-v", "free:/d", "busybox", "sh", "-c",
+                                 "dd if=/dev/zero of=/d/g bs=64k count=64 2>/dev/null && echo ok"), "ok\n")
+good("restarted", ctr("restart", "-t", "0", "box"))
+fills("it is still full", ctr("exec", "box", "sh", "-c", WRITE % ("/h", 128)))
+good("without a user namespace", ctr("run", "-d", "--name", "hostbox", "--userns", "host", "--storage-opt", "size=4m",
+                                     "busybox", "sleep", "1000"))
+fills("it holds, too", ctr("exec", "hostbox", "sh", "-c", WRITE % ("/f", 128)))
+good("one without is free", ctr("run", "--rm", "busybox", "sh", "-c",
+                                "dd if=/dev/zero of=/f bs=64k count=256 2>/dev/null && echo ok"), "ok\n")
+good("all goes", ctr("rm", "-f", "box", "hostbox"))
+good("and the volumes", ctr("volume", "prune", "-af"))
+d.stop()
+run("umount", "-l", DISK)
+finish()
