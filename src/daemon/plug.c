@@ -253,9 +253,8 @@ static struct down *down_new(size_t n)
 	return down;
 }
 
-static void unplug(struct endpoint *e, struct down *down)
+static void let_go(struct endpoint *e)
 {
-	endpoint_port(e, &down->ports[down->n++]);
 	fd_close(&e->tap_fd);
 	e->live = false;
 	if (e->dhcp_told)
@@ -291,12 +290,18 @@ void endpoints_down(struct instance *inst)
 	}
 	struct down *down = down_new(n);
 	take_bindings(inst, down);
-	/* Before the bridges, whose turn to go network_unuse() may queue. */
+	list_for_each (node, &inst->endpoints) {
+		struct endpoint *e = container_of(node, struct endpoint, node);
+		if (e->live)
+			endpoint_port(e, &down->ports[down->n++]);
+	}
+	/* It may run from here on. Before the bridges, whose turn to go network_unuse() may
+	 * queue. */
 	netjob_queue(inst->isolad, &down->job);
 	list_for_each (node, &inst->endpoints) {
 		struct endpoint *e = container_of(node, struct endpoint, node);
 		if (e->live)
-			unplug(e, down);
+			let_go(e);
 	}
 }
 
@@ -307,7 +312,8 @@ void endpoint_down(struct endpoint *e, plug_fn *done, void *arg)
 	down->done = done;
 	down->arg = arg;
 	bool was_gateway = endpoint_gateway(inst) == e;
-	unplug(e, down);
+	endpoint_port(e, &down->ports[down->n++]);
+	let_go(e);
 	if (was_gateway) {
 		take_bindings(inst, down);
 		list_del(&e->node);
