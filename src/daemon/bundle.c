@@ -2,6 +2,7 @@
 /* bundle - see bundle.h. isolad, loop thread, before each start, so it only
  * builds and writes small documents; runtime-spec 1.2, config.md and
  * config-linux.md, and KEEPER_SPEC of include/isola/keeper.h. */
+#include "bundle.h"
 #include "bundle_priv.h"
 
 #include "capset.h"
@@ -56,9 +57,9 @@ static json_object *make_namespaces(const struct instance *inst, const struct bu
 	if (bundle_userns_base(inst, env))
 		add_namespace(list, "user", env->donor_pid, "user");
 	if (!is_mode(inst, "PidMode", "host"))
-		add_namespace(list, "pid", env->donor_pid, "pid");
+		add_namespace(list, "pid", env->pid_donor, "pid");
 	if (!is_mode(inst, "NetworkMode", "host"))
-		add_namespace(list, "network", 0, NULL);
+		add_namespace(list, "network", env->net_donor, "net");
 	if (!is_mode(inst, "IpcMode", "host"))
 		add_namespace(list, "ipc", 0, NULL);
 	if (!is_mode(inst, "UTSMode", "host"))
@@ -88,11 +89,12 @@ static void add_mappings(json_object *lin, const struct bundle_env *env, uint32_
  * capability to ping or to listen on port 80. Groups end where the mapping does.
  * Sysctls are written through a fresh procfs, which a user namespace cannot have
  * of the host's processes. */
-static json_object *make_sysctls(const struct instance *inst, uint32_t base)
+static json_object *make_sysctls(const struct instance *inst, const struct bundle_env *env,
+				 uint32_t base)
 {
 	json_object *o = json_object_new_object();
 	bool no_procfs = base && is_mode(inst, "PidMode", "host");
-	if (!is_mode(inst, "NetworkMode", "host") && !no_procfs) {
+	if (!is_mode(inst, "NetworkMode", "host") && !env->net_donor && !no_procfs) {
 		json_add_str(o, "net.ipv4.ip_unprivileged_port_start", "0");
 		json_add_str(o, "net.ipv4.ping_group_range", base ? "0 65535" : "0 2147483647");
 	}
@@ -167,7 +169,7 @@ static int make_linux(const struct instance *inst, const struct bundle_env *env,
 	json_add(resources, "devices", rules);
 	if (devices)
 		json_add(lin, "devices", devices);
-	json_add(lin, "sysctl", make_sysctls(inst, base));
+	json_add(lin, "sysctl", make_sysctls(inst, env, base));
 	copy(lin, "maskedPaths", host, "MaskedPaths");
 	copy(lin, "readonlyPaths", host, "ReadonlyPaths");
 	const char *propagation = root_propagation(inst);
@@ -343,26 +345,69 @@ static void host_facts(struct bundle_env *env)
 	env->seccomp = bundle_default_seccomp;
 }
 
-static int find_donor(struct instance *inst, struct bundle_env *env, struct err *err)
+uint32_t bundle_userns_of(const struct instance *inst)
 {
-	const char *mode = json_str_or(inst->host_config, "PidMode", "");
+	for (int depth = 0; depth < 8; depth++) {
+		const struct instance *donor = bundle_donor(inst, "PidMode", NULL);
+		if (!donor)
+			donor = bundle_donor(inst, "NetworkMode", NULL);
+		if (!donor)
+			break;
+		inst = donor;
+	}
+	return inst->userns_base;
+}
+
+struct instance *bundle_donor(const struct instance *inst, const char *field, struct err *err)
+{
+	const char *mode = json_str_or(inst->host_config, field, "");
 	if (strncmp(mode, "container:", 10) != 0)
-		return 0;
-	struct instance *donor = registry_find(inst->isolad, INSTANCE_CONTAINER, mode + 10, err);
+		return NULL;
+	return registry_find(inst->isolad, INSTANCE_CONTAINER, mode + 10, err);
+}
+
+/* @ret stays as it is when @field names nobody. */
+static int find_donor(struct instance *inst, struct bundle_env *env, const char *field,
+		      const char *what, struct instance **ret, struct err *err)
+{
+	struct err e = ERR_INIT;
+	struct instance *donor = bundle_donor(inst, field, &e);
 	if (!donor)
-		return -err->code;
+		return e.code ? err_copy(err, &e) : 0;
 	if (!instance_is_running(donor) || !donor->pid)
-		return err_set(
-			err, EBUSY,
-			"cannot join the PID namespace of container %.12s: it is not running",
-			donor->id);
-	if (!donor->userns_base != !inst->userns_base)
-		return err_set(err, EINVAL,
-			       "cannot join the PID namespace of container %.12s: one of the two "
-			       "has the host's user namespace",
+		return err_set(err, EBUSY,
+			       "cannot join the %s of container %.12s: it is not running", what,
 			       donor->id);
+	uint32_t base = bundle_userns_of(donor);
+	if (!base != !inst->userns_base)
+		return err_set(err, EINVAL,
+			       "cannot join the %s of container %.12s: one of the two has the "
+			       "host's user namespace",
+			       what, donor->id);
+	if (env->donor_pid && env->donor_userns_base != base)
+		return err_set(err, EINVAL,
+			       "PidMode (--pid) and NetworkMode (--network) name containers with "
+			       "different user namespaces");
 	env->donor_pid = donor->pid;
-	env->donor_userns_base = donor->userns_base;
+	env->donor_userns_base = base;
+	*ret = donor;
+	return 0;
+}
+
+static int find_donors(struct instance *inst, struct bundle_env *env, char **ret_run_dir,
+		       struct err *err)
+{
+	struct instance *pid = NULL, *net = NULL;
+	int rc = find_donor(inst, env, "PidMode", "PID namespace", &pid, err);
+	if (rc == 0)
+		rc = find_donor(inst, env, "NetworkMode", "network", &net, err);
+	if (rc < 0)
+		return rc;
+	env->pid_donor = pid ? pid->pid : 0;
+	env->net_donor = net ? net->pid : 0;
+	if (net && !(*ret_run_dir = instance_run_dir(net)))
+		return err_set(err, ENOMEM, "out of memory");
+	env->net_run_dir = *ret_run_dir;
 	return 0;
 }
 
@@ -417,6 +462,7 @@ int bundle_write(struct instance *inst, int run_dir_fd, struct err *err)
 	};
 	host_facts(&env);
 	clear_volatile_mark(d, inst);
-	int rc = find_donor(inst, &env, err);
+	cleanup_free char *net_run_dir = NULL;
+	int rc = find_donors(inst, &env, &net_run_dir, err);
 	return rc < 0 ? rc : write_all(inst, &env, run_dir_fd, err);
 }

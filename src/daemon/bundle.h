@@ -10,6 +10,14 @@
  * <state dir>/upper and /work, which exist. Called before every start. */
 int bundle_write(struct instance *inst, int run_dir_fd, struct err *err);
 
+/* Whom @field of HostConfig names by container:X; NULL: nobody, or with @err (may be NULL)
+ * one that is gone. */
+struct instance *bundle_donor(const struct instance *inst, const char *field, struct err *err);
+
+/* First host id of the user namespace @inst lives in: that of whom it shares processes or
+ * network with; 0 = the host's. */
+uint32_t bundle_userns_of(const struct instance *inst);
+
 /* A container that runs has joined or left a network: its hosts and resolv.conf follow,
  * unless it has written to them itself. */
 void bundle_files_change(const struct instance *inst, int run_dir_fd);

@@ -162,7 +162,8 @@ static void add_file(json_object *out, const struct shape *s, const char *target
 	char source[PATH_MAX];
 	if (is_hidden(s, target))
 		return;
-	(void)snprintf(source, sizeof(source), "%s/%s", s->env->run_dir, name);
+	(void)snprintf(source, sizeof(source), "%s/%s",
+		       s->env->net_run_dir ? s->env->net_run_dir : s->env->run_dir, name);
 	bundle_add_mount(out, target, "none", source, "rbind,rprivate");
 }
 

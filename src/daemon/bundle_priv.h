@@ -18,8 +18,10 @@ struct bundle_env {
 	const char *cgroup_mount; /* where the host has cgroup2 */
 	const char *seccomp_cache;
 	bool has_mqueue; /* the host has /dev/mqueue */
-	/* Whose processes are shared (PidMode container:X); 0 = nobody's. */
+	/* Whose user namespace is joined, as it owns what is shared; 0 = nobody's. */
 	pid_t donor_pid;
+	pid_t pid_donor, net_donor; /* PidMode, NetworkMode container:X */
+	const char *net_run_dir;    /* of the latter: its files of /etc are shared */
 	uint32_t donor_userns_base;
 	/* stat(2) of a device node; 0 or -errno. */
 	int (*stat_device)(const char *path, struct stat *ret);

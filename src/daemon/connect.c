@@ -28,6 +28,11 @@ static int may_change(const struct instance *inst, struct err *err)
 		return err_set(err, EINVAL,
 			       "container %s has the host's network and cannot be in another",
 			       inst->name);
+	if (!strncmp(mode, "container:", 10))
+		return err_set(err, EINVAL,
+			       "container %s has another container's network and cannot be in one "
+			       "of its own",
+			       inst->name);
 	return 0;
 }
 

@@ -196,11 +196,10 @@ int create_namespace(void *arg, const struct field *row, json_object *v, json_ob
 int create_network(void *arg, const struct field *row, json_object *v, json_object **ret,
 		   struct err *err)
 {
-	(void)arg;
 	(void)row;
 	const char *mode = json_object_get_string(v);
 	if (!strncmp(mode, "container:", 10))
-		return err_set(err, EOPNOTSUPP, "container:… is not supported yet");
+		return resolve_container(arg, mode + 10, ret, err);
 	if (!id_is_name(mode))
 		return err_set(err, EINVAL, "'%.64s' is no name of a network", mode);
 	*ret = strcmp(mode, "default") ? json_object_get(v) : NULL;

@@ -60,6 +60,11 @@ static void complete_paths(json_object *h)
 				     bare ? 0 : sizeof(readonly_paths) / sizeof(*readonly_paths)));
 }
 
+static bool is_shared(json_object *h)
+{
+	return !strncmp(json_str_or(h, "NetworkMode", ""), "container:", 10);
+}
+
 static void set_if_empty(json_object *o, const char *key, const char *value)
 {
 	if (!*json_str_or(o, key, ""))
@@ -72,11 +77,12 @@ static bool has_private_shm(json_object *h)
 	return !strcmp(ipc, "private") || !strcmp(ipc, "shareable");
 }
 
-/* "--pid container:X" needs X's user namespace, or the new process would have no
- * rights over what it sees. @ret NULL: it joins nobody. */
-static int pid_donor(struct create *c, json_object *h, struct instance **ret, struct err *err)
+/* "--pid container:X" and "--network container:X" need X's user namespace, or the new
+ * process would have no rights over what it sees. @ret NULL: it joins nobody. */
+static int find_donor(struct create *c, json_object *h, const char *field, struct instance **ret,
+		      struct err *err)
 {
-	const char *mode = json_str_or(h, "PidMode", "");
+	const char *mode = json_str_or(h, field, "");
 	*ret = NULL;
 	if (strncmp(mode, "container:", 10) != 0)
 		return 0;
@@ -86,7 +92,10 @@ static int pid_donor(struct create *c, json_object *h, struct instance **ret, st
 static int complete_userns(struct create *c, json_object *h, struct err *err)
 {
 	struct instance *donor;
-	int rc = pid_donor(c, h, &donor, err);
+	int rc = find_donor(c, h, "PidMode", &donor, err);
+	bool pid = donor != NULL;
+	if (rc == 0 && !donor)
+		rc = find_donor(c, h, "NetworkMode", &donor, err);
 	if (rc < 0)
 		return rc;
 	const char *asked = json_str_or(h, "UsernsMode", "");
@@ -97,8 +106,9 @@ static int complete_userns(struct create *c, json_object *h, struct err *err)
 	if (*asked && strcmp(asked, mode) != 0)
 		return err_set(err, EINVAL,
 			       "HostConfig.UsernsMode (--userns): %s does not go with %s", asked,
-			       donor ? "the container whose processes it shares (--pid)"
-				     : "--privileged, which means the host's user namespace");
+			       pid     ? "the container whose processes it shares (--pid)"
+			       : donor ? "the container whose network it shares (--network)"
+				       : "--privileged, which means the host's user namespace");
 	char copy[16];
 	(void)snprintf(copy, sizeof(copy), "%s", mode);
 	json_add_str(h, "UsernsMode", copy);
@@ -165,6 +175,28 @@ static void complete_no_new_privileges(struct create *c, json_object *h)
 	json_add(h, "SecurityOpt", opts);
 }
 
+/* The files of /etc are the other's, and so are the names in them. */
+static int share_hostname(struct create *c, json_object *config, json_object *h, struct err *err)
+{
+	static const char *const keys[] = { "Hostname", "Domainname" };
+	struct instance *donor = NULL;
+	int rc = find_donor(c, h, "NetworkMode", &donor, err);
+	if (rc < 0 || !donor)
+		return rc;
+	if (*json_str_or(config, "Hostname", "") || *json_str_or(config, "Domainname", ""))
+		return err_set(err, EINVAL,
+			       "conflicting options: Hostname (--hostname) and NetworkMode "
+			       "(--network) container:...");
+	if (is_shared(donor->host_config))
+		return err_set(err, EINVAL,
+			       "HostConfig.NetworkMode (--network): container %.12s has itself the "
+			       "network of another, %s: name that one",
+			       donor->id, json_str_or(donor->host_config, "NetworkMode", ""));
+	for (size_t i = 0; i < 2; i++)
+		json_add_str(config, keys[i], json_str_or(donor->config, keys[i], ""));
+	return 0;
+}
+
 static void complete_hostname(struct create *c, json_object *config, json_object *h)
 {
 	if (*json_str_or(config, "Hostname", ""))
@@ -186,9 +218,12 @@ int create_complete(struct create *c, json_object *raw, json_object *config, jso
 		return err_set(err, EINVAL,
 			       "conflicting options: Hostname (--hostname) and the UTS mode host");
 	complete_plain(c, h);
+	int rc = share_hostname(c, config, h, err);
+	if (rc < 0)
+		return rc;
 	complete_hostname(c, config, h);
 	complete_no_new_privileges(c, h);
-	int rc = complete_userns(c, h, err);
+	rc = complete_userns(c, h, err);
 	return rc < 0 ? rc : create_complete_log_config(c, h, err);
 }
 
@@ -253,12 +288,29 @@ static int sysctls_agree(json_object *h, struct err *err)
 	return 0;
 }
 
+/* What belongs to a network that is another's. */
+static int nothing_of_its_own(json_object *h, struct err *err)
+{
+	static const char *const rows[][2] = { { "Dns", "--dns" },
+					       { "DnsSearch", "--dns-search" },
+					       { "DnsOptions", "--dns-option" },
+					       { "ExtraHosts", "--add-host" } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (json_len(json_get(h, rows[i][0])))
+			return err_set(err, EINVAL,
+				       "conflicting options: HostConfig.%s (%s) and NetworkMode "
+				       "(--network) container:...",
+				       rows[i][0], rows[i][1]);
+	return 0;
+}
+
 static int network_agrees(json_object *config, json_object *h, struct err *err)
 {
 	const char *mode = json_str_or(h, "NetworkMode", "");
 	json_object *ports = json_get(h, "PortBindings");
-	if (strcmp(mode, "none") != 0 && strcmp(mode, "host") != 0)
-		return 0;
+	int rc = is_shared(h) ? nothing_of_its_own(h, err) : 0;
+	if (rc < 0 || (strcmp(mode, "none") != 0 && strcmp(mode, "host") != 0 && !is_shared(h)))
+		return rc;
 	if (ports && json_object_object_length(ports))
 		return err_set(err, EINVAL,
 			       "HostConfig.PortBindings (-p): nothing can be published with "
@@ -328,19 +380,23 @@ int create_check_networking(json_object *networking, const char *mode, struct er
 	int rc = fields_check(rows, 1, "NetworkingConfig.", networking, NULL, &checked, err);
 	if (rc < 0 || !json_get(networking, "EndpointsConfig"))
 		return rc;
-	if (strcmp(mode, "none") != 0 && strcmp(mode, "host") != 0)
+	if (strcmp(mode, "none") != 0 && strcmp(mode, "host") != 0 &&
+	    strncmp(mode, "container:", 10) != 0)
 		return 0;
 	json_object_object_foreach (json_get(networking, "EndpointsConfig"), name, endpoint) {
-		if (strcmp(name, mode) != 0 && strcmp(name, "default") != 0)
+		if (strcmp(name, mode) != 0 && strcmp(name, "default") != 0 &&
+		    strncmp(mode, "container:", 10) != 0)
 			return err_set(err, EINVAL,
 				       "NetworkingConfig.EndpointsConfig: network '%.64s' goes not "
 				       "with NetworkMode %s",
 				       name, mode);
 		if (!json_is_zero(endpoint))
-			return err_set(err, EOPNOTSUPP,
-				       "NetworkingConfig.EndpointsConfig.%.64s: settings of an "
-				       "endpoint are not supported with network none or host",
-				       name);
+			return err_set(
+				err, EOPNOTSUPP,
+				"NetworkingConfig.EndpointsConfig.%.64s: settings of an "
+				"endpoint (--ip, --network-alias) are not supported with network "
+				"none, host or container:...",
+				name);
 	}
 	return 0;
 }

@@ -298,7 +298,7 @@ int endpoints_create(struct instance *inst, struct err *err)
 {
 	const char *mode = json_str_or(inst->host_config, "NetworkMode", "none");
 	const char *mac = json_str_or(inst->config, "MacAddress", "");
-	if (!strcmp(mode, "none") || !strcmp(mode, "host"))
+	if (!strcmp(mode, "none") || !strcmp(mode, "host") || !strncmp(mode, "container:", 10))
 		return 0;
 	struct network *net = network_find(inst->isolad, mode, err);
 	if (!net) {

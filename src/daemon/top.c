@@ -4,6 +4,7 @@
  * foreign text: bounded, and made harmless for a terminal and for JSON. */
 #include "top.h"
 
+#include "bundle.h"
 #include "isolad.h"
 
 #include "isola/cgroup.h"
@@ -148,20 +149,9 @@ static json_object *make_titles(const struct sampling *s)
 	return titles;
 }
 
-/* Whoever shares another's processes lives in that one's user namespace. */
-static uint32_t userns_base(struct instance *inst)
-{
-	const char *mode = json_str_or(inst->host_config, "PidMode", "");
-	struct instance *donor =
-		strncmp(mode, "container:", 10)
-			? NULL
-			: registry_find(inst->isolad, INSTANCE_CONTAINER, mode + 10, NULL);
-	return donor ? donor->userns_base : inst->userns_base;
-}
-
 json_object *top_list(struct instance *inst, const char *ps_args, struct err *err)
 {
-	struct sampling s = { .userns_base = userns_base(inst), .now_ns = num_now_ns() };
+	struct sampling s = { .userns_base = bundle_userns_of(inst), .now_ns = num_now_ns() };
 	struct timespec up;
 	if (!instance_is_running(inst)) {
 		(void)err_set(err, EBUSY, "Container %s is not running", inst->id);
