@@ -188,7 +188,7 @@ static void bundle__joins_the_donor_s_namespaces(void **state)
 	struct instance *inst = fixture_instance(
 		d, "c", "{'Image':'i','HostConfig':{'PidMode':'container:donor'}}");
 	struct bundle_env joined = env;
-	joined.donor_pid = 4242;
+	joined.donor_pid = joined.pid_donor = 4242;
 	joined.donor_userns_base = 2097152;
 	cleanup_json json_object *config = make_config(inst, &joined);
 	json_object *lin = json_get(config, "linux");

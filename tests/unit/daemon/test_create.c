@@ -243,8 +243,8 @@ static const struct {
 	  "HostConfig.PortBindings (-p): HostIp 'lan' is no address" },
 	{ "{'NetworkMode':'bridge','PortBindings':{'80':[{'HostPort':'70000'}]}}", EINVAL,
 	  "HostConfig.PortBindings (-p): HostPort '70000' is no port like 8080" },
-	{ "{'NetworkMode':'container:x'}", EOPNOTSUPP,
-	  "HostConfig.NetworkMode (--network): container:… is not supported yet" },
+	{ "{'NetworkMode':'container:x'}", ENOENT,
+	  "HostConfig.NetworkMode (--network): No such container: x" },
 	{ "{'NetworkMode':'a b'}", EINVAL,
 	  "HostConfig.NetworkMode (--network): 'a b' is no name of a network" },
 	{ "{'Links':['a']}", EOPNOTSUPP, "HostConfig.Links (--link) is not supported yet" },
@@ -484,8 +484,8 @@ static void create__refuses_config(void **state)
 		{ "{'NetworkingConfig':{'EndpointsConfig':{'lan':{}}}}",
 		  "NetworkingConfig.EndpointsConfig: network 'lan' goes not with NetworkMode none" },
 		{ "{'NetworkingConfig':{'EndpointsConfig':{'none':{'Aliases':['a']}}}}",
-		  "NetworkingConfig.EndpointsConfig.none: settings of an endpoint are not "
-		  "supported with network none or host" },
+		  "NetworkingConfig.EndpointsConfig.none: settings of an endpoint (--ip, "
+		  "--network-alias) are not supported with network none, host or container:..." },
 		{ "{'Wobble':1}", "Wobble is not a known field" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
