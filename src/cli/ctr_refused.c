@@ -24,7 +24,6 @@ const struct refused ctr_refused[] = {
 	{ "run create connect", "link-local-ip", 0,
 	  "a link-local address follows from the MAC (--mac-address)" },
 	{ "connect", "driver-opt", 0, "a bridge has no options" },
-	{ "create", "attachable", 0, "it is for Swarm's networks" },
 	{ "create", "aux-address", 0, "keep addresses free with --ip-range" },
 	{ "create", "config-from", 0, "a network is configured by its own flags" },
 	{ "create", "config-only", 0, "a network is configured by its own flags" },

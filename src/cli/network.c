@@ -24,6 +24,8 @@ const struct flag flags_network_ls[] = {
 const struct flag flags_network_create[] = {
 	{ "driver", 'd', FLAG_STR, "name", "bridge" },
 	{ "gateway", 0, FLAG_LIST, "ip", "the host's address in it (default: the first)" },
+	{ "attachable", 0, FLAG_BOOL, NULL,
+	  "all networks are; inspect shows that it was asked for" },
 	{ "internal", 0, FLAG_BOOL, NULL, "no way to the outside" },
 	{ "ip-range", 0, FLAG_LIST, "subnet", "choose addresses from this part of the subnet" },
 	{ "ipv6", 0, FLAG_BOOL, NULL, "addresses of IPv6, too" },
@@ -192,6 +194,7 @@ int verb_network_create(struct cli *cli, struct args *args)
 	json_add_str(body, "Name", args->argv[0]);
 	json_add_str(body, "Driver", args_str(args, "driver", "bridge"));
 	json_add_bool(body, "Internal", args_bool(args, "internal"));
+	json_add_bool(body, "Attachable", args_bool(args, "attachable"));
 	json_add_bool(body, "EnableIPv6", args_bool(args, "ipv6"));
 	json_add(body, "IPAM", ipam);
 	json_add(body, "Labels", body_map(args, "label"));

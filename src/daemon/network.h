@@ -34,7 +34,7 @@ struct network {
 	char id[ID_SIZE];
 	char *name;
 	struct addressing v4, v6;
-	bool internal, ipv6; /* ipv6: has it, or gets it */
+	bool internal, attachable, ipv6; /* ipv6: has it, or gets it */
 	char bridge[NET_NAME_SIZE];
 	json_object *labels, *options;
 	int64_t created_ns;

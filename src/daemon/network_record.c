@@ -37,6 +37,7 @@ json_object *network_record(const struct network *net)
 	if (net->ipv6)
 		add_addressing(o, &net->v6, keys[1]);
 	json_add_bool(o, "internal", net->internal);
+	json_add_bool(o, "attachable", net->attachable);
 	json_add_str(o, "bridge", net->bridge);
 	json_add_i64(o, "created_ns", net->created_ns);
 	json_add(o, "labels", json_object_get(net->labels));
@@ -86,6 +87,7 @@ int network_load(struct network *net, json_object *doc, struct err *err)
 		return rc;
 	(void)snprintf(net->bridge, sizeof(net->bridge), "%s", bridge);
 	net->internal = json_bool_or(doc, "internal", false);
+	net->attachable = json_bool_or(doc, "attachable", false);
 	net->created_ns = json_i64_or(doc, "created_ns", 0);
 	net->labels = json_object_get(json_get(doc, "labels"));
 	net->name = strdup(name);
@@ -100,8 +102,8 @@ static const struct field rows[] = {
 	{ "Driver", "--driver", FIELD_STR, DEFAULT_EMPTY },
 	{ "Scope", "--scope", FIELD_STR, DEFAULT_EMPTY },
 	{ "Internal", "--internal", FIELD_BOOL, DEFAULT_FALSE },
-	{ "Attachable", "--attachable", FIELD_BOOL, DEFAULT_FALSE,
-	  .refuse = ": it is for Swarm's networks" },
+	/* All are, as there is no Swarm; kept for who looks at what was asked. */
+	{ "Attachable", "--attachable", FIELD_BOOL, DEFAULT_FALSE },
 	{ "Ingress", "--ingress", FIELD_BOOL, DEFAULT_FALSE,
 	  .refuse = ": it is for Swarm's networks" },
 	{ "ConfigOnly", "--config-only", FIELD_BOOL, DEFAULT_FALSE, .refuse = "yet" },
@@ -231,6 +233,7 @@ int network_check(struct network *net, json_object *body, struct err *err)
 	if ((rc = check_ipam(net, json_get(o, "IPAM"), err)) < 0)
 		return rc;
 	net->internal = json_bool_or(o, "Internal", false);
+	net->attachable = json_bool_or(o, "Attachable", false);
 	net->labels = json_object_get(json_get(o, "Labels"));
 	net->created_ns = num_now_ns();
 	net->name = strdup(name);

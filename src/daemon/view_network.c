@@ -239,11 +239,13 @@ json_object *network_view(const struct network *net)
 	json_add_bool(o, "EnableIPv6", net->ipv6);
 	json_add(o, "IPAM", view_ipam(net));
 	json_add_bool(o, "Internal", net->internal);
-	json_add_bool(o, "Attachable", false);
+	json_add_bool(o, "Attachable", net->attachable);
 	json_add_bool(o, "Ingress", false);
 	json_add_bool(o, "ConfigOnly", false);
 	json_add(o, "Containers", view_members(net));
-	json_add_str(options, "com.docker.network.bridge.name", net->bridge);
+	/* As Docker shows it; of others only what was asked for, or compose makes them anew. */
+	if (!strcmp(net->name, NETWORK_DEFAULT))
+		json_add_str(options, "com.docker.network.bridge.name", net->bridge);
 	json_add(o, "Options", options);
 	json_add(o, "Labels",
 		 net->labels ? json_object_get(net->labels) : json_object_new_object());
