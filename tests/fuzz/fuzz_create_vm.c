@@ -67,6 +67,7 @@ static void check_machine(json_object *config)
 	struct err err = ERR_INIT;
 	int next = 5;
 	inst.isolad = none;
+	list_init(&inst.endpoints);
 	inst.config = config;
 	json_object *vsock = json_get(config, "Vsock");
 	/* Without a path of its own it lies in isolad's run folder. */
