@@ -59,34 +59,54 @@ def signal_to(pids, sig):
             pass
 
 
-def midway(name, tag, pid, delay=0):
-    """A commit of NAME, whose process is PID, that stands still DELAY seconds after its
-    begin: thread, result and helpers.  A fast host may have done it by then: once more,
-    and sooner."""
-    for _ in range(8):
+def progress():
+    """How far the commit of a big() is: from 0 to 1 its archive is written, from 1 to 2
+    that is unpacked as a layer; 0 when there is none."""
+    packed = unpacked = 0
+    for folder, _, names in os.walk(T + "/state/tmp"):
+        for name in names:
+            try:
+                size = os.stat(folder + "/" + name).st_size / (BIG_MIB * 1000000)
+            except OSError:
+                continue
+            if name.startswith("blob"):
+                packed += size
+            else:
+                unpacked += size
+    return 1 + unpacked if unpacked else packed
+
+
+def midway(name, tag, pid, begin=0.05):
+    """A commit of NAME, whose process is PID, that stands still at BEGIN of its progress or
+    somewhat later: thread, result and helpers.  A fast host may have done it by then:
+    once more."""
+    for _ in range(20):
         t, got = later("commit", name, tag)
-        wait_for(20, lambda: not t.is_alive() or helpers("commit") and frozen(pid))
-        time.sleep(delay)
+        wait_for(20, lambda: not t.is_alive() or helpers("commit") and frozen(pid) and
+                 progress() >= begin)
         pids = helpers("commit")
         signal_to(pids, signal.SIGSTOP)
-        if pids and helpers("commit") == pids and frozen(pid):
+        if pids and helpers("commit") == pids and frozen(pid) and 0 < progress() < 1.6:
             return t, got, pids
         signal_to(pids, signal.SIGCONT)
         t.join(60 * SCALE)
         d.ctr("rmi", tag)
-        delay /= 2
     raise RuntimeError("no commit can be held: %r" % got)
 
 
 def told_to_end(pids):
-    """Whether those that stand still have been asked to end, or are gone."""
-    return all(not is_running(p) or not took(p, signal.SIGTERM) for p in pids)
+    """Whether a job that stands still has been asked to end, or is gone. It tells its own
+    children when it goes on."""
+    return any(not is_running(p) or not took(p, signal.SIGTERM) for p in pids)
 
 
-def big(name, mib=24, **config):
-    """A running container with MIB of its own, and its pid."""
+BIG_MIB = 90
+
+
+def big(name, **config):
+    """A running container with BIG_MIB of its own, and its pid."""
     c = start(d, "sh", "-c", "for i in 1 2 3 4 5 6; do head -c %d /dev/urandom >/big$i; done; "
-              "touch /ready; exec sleep 1000" % (mib * 1000000 // 6), name=name, **config)
+              "touch /ready; exec sleep 1000" % (BIG_MIB * 1000000 // 6), name=name, **config)
     wait_for(60, lambda: d.ctr("exec", name, "test", "-e", "/ready").rc == 0)
     return c, d.request("GET", "/containers/%s/json" % name)[2]["State"]["Pid"]
 
@@ -106,7 +126,7 @@ def isolad_killed():
     c, pid = big("ki")
     had = tags()
     for i in range(3):
-        t, got, pids = midway("ki", "ki:%d" % i, pid, 0.1 * i)
+        t, got, pids = midway("ki", "ki:%d" % i, pid, (0.05, 0.5, 1.05)[i])
         ok("a commit has it paused")
         d.stop(signal.SIGKILL)
         check(wait_for(5, lambda: not frozen(pid)), "isolad is killed: the container goes on")
@@ -170,7 +190,7 @@ def container_removed():
     had = tags()
     for i in range(3):
         c, pid = big("cr%d" % i, HostConfig={"AutoRemove": i == 2})
-        t, got, pids = midway("cr%d" % i, "cr:%d" % i, pid, 0.1 * (i % 2))
+        t, got, pids = midway("cr%d" % i, "cr:%d" % i, pid, (0.05, 1.05, 0.5)[i])
         r, gone = later("rm", "-f", "cr%d" % i)
         check(wait_for(10, told_to_end, pids), "a removal cancels a commit")
         signal_to(pids, signal.SIGCONT)

@@ -239,7 +239,7 @@ def test_ports(g, ends):
         g.sh("stty -F /dev/hvc%d raw; echo port %d > /dev/hvc%d" % (i, i, i))
         end.settimeout(30)
         got = b""
-        while b"port %d\n" % i not in got and (piece := end.recv(100)):
+        while b"port %d" % i not in got and (piece := end.recv(100)):
             got += piece
         check(b"port %d" % i in got, "ports: output of hvc%d" % i, got)
         g.sh("head -n 1 /dev/hvc%d > /tmp/line%d &" % (i, i))
