@@ -69,6 +69,7 @@ struct network *network_find(struct isolad *d, const char *ref, struct err *err)
 /* The one behind @net, the first one for NULL; NULL behind the last. */
 struct network *network_next(struct isolad *d, const struct network *net);
 const char *network_name(const struct network *net);
+int64_t network_created_ns(const struct network *net);
 json_object *network_view(const struct network *net);
 bool network_is_unused(const struct network *net);
 /* @body: Docker's NetworkCreateRequest, borrowed. Result: {"Id", "Warning"}. */

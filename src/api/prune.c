@@ -2,11 +2,11 @@
 /* prune - removes all stopped containers (or VMs) that fit, one after the other, and
  * says what that freed. Docker Engine API 1.47, "Delete stopped containers".
  * isolad, loop thread. */
+#include "prune_filter.h"
 #include "routes.h"
 
 #include "isola/json.h"
 #include "isola/log.h"
-#include "isola/num.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,59 +27,9 @@ static void free_prune(void *user)
 	free(p);
 }
 
-/* "key" or "key=value" against the container's labels. */
-static bool has_label(const struct instance *inst, const char *want)
-{
-	json_object *labels = json_get(inst->config, "Labels");
-	const char *equals = strchr(want, '=');
-	char key[256];
-	size_t n = equals ? (size_t)(equals - want) : strlen(want);
-	if (n >= sizeof(key))
-		return false;
-	memcpy(key, want, n);
-	key[n] = '\0';
-	const char *value = json_str_or(labels, key, NULL);
-	return value && (!equals || !strcmp(value, equals + 1));
-}
-
-/* A time, or an age as a Go duration ("24h"). */
-static int parse_until(const char *text, int64_t *ret_ns, struct err *err)
-{
-	int64_t age;
-	if (num_parse_time(text, ret_ns) == 0)
-		return 0;
-	if (num_parse_duration(text, &age) < 0)
-		return err_set(err, EINVAL, "invalid filter until: \"%s\" is no time or duration",
-			       text);
-	*ret_ns = num_now_ns() - age;
-	return 0;
-}
-
-/* 1, 0, or -EINVAL. All labels must be there, no "label!" may. */
 static int fits(const struct instance *inst, json_object *filters, struct err *err)
 {
-	int64_t until;
-	if (!filters)
-		return 1;
-	json_object_object_foreach (filters, key, values) {
-		for (size_t i = 0; i < json_len(values); i++) {
-			const char *v = json_item_str(values, i);
-			bool fit = false;
-			if (!strcmp(key, "label"))
-				fit = has_label(inst, v);
-			else if (!strcmp(key, "label!"))
-				fit = !has_label(inst, v);
-			else if (!strcmp(key, "until")) {
-				if (parse_until(v, &until, err) < 0)
-					return -EINVAL;
-				fit = inst->created_ns < until;
-			} else
-				return err_set(err, EINVAL, "invalid filter '%s'", key);
-			if (!fit)
-				return 0;
-		}
-	}
-	return 1;
+	return prune_fits(json_get(inst->config, "Labels"), inst->created_ns, filters, err);
 }
 
 static bool is_stopped(const struct instance *inst)

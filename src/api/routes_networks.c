@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routes_networks - networks: isolad's, and the two that every host has (none, host).
  * Docker Engine API 1.47, "Networks". isolad, loop thread. */
+#include "prune_filter.h"
 #include "routes.h"
 
 #include "isola/fd.h"
@@ -328,23 +329,10 @@ static void prune_one(struct prune *p, struct network *net)
 	network_remove(net, on_pruned, one);
 }
 
-/* Filters: label, label!, and until (network.created before it). */
 static int prune_wanted(struct network *net, json_object *asked, struct err *err)
 {
-	struct shown s = { .net = net };
-	bool all = true;
-	if (!asked)
-		return 1;
 	cleanup_json json_object *view = network_view(net);
-	s.view = view;
-	json_object_object_foreach (asked, key, values) {
-		bool label = !strcmp(key, "label"), no_label = !strcmp(key, "label!");
-		if (!label && !no_label)
-			return err_set(err, EINVAL, "invalid filter '%s'", key);
-		for (size_t i = 0; i < json_len(values); i++)
-			all = all && has_label(&s, json_item_str(values, i)) == label;
-	}
-	return all;
+	return prune_fits(json_get(view, "Labels"), network_created_ns(net), asked, err);
 }
 
 void networks_prune(struct exchange *x)

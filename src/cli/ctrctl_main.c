@@ -110,7 +110,7 @@ static const struct verb system_verbs[] = {
 	{ "check", NULL, "", "check the image store",
 	  "  ctrctl system check || ctrctl system check --repair\n", FLAGS(flags_check), 0, 0,
 	  false, verb_system_check },
-	{ "prune", NULL, "", "remove stopped containers and images nobody needs", NULL,
+	{ "prune", NULL, "", "remove stopped containers, networks and images nobody needs", NULL,
 	  FLAGS(flags_prune, flags_prune_all, flags_system_prune), 0, 0, false, verb_system_prune },
 	{ "events", NULL, "", "show what happens, as it happens", NULL, FLAGS(flags_events), 0, 0,
 	  false, verb_events },

@@ -49,7 +49,7 @@ const struct flag flags_network_disconnect[] = {
 
 const struct flag flags_network_prune[] = {
 	{ "force", 'f', FLAG_BOOL, NULL, "do not ask" },
-	{ "filter", 0, FLAG_LIST, "key=value", "only these (label=)" },
+	{ "filter", 0, FLAG_LIST, "key=value", "only these (until=, label=)" },
 	{ .name = NULL },
 };
 

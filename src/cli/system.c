@@ -306,7 +306,8 @@ const struct flag flags_system_prune[] = {
 int verb_system_prune(struct cli *cli, struct args *args)
 {
 	char what[160];
-	(void)snprintf(what, sizeof(what), "all stopped containers and all images %s%s",
+	(void)snprintf(what, sizeof(what),
+		       "all stopped containers, networks no container is in, and all images %s%s",
 		       args_bool(args, "all") ? "no container uses" : "without a name",
 		       args_bool(args, "volumes") ? ", and anonymous volumes no container uses"
 						  : "");
@@ -316,6 +317,7 @@ int verb_system_prune(struct cli *cli, struct args *args)
 		const char *path, *list, *title, *wide;
 	} rows[] = {
 		{ "/containers/prune", "ContainersDeleted", "Deleted Containers:", NULL },
+		{ "/networks/prune", "NetworksDeleted", "Deleted Networks:", NULL },
 		{ "/volumes/prune", "VolumesDeleted", "Deleted Volumes:", NULL },
 		{ "/images/prune", "ImagesDeleted", "Deleted Images:", "dangling=false" },
 	};

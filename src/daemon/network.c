@@ -97,6 +97,11 @@ const char *network_name(const struct network *net)
 	return net->name;
 }
 
+int64_t network_created_ns(const struct network *net)
+{
+	return net->created_ns;
+}
+
 void network_bridge(const struct network *net, struct net_bridge *ret)
 {
 	*ret = (struct net_bridge){ .subnet = net->v4.subnet,

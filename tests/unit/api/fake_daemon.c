@@ -945,6 +945,12 @@ const char *network_name(const struct network *net)
 	return "";
 }
 
+int64_t network_created_ns(const struct network *net)
+{
+	(void)net;
+	return 0;
+}
+
 json_object *network_view(const struct network *net)
 {
 	(void)net;
