@@ -280,8 +280,18 @@ void link_call_done(struct link *link, const char *op, json_object *msg, op_done
 
 void link_hand_over(struct link *link, const struct link_handler *handler, void *arg)
 {
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ECONNRESET, "it is being removed");
 	link->handler = handler;
 	link->arg = arg;
+	/* Who asked may be gone when the keeper answers. */
+	list_for_each_safe (node, &link->waiting) {
+		struct call *call = container_of(node, struct call, node);
+		link_reply_fn *reply = call->reply;
+		call->reply = NULL;
+		if (reply)
+			reply(call->arg, &e, NULL);
+	}
 }
 
 static void on_freed(uv_handle_t *handle)

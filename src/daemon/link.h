@@ -31,7 +31,7 @@ void link_call(struct link *link, const char *op, json_object *msg, int fd, link
 void link_call_done(struct link *link, const char *op, json_object *msg, op_done_fn *done,
 		    void *arg);
 
-/* Events go to somebody else from now on. */
+/* Events go to somebody else from now on; who waits for an answer hears ECONNRESET now. */
 void link_hand_over(struct link *link, const struct link_handler *handler, void *arg);
 
 /* Handles what has arrived already: before a dead keeper's last words are lost. */

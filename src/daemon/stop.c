@@ -26,8 +26,10 @@ static void on_thawed(void *arg, const struct err *err, json_object *reply)
 {
 	struct instance *inst = arg;
 	(void)reply;
-	if (err)
+	if (err && err->code != ECONNRESET)
 		log_warn(inst->id, "cannot thaw it: %s", err->text);
+	else if (err)
+		return; /* it is gone, and says so itself */
 	else if (state_apply(inst, EVENT_UNPAUSED, NULL) == 0)
 		events_emit_instance(inst, inst->kind == INSTANCE_VM ? "resume" : "unpause", NULL);
 }

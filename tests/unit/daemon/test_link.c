@@ -253,6 +253,31 @@ static void link_free__calls_nobody_but_those_who_wait(void **state)
 	assert_int_equal(b->n_replies, 1);
 }
 
+/* Who asked is freed with its instance; the keeper may answer later, or close. */
+static void link_hand_over__leaves_nobody_waiting(void **state)
+{
+	struct bench *b = *state;
+	struct bench heir = { 0 };
+	link_call(b->link, "freeze", NULL, -1, on_reply, b);
+	link_call(b->link, "kill", NULL, -1, NULL, NULL);
+	link_hand_over(b->link, &handler, &heir);
+	assert_int_equal(b->n_replies, 1);
+	assert_int_equal(b->code, ECONNRESET);
+	say(b, "{'seq':1,'ok':true}");
+	say(b, "{'event':'exit'}");
+	assert_int_equal(b->n_replies, 1);
+	assert_string_equal(b->events, "");
+	assert_string_equal(heir.events, "exit ");
+	link_call(b->link, "kill", NULL, -1, on_reply, &heir);
+	fd_close(&b->peer);
+	desk_turn(b->d);
+	assert_int_equal(b->n_replies, 1);
+	assert_false(b->closed);
+	assert_int_equal(heir.n_replies, 1);
+	assert_true(heir.closed);
+	link_free(&b->link);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -268,6 +293,7 @@ int main(void)
 		CASE(link_drain__takes_the_last_words),
 		CASE(link_receive__closes_on_nonsense),
 		CASE(link_free__calls_nobody_but_those_who_wait),
+		CASE(link_hand_over__leaves_nobody_waiting),
 	};
 	return cmocka_run_group_tests_name("link", tests, NULL, NULL);
 }
