@@ -159,6 +159,7 @@ struct net_bridge {
 	struct net_prefix subnet, subnet6; /* 6: of IPv6, or none */
 	struct net_addr gateway, gateway6;
 	bool internal;
+	unsigned int mtu; /* of the bridge and its ports; 0: the kernel's default */
 };
 
 enum net_link { NET_LINK_VETH, NET_LINK_TAP };

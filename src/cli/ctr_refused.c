@@ -30,7 +30,6 @@ const struct refused ctr_refused[] = {
 	{ "create", "ingress", 0, "it is for Swarm's networks" },
 	{ "create", "ipam-driver", 0, "addresses come from isolad" },
 	{ "create", "ipam-opt", 0, "addresses come from isolad" },
-	{ "create", "opt", 'o', "a bridge has no options" },
 	{ "create", "scope", 0, "every network is of this host" },
 	{ "run create", "use-api-socket", 0, "bind the socket with -v" },
 	{ "build", "add-host", 0, "RUN has no resolver of ours; write to /etc/hosts in the step" },

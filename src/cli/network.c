@@ -30,6 +30,8 @@ const struct flag flags_network_create[] = {
 	{ "ip-range", 0, FLAG_LIST, "subnet", "choose addresses from this part of the subnet" },
 	{ "ipv6", 0, FLAG_BOOL, NULL, "addresses of IPv6, too" },
 	{ "label", 0, FLAG_LIST, "key=value", "label" },
+	{ "opt", 'o', FLAG_LIST, "key=value",
+	  "com.docker.network.bridge.name=, com.docker.network.driver.mtu=" },
 	{ "subnet", 0, FLAG_LIST, "subnet",
 	  "its addresses (10.5.0.0/24, fd05::/64; default: free ones)" },
 	{ .name = NULL },
@@ -198,6 +200,7 @@ int verb_network_create(struct cli *cli, struct args *args)
 	json_add_bool(body, "EnableIPv6", args_bool(args, "ipv6"));
 	json_add(body, "IPAM", ipam);
 	json_add(body, "Labels", body_map(args, "label"));
+	json_add(body, "Options", body_map(args, "opt"));
 	if (client_call(cli_client(cli), "POST", "/networks/create", body, &result, &err) < 0)
 		return cli_fail(cli, 1, &err);
 	puts(json_str_or(result, "Id", ""));

@@ -172,6 +172,8 @@ json_object *vm_endpoint_net(const struct endpoint *e, int64_t queues)
 	json_add_str(out, "id", id);
 	json_add_str(out, "mac", net_mac_format(e->mac, text, sizeof(text)));
 	json_add_i64(out, "queues", queues);
+	if (e->network->mtu)
+		json_add_i64(out, "mtu", e->network->mtu);
 	json_add(out, "tap", source("port", name));
 	return out;
 }

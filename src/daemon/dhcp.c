@@ -89,7 +89,7 @@ static json_object *describe(struct endpoint *e)
 	json_add_str(o, "router", out ? gateway : "");
 	if (out)
 		json_add(o, "dns", name_servers());
-	json_add_i64(o, "mtu", MTU);
+	json_add_i64(o, "mtu", e->network->mtu ? e->network->mtu : MTU);
 	add_host_name(o, e->inst);
 	return o;
 }

@@ -108,7 +108,8 @@ void network_bridge(const struct network *net, struct net_bridge *ret)
 				    .subnet6 = net->v6.subnet,
 				    .gateway = net->v4.gateway,
 				    .gateway6 = net->v6.gateway,
-				    .internal = net->internal };
+				    .internal = net->internal,
+				    .mtu = net->mtu };
 	memcpy(ret->name, net->bridge, sizeof(ret->name));
 	memcpy(ret->id, net->id, sizeof(ret->id));
 }

@@ -36,6 +36,7 @@ struct network {
 	struct addressing v4, v6;
 	bool internal, attachable, ipv6; /* ipv6: has it, or gets it */
 	char bridge[NET_NAME_SIZE];
+	unsigned int mtu; /* 0: the kernel's default */
 	json_object *labels, *options;
 	int64_t created_ns;
 	struct list members; /* struct endpoint.member */
@@ -83,3 +84,9 @@ json_object *network_record(const struct network *net);
 int network_load(struct network *net, json_object *doc, struct err *err);
 /* A NetworkCreateRequest; fills @net but for subnet and range where none was asked for. */
 int network_check(struct network *net, json_object *body, struct err *err);
+
+/* network_options.c: takes the options of a request or a record, an object of strings or
+ * NULL, into @net. -EINVAL, -EOPNOTSUPP name the option. */
+int network_take_options(struct network *net, json_object *options, struct err *err);
+/* What a link can be called, as far as we go. */
+bool network_is_bridge_name(const char *text);

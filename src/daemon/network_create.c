@@ -88,8 +88,9 @@ static int begin_making(struct isolad *d, json_object *body, struct making *m, s
 		return err_set(err, EEXIST, "network with name %s already exists", m->net->name);
 	if (networks_count(d) >= NETWORKS_MAX)
 		return err_set(err, ENOSPC, "there are %d networks already", NETWORKS_MAX);
-	network_name_bridge(m->net, false);
-	return 0;
+	if (!*m->net->bridge)
+		network_name_bridge(m->net, false);
+	return network_bridge_is_free(m->net, err);
 }
 
 void network_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg)

@@ -41,6 +41,8 @@ json_object *network_record(const struct network *net)
 	json_add_str(o, "bridge", net->bridge);
 	json_add_i64(o, "created_ns", net->created_ns);
 	json_add(o, "labels", json_object_get(net->labels));
+	if (net->options)
+		json_add(o, "options", json_object_get(net->options));
 	return o;
 }
 
@@ -76,13 +78,14 @@ int network_load(struct network *net, json_object *doc, struct err *err)
 	if (json_i64_or(doc, "version", 0) != VERSION ||
 	    strcmp(json_str_or(doc, "id", ""), net->id))
 		return err_set(err, EINVAL, "version or id is not what it should be");
-	if (!id_is_name(name) || !*bridge || strlen(bridge) >= sizeof(net->bridge) ||
-	    strspn(bridge, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(bridge))
+	if (!id_is_name(name) || !network_is_bridge_name(bridge))
 		return err_set(err, EINVAL, "name or bridge is malformed");
 	net->ipv6 = json_get(doc, "subnet6");
 	int rc = load_addressing(doc, keys[0], AF_INET, &net->v4, err);
 	if (rc == 0 && net->ipv6)
 		rc = load_addressing(doc, keys[1], AF_INET6, &net->v6, err);
+	if (rc == 0)
+		rc = network_take_options(net, json_get(doc, "options"), err);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(net->bridge, sizeof(net->bridge), "%s", bridge);
@@ -111,7 +114,7 @@ static const struct field rows[] = {
 	{ "IPAM", "--subnet", FIELD_OBJ, DEFAULT_ABSENT },
 	{ "EnableIPv4", "--ipv4", FIELD_BOOL, DEFAULT_ABSENT },
 	{ "EnableIPv6", "--ipv6", FIELD_BOOL, DEFAULT_FALSE },
-	{ "Options", "--opt", FIELD_MAP, DEFAULT_ABSENT, .refuse = "yet" },
+	{ "Options", "--opt", FIELD_MAP, DEFAULT_ABSENT },
 	{ "Labels", "--label", FIELD_MAP, DEFAULT_OBJECT },
 };
 
@@ -231,6 +234,8 @@ int network_check(struct network *net, json_object *body, struct err *err)
 			       "EnableIPv4 (--ipv4): a network without it is not supported yet");
 	net->ipv6 = json_bool_or(o, "EnableIPv6", false);
 	if ((rc = check_ipam(net, json_get(o, "IPAM"), err)) < 0)
+		return rc;
+	if ((rc = network_take_options(net, json_get(o, "Options"), err)) < 0)
 		return rc;
 	net->internal = json_bool_or(o, "Internal", false);
 	net->attachable = json_bool_or(o, "Attachable", false);

@@ -231,6 +231,10 @@ static json_object *view_ipam(const struct network *net)
 json_object *network_view(const struct network *net)
 {
 	json_object *o = json_object_new_object(), *options = json_object_new_object();
+	if (net->options) {
+		json_object_object_foreach (net->options, key, v)
+			json_add(options, key, json_object_get(v));
+	}
 	json_add_str(o, "Name", net->name);
 	json_add_str(o, "Id", net->id);
 	view_add_time(o, "Created", net->created_ns);

@@ -147,6 +147,8 @@ static int make(struct nl_sock *sock, const struct net_bridge *b, struct err *er
 		index = rc = kernel_link_index(sock, b->name, err);
 	if (rc >= 0) {
 		rtnl_link_set_ifalias(more, alias);
+		if (b->mtu)
+			rtnl_link_set_mtu(more, b->mtu);
 		rc = change(sock, index, more, b->name, err);
 	}
 	rtnl_link_put(link);
@@ -337,7 +339,8 @@ static int set_no_ipv6(const char *name, struct err *err)
 	return 0;
 }
 
-int kernel_port_up(struct nl_sock *sock, const char *name, struct err *err)
+int kernel_port_up(struct nl_sock *sock, const struct net_bridge *b, const char *name,
+		   struct err *err)
 {
 	struct rtnl_link *more = rtnl_link_alloc();
 	int index = kernel_link_index(sock, name, err);
@@ -350,6 +353,8 @@ int kernel_port_up(struct nl_sock *sock, const char *name, struct err *err)
 		rc = err_set(err, ENOMEM, "out of memory");
 	if (rc == 0) {
 		rtnl_link_set_flags(more, IFF_UP);
+		if (b->mtu)
+			rtnl_link_set_mtu(more, b->mtu);
 		rc = change(sock, index, more, name, err);
 	}
 	rtnl_link_put(more);

@@ -36,7 +36,8 @@ int kernel_sysctl(const char *path, const char *value, struct err *err);
 
 /* The last step of a bridge's port @name: it has no IPv6 of its own, may have back what came
  * from it, and is up (bridge.c). */
-int kernel_port_up(struct nl_sock *sock, const char *name, struct err *err);
+int kernel_port_up(struct nl_sock *sock, const struct net_bridge *b, const char *name,
+		   struct err *err);
 
 /* Runs @run in the network namespace of the process @pid; -ESRCH when @parent is not its
  * parent. @ret_pidfd may be NULL. (inside.c) */

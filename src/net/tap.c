@@ -66,7 +66,7 @@ int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port
 	cleanup_fd int fd = rc < 0 ? rc : open_device(port->host_name, err);
 	rc = fd < 0 ? fd : plug(sock, bridge, port->host_name, err);
 	if (rc == 0)
-		rc = kernel_port_up(sock, port->host_name, err);
+		rc = kernel_port_up(sock, b, port->host_name, err);
 	if (rc == 0)
 		*ret_fd = take_fd(&fd);
 	else

@@ -83,8 +83,8 @@ static int inside_open(struct inside *in, pid_t pid, pid_t parent, struct err *e
 
 /* ---- the pair ---- */
 
-static int make_pair(struct nl_sock *sock, int bridge, const struct net_port *port, int netns,
-		     struct err *err)
+static int make_pair(struct nl_sock *sock, int bridge, unsigned int mtu,
+		     const struct net_port *port, int netns, struct err *err)
 {
 	struct rtnl_link *link = rtnl_link_veth_alloc();
 	struct nl_addr *mac = nl_addr_build(AF_UNSPEC, port->mac, sizeof(port->mac));
@@ -94,6 +94,8 @@ static int make_pair(struct nl_sock *sock, int bridge, const struct net_port *po
 		rtnl_link_set_name(peer, port->name);
 		rtnl_link_set_addr(peer, mac);
 		rtnl_link_set_ns_fd(peer, netns);
+		if (mtu)
+			rtnl_link_set_mtu(peer, mtu);
 		rtnl_link_put(peer);
 		rtnl_link_set_name(link, port->host_name);
 		rtnl_link_set_master(link, bridge);
@@ -182,9 +184,9 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
 	(void)kernel_link_delete(sock, port->host_name, NULL);
 	rc = kernel_guard(n, port, err);
 	if (rc == 0)
-		rc = make_pair(sock, bridge, port, in.fd, err);
+		rc = make_pair(sock, bridge, b->mtu, port, in.fd, err);
 	if (rc == 0)
-		rc = kernel_port_up(sock, port->host_name, err);
+		rc = kernel_port_up(sock, b, port->host_name, err);
 	if (rc == 0)
 		rc = set_inside6(&in, port->name, port->addr6.family, err);
 	if (rc == 0)

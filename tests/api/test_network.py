@@ -4,7 +4,9 @@
 # Networks of containers: addresses, the files of /etc, published ports, isolation,
 # networks of the user's own, connect and disconnect; all in the network namespace of
 # the test's own daemon, with a namespace beside it as the outside.
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -269,6 +271,40 @@ is_(sorted(settings("web")["Networks"]), ["blue", "green"], "it starts in both")
 is_(d.ctr("rm", "-f", "web", "blue1", "blue2", "shut").rc, 0, "all are removed")
 like(d.ctr("network", "prune", "-f").out, r"(?s)blue.*green.*closed", "network prune")
 is_(sorted(nets()), ["bridge", "host", "none"], "and the default ones are left")
+
+# options
+MTU = "com.docker.network.driver.mtu"
+NAME = "com.docker.network.bridge.name"
+is_(d.ctr("network", "create", "-o", MTU + "=1400", "--opt", NAME + "=br0.Shop_1", "small").rc, 0,
+    "network create -o")
+is_(json.loads(d.ctr("network", "inspect", "small").out)[0]["Options"],
+    {MTU: "1400", NAME: "br0.Shop_1"}, "inspect shows what was asked for")
+serve("sm", "--network", "small")
+is_(d.ctr("exec", "sm", "cat", "/sys/class/net/eth0/mtu").out, "1400\n", "the container's link has that MTU")
+mtus = d.in_net("ip", "-o", "link", "show", "master", "br0.Shop_1").out
+check(mtus.count("mtu 1400") == 1, "so has its other end", mtus)
+check("mtu 1400" in d.in_net("ip", "link", "show", "br0.Shop_1").out, "and the bridge, by its name")
+d.stop(signal.SIGKILL)
+d.start("--default-network", "bridge")
+is_(json.loads(d.ctr("network", "inspect", "small").out)[0]["Options"][MTU], "1400",
+    "they are the same after a kill of isolad")
+serve("sm2", "--network", "small")
+is_(d.ctr("exec", "sm2", "cat", "/sys/class/net/eth0/mtu").out, "1400\n", "and count")
+d.in_net("ip", "link", "add", "taken0", "type", "bridge")
+for option, text in [(MTU + "=67", "between 68 and"), (MTU + "=x", "between 68 and"),
+                     (NAME + "=a b", "no name for a link"), (NAME + "=" + 16 * "a", "no name for a link"),
+                     (NAME + "=br0.Shop_1", "network small has the bridge"),
+                     (NAME + "=taken0", "the host has a link named taken0"),
+                     ("com.docker.network.bridge.enable_icc=false", "enable_icc' is not supported")]:
+    r = d.ctr("network", "create", "-o", option, "xx")
+    check(r.rc and text in r.err, "refused: -o " + option, r)
+r = d.ctr("network", "create", "--ipv6", "-o", MTU + "=1000", "xx")
+check(r.rc and "between 1280 and" in r.err, "refused: an MTU too small for IPv6", r)
+d.in_net("ip", "link", "del", "taken0")
+is_(d.ctr("rm", "-f", "sm", "sm2").rc, 0, "its members are removed")
+r = d.ctr("network", "rm", "small")
+is_(r.rc, 0, "and the network", r)
+check("br0.Shop_1" not in d.in_net("ip", "link").out, "and the bridge")
 
 # one whose bridge has come and gone
 d.ctr("network", "create", "brief")
