@@ -53,7 +53,8 @@ static void create_vm__makes_every_default_explicit(void **state)
 /* @index: of an endpoint it has; -1 = none. */
 static json_object *machine_of(const char *body, int index)
 {
-	struct endpoint e = { .mac = { 2, 0, 0, 0, 0, 7 } };
+	struct network net = { .mtu = 1400 };
+	struct endpoint e = { .network = &net, .mac = { 2, 0, 0, 0, 0, 7 } };
 	struct instance inst = { .id = FIXTURE_ID, .userns_base = 131072 };
 	struct err err = ERR_INIT;
 	json_object *machine = NULL;
@@ -108,7 +109,7 @@ static void machine__has_ports_of_networks_first(void **state)
 	cleanup_json json_object *machine =
 		machine_of("{'Kernel':'/k','Nets':[{'Tap':'t0'}],'NetworkQueues':2}", 3);
 	assert_json(json_get(machine, "nets"),
-		    "[{'id':'eth3','mac':'02:00:00:00:00:07','queues':2,'tap':{'port':"
+		    "[{'id':'eth3','mac':'02:00:00:00:00:07','queues':2,'mtu':1400,'tap':{'port':"
 		    "'tap012345673'}},{'mac':'02:01:23:45:67:00','id':'net0','queues':1,"
 		    "'offload':true,'tap':{'name':'t0'}}]");
 }
