@@ -29,6 +29,10 @@ int jail_empty_root(int flags, struct err *err);
  * CAP_SETPCAP is there to do it. One that is not held is no error. */
 int jail_caps(uint64_t keep, struct err *err);
 
+/* Becomes user and group 65534 of no other group, without any capability, and is no
+ * business of others of that user: they cannot trace it. Behind what needs rights. */
+int jail_nobody(struct err *err);
+
 struct jail_limit {
 	int resource; /* RLIMIT_* */
 	rlim_t value;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sched.h>
@@ -15,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* ---- root ---- */
 
@@ -112,6 +114,29 @@ int jail_caps(uint64_t keep, struct err *err)
 	if (syscall(SYS_capset, &head, data) < 0)
 		return err_sys(err, "cannot drop capabilities");
 	return 0;
+}
+
+/* ---- the user ---- */
+
+#define NOBODY    65534
+#define CAPS_USER (1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP)
+
+int jail_nobody(struct err *err)
+{
+	int rc = jail_caps(CAPS_USER, err);
+	if (rc < 0)
+		return rc;
+	/* What a change of user needs goes with it, but out of the bounding set only before. */
+	for (int cap = 0; cap < 64; cap++)
+		if (CAPS_USER >> cap & 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return err_sys(err, "cannot drop a capability");
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		return err_sys(err, "cannot become another user");
+	rc = jail_caps(0, err);
+	if (rc == 0 && prctl(PR_SET_DUMPABLE, 0) < 0)
+		rc = err_sys(err, "cannot forbid to be traced");
+	return rc;
 }
 
 /* ---- limits ---- */

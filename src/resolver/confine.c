@@ -8,15 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#define NOBODY           65534
 #define FILES_MAX        16384 /* three of each client, and its streams */
 #define MEMORY_BYTES_MAX (512ULL * 1024 * 1024)
 
@@ -50,20 +45,6 @@ static const struct jail_calls calls[] = {
 #endif
 };
 
-#define CAPS_USER (1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP)
-
-/* What that needs goes with it, but out of the bounding set only before. */
-static int change_user(struct err *err)
-{
-	for (int cap = 0; cap < 64; cap++)
-		if (CAPS_USER >> cap & 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return err_sys(err, "cannot drop a capability");
-	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
-		return err_sys(err, "cannot become another user");
-	return 0;
-}
-
 int confine(struct err *err)
 {
 	const struct jail_limit limits[] = {
@@ -78,14 +59,7 @@ int confine(struct err *err)
 	if (rc == 0)
 		rc = jail_empty_root(CLONE_NEWIPC | CLONE_NEWUTS, err);
 	if (rc == 0)
-		rc = jail_caps(CAPS_USER, err);
-	if (rc == 0)
-		rc = change_user(err);
-	if (rc == 0)
-		rc = jail_caps(0, err);
-	/* Others of that user have nothing to do with us. */
-	if (rc == 0 && prctl(PR_SET_DUMPABLE, 0) < 0)
-		rc = err_sys(err, "cannot forbid to be traced");
+		rc = jail_nobody(err);
 	if (rc == 0)
 		rc = jail_seccomp(calls, sizeof(calls) / sizeof(calls[0]), err);
 	return rc < 0 ? err_prefix(err, "cannot confine isola-resolver") : 0;
