@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -182,31 +183,39 @@ static int take_frame(struct net *n, const struct net_header *h, struct err *err
 	return rc;
 }
 
+/* Up to @size bytes in all. A signal that comes just before the wait is seen after it. */
+static int hear(struct net *n, size_t size, struct err *err)
+{
+	struct pollfd p = { .fd = n->data_fd, .events = POLLIN };
+	while (!cancel_requested()) {
+		int ready = poll(&p, 1, CANCEL_LOOK_MS);
+		ssize_t got = ready > 0 ? read(n->data_fd, n->buf + n->have, size - n->have) : -1;
+		if (ready == 0 || (got < 0 && errno == EINTR))
+			continue;
+		if (got < 0)
+			return err_sys(err, "cannot hear the network process");
+		if (got == 0)
+			return err_set(err, EIO, "the network process of the job has ended");
+		n->have += (size_t)got;
+		return 0;
+	}
+	return err_set(err, EINTR, "cancelled");
+}
+
 int net_pump(struct net *n, struct err *err)
 {
 	struct net_header h;
-	ssize_t got = read(n->data_fd, n->buf + n->have, sizeof(h) - n->have);
-	if (got < 0 && errno == EINTR && !cancel_requested())
-		return 0;
-	if (got < 0)
-		return err_sys(err, "cannot hear the network process");
-	if (got == 0)
-		return err_set(err, EIO, "the network process of the job has ended");
-	n->have += (size_t)got;
-	if (n->have < sizeof(h))
-		return 0;
+	int rc = hear(n, sizeof(h), err);
+	if (rc < 0 || n->have < sizeof(h))
+		return rc;
 	memcpy(&h, n->buf, sizeof(h));
 	if (h.size > NET_PAYLOAD_MAX || h.type > NET_ERROR)
 		return err_set(err, EPROTO, "the network process says nonsense");
 	/* Exactly the frame: what follows stays in the pipe. */
-	while (n->have < sizeof(h) + h.size) {
-		got = read(n->data_fd, n->buf + n->have, sizeof(h) + h.size - n->have);
-		if (got < 0 && errno == EINTR && !cancel_requested())
-			continue;
-		if (got <= 0)
-			return err_set(err, EIO, "the network process of the job has ended");
-		n->have += (size_t)got;
-	}
+	while (rc == 0 && n->have < sizeof(h) + h.size)
+		rc = hear(n, sizeof(h) + h.size, err);
+	if (rc < 0)
+		return rc;
 	n->have = 0;
 	return take_frame(n, &h, err);
 }
