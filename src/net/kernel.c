@@ -16,7 +16,12 @@
 
 struct net *net_new(void)
 {
-	return calloc(1, sizeof(struct net));
+	struct net *n = calloc(1, sizeof(*n));
+	if (!n)
+		return NULL;
+	n->low_fd = -1;
+	kernel_nft_keep_low(n);
+	return n;
 }
 
 void net_free(struct net *n)
@@ -25,6 +30,7 @@ void net_free(struct net *n)
 		return;
 	nl_socket_free(n->sock);
 	kernel_nft_close(n);
+	fd_close(&n->low_fd);
 	free(n);
 }
 

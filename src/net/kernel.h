@@ -11,6 +11,7 @@ struct nft_ctx;
 struct net {
 	struct nl_sock *sock; /* NETLINK_ROUTE, in isolad's own namespace */
 	struct nft_ctx *nft;
+	int low_fd;     /* keeps a low number free for its socket (nft.c), or -1 */
 	bool has_table; /* made by us, since isolad runs; and the guard's with it */
 };
 
@@ -47,5 +48,7 @@ int kernel_inside(pid_t pid, pid_t parent, int (*run)(void *arg, struct err *err
 /* Runs commands as one transaction; the first line of nft's complaint is the text. With
  * @ret_json its output is JSON and owned by the caller. */
 int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err);
-/* Gives back what the next kernel_nft() opens again: memory and a socket. */
+/* For the end: the next context may get no number that is low enough. */
 void kernel_nft_close(struct net *n);
+/* While few files are open: keeps a number for that socket. */
+void kernel_nft_keep_low(struct net *n);

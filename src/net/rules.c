@@ -160,8 +160,6 @@ int net_rules_reset(struct net *n, const struct net_all *all, struct err *err)
 	int rc = run(n, &s, err);
 	if (rc == 0)
 		n->has_table = all->n_bridges > 0;
-	if (!n->has_table)
-		kernel_nft_close(n);
 	return rc;
 }
 
