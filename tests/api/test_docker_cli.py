@@ -323,9 +323,10 @@ def terminals():
     t.type("stty size; echo $((6 * 7))\n")
     check(t.until(r"30 100\s+42"), who + "the terminal has our size", t.text)
     termios.tcsetwinsize(t.master, (40, 120))
-    t.p.send_signal(signal.SIGWINCH)
 
     def resized():
+        # again, as the client may not have listened yet
+        t.p.send_signal(signal.SIGWINCH)
         t.type("stty size\n")
         return t.until("40 120", 1)
     check(wait_for(10, resized), who + "and follows it", t.text)
