@@ -6,11 +6,9 @@
 #include "isola/num.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
-/* "key" or "key=value". */
-static bool has_label(json_object *labels, const char *want)
+bool labels_have(json_object *labels, const char *want)
 {
 	const char *equals = strchr(want, '=');
 	char key[256];
@@ -46,9 +44,9 @@ int prune_fits(json_object *labels, int64_t created_ns, json_object *filters, st
 		for (size_t i = 0; i < json_len(values); i++) {
 			const char *v = json_item_str(values, i);
 			if (!strcmp(key, "label")) {
-				all = all && has_label(labels, v);
+				all = all && labels_have(labels, v);
 			} else if (!strcmp(key, "label!")) {
-				all = all && !has_label(labels, v);
+				all = all && !labels_have(labels, v);
 			} else if (!strcmp(key, "until")) {
 				if (parse_until(v, &until, err) < 0)
 					return -EINVAL;

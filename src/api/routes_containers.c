@@ -222,7 +222,10 @@ void containers_top(struct exchange *x)
 
 /* ---- change and remove ---- */
 
-void containers_update(struct exchange *x)
+typedef void change_fn(struct instance *inst, json_object *body, op_done_fn *done, void *arg);
+
+/* @verb: what a body says, for the sentence when there is none. */
+static void change(struct exchange *x, const char *verb, change_fn *fn)
 {
 	struct err err = ERR_INIT;
 	cleanup_json json_object *body = NULL;
@@ -231,27 +234,21 @@ void containers_update(struct exchange *x)
 		return;
 	int rc = request_json(x, &body, &err);
 	if (rc == 0)
-		rc = err_set(&err, EINVAL, "the request has no body that says what to change");
+		rc = err_set(&err, EINVAL, "the request has no body that says what to %s", verb);
 	if (rc < 0)
 		reply_err(x, &err);
 	else
-		instance_update(inst, body, done_ok_json, exchange_ref(x));
+		fn(inst, body, done_ok_json, exchange_ref(x));
+}
+
+void containers_update(struct exchange *x)
+{
+	change(x, "change", instance_update);
 }
 
 void containers_mounts(struct exchange *x)
 {
-	struct err err = ERR_INIT;
-	cleanup_json json_object *body = NULL;
-	struct instance *inst = route_instance(x);
-	if (!inst)
-		return;
-	int rc = request_json(x, &body, &err);
-	if (rc == 0)
-		rc = err_set(&err, EINVAL, "the request has no body that says what to mount");
-	if (rc < 0)
-		reply_err(x, &err);
-	else
-		instance_change_mounts(inst, body, done_ok_json, exchange_ref(x));
+	change(x, "mount", instance_change_mounts);
 }
 
 void containers_rename(struct exchange *x)

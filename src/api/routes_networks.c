@@ -91,15 +91,7 @@ static bool has_type(const struct shown *s, const char *v)
 
 static bool has_label(const struct shown *s, const char *v)
 {
-	json_object *labels = json_get(s->view, "Labels"), *value = NULL;
-	size_t n = strcspn(v, "=");
-	char key[256];
-	if (n >= sizeof(key))
-		return false;
-	(void)snprintf(key, sizeof(key), "%.*s", (int)n, v);
-	if (!json_object_object_get_ex(labels, key, &value))
-		return false;
-	return !v[n] || !strcmp(v + n + 1, json_object_get_string(value));
+	return labels_have(json_get(s->view, "Labels"), v);
 }
 
 static bool is_dangling(const struct shown *s, const char *v)
