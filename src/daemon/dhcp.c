@@ -11,6 +11,7 @@
 #include "child.h"
 #include "isolad.h"
 #include "life.h"
+#include "name_servers.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -27,7 +28,7 @@
 #define FULL_MS      20
 #define MTU          1500
 #define DNS_MAX      3
-#define RESOLV_MAX   ((size_t)64 * 1024)
+#define DNS_LOOK     64 /* lines that are looked at for these */
 #define NAME_MAX_LEN 63
 
 void dhcp_init(struct dhcp *dhcp)
@@ -53,23 +54,17 @@ static void add_host_name(json_object *o, const struct instance *inst)
 	json_add_str(o, "hostname", inst->name && is_host_name(inst->name) ? inst->name : id);
 }
 
-/* The host's servers, but for those on its loopback, which are not the guest's. */
-static json_object *name_servers(void)
+/* The host's servers of IPv4, but for those on its loopback, which are not the guest's. */
+static json_object *guest_servers(void)
 {
+	struct net_addr addrs[DNS_LOOK];
 	json_object *list = json_object_new_array();
-	cleanup_free char *text = NULL;
-	size_t size = 0;
-	if (fd_read_file(AT_FDCWD, bundle_host_resolv(), RESOLV_MAX, &text, &size, NULL) < 0)
-		return list;
-	for (char *line = text, *next; line && json_len(list) < DNS_MAX; line = next) {
-		char word[NET_ADDR_TEXT];
-		struct net_addr addr;
-		next = strchr(line, '\n');
-		next = next ? next + 1 : NULL;
-		if (sscanf(line, "nameserver %47s", word) == 1 &&
-		    net_addr_parse(word, &addr) == 0 && addr.family == AF_INET &&
-		    addr.bytes[0] != 127)
-			(void)json_object_array_add(list, json_object_new_string(word));
+	size_t n = name_servers(bundle_host_resolv(), addrs, DNS_LOOK);
+	for (size_t i = 0; i < n && json_len(list) < DNS_MAX; i++) {
+		char text[NET_ADDR_TEXT];
+		if (addrs[i].family == AF_INET && addrs[i].bytes[0] != 127)
+			(void)json_object_array_add(list, json_object_new_string(net_addr_format(
+								  &addrs[i], text, sizeof(text))));
 	}
 	return list;
 }
@@ -88,7 +83,7 @@ static json_object *describe(struct endpoint *e)
 	json_add_str(o, "server", gateway);
 	json_add_str(o, "router", out ? gateway : "");
 	if (out)
-		json_add(o, "dns", name_servers());
+		json_add(o, "dns", guest_servers());
 	json_add_i64(o, "mtu", e->network->mtu ? e->network->mtu : MTU);
 	add_host_name(o, e->inst);
 	return o;

@@ -10,6 +10,7 @@
 #include "isola/wire.h"
 
 #include "isolad.h"
+#include "name_servers.h"
 #include "resolver_priv.h"
 
 #include <errno.h>
@@ -19,12 +20,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define PID_FILE       "resolver.pid"
-#define PID_BYTES_MAX  256
-#define HOST_FILE      "/etc/resolv.conf"
-#define HOST_BYTES_MAX (64 * 1024)
-#define HOST_LOOK_MS   2000
-#define SERVERS_MAX    8
+#define PID_FILE      "resolver.pid"
+#define PID_BYTES_MAX 256
+#define HOST_FILE     "/etc/resolv.conf"
+#define HOST_LOOK_MS  2000
+#define SERVERS_MAX   8
 /* One that dies sooner than this is not started again at once. */
 #define SOON_MS    5000
 #define AGAIN_MS   1000
@@ -104,29 +104,15 @@ static int conn_new(struct isolad *d, int sock, struct err *err)
 
 /* ---- the host's name servers ---- */
 
-/* The address behind "nameserver" in @line, or false. */
-static bool server_of(const char *line, char *buf, size_t size)
-{
-	struct net_addr a;
-	if (strncmp(line, "nameserver", 10) != 0 || (line[10] != ' ' && line[10] != '\t'))
-		return false;
-	line += 10 + strspn(line + 10, " \t");
-	(void)snprintf(buf, size, "%.*s", (int)strcspn(line, " \t\r\n#;"), line);
-	return net_addr_parse(buf, &a) == 0;
-}
-
 char *resolver_host_servers(void)
 {
-	cleanup_free char *text = NULL;
+	struct net_addr addrs[SERVERS_MAX];
 	cleanup_strbuf struct strbuf b = STRBUF_INIT;
-	char addr[NET_ADDR_TEXT];
-	size_t size = 0, n = 0;
-	if (fd_read_file(AT_FDCWD, HOST_FILE, HOST_BYTES_MAX, &text, &size, NULL) < 0)
-		return NULL;
-	for (const char *line = text; line && n < SERVERS_MAX; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (server_of(line, addr, sizeof(addr)))
-			strbuf_printf(&b, "%s%s", n++ ? "," : "", addr);
+	size_t n = name_servers(HOST_FILE, addrs, SERVERS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		char text[NET_ADDR_TEXT];
+		strbuf_printf(&b, "%s%s", i ? "," : "",
+			      net_addr_format(&addrs[i], text, sizeof(text)));
 	}
 	return strbuf_take(&b);
 }
@@ -169,15 +155,14 @@ static void note_pid(struct isolad *d)
 	struct err e = ERR_INIT;
 	cleanup_json json_object *o = json_object_new_object();
 	int rc = pid_start_ticks(pid, &ticks, NULL);
+	if (rc < 0)
+		rc = err_rc(&e, rc, "it is gone");
 	json_add_i64(o, "pid", pid);
 	json_add_i64(o, "start_ticks", (int64_t)ticks);
-	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	cleanup_fd int fd = openat(d->roots.run_fd, PID_FILE,
-				   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (rc == 0)
-		rc = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+		rc = json_write_atomic(d->roots.run_fd, PID_FILE, o, FD_SYNC_NO, &e);
 	if (rc < 0)
-		log_warn(NULL, "%s", (err_rc(&e, rc, "cannot write " PID_FILE), e.text));
+		log_warn(NULL, "cannot write " PID_FILE ": %s", e.text);
 }
 
 void resolver_find_old(struct isolad *d)
