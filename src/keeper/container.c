@@ -5,6 +5,7 @@
 #include "isola/path.h"
 
 #include "control.h"
+#include "exec_ctr.h"
 #include "heap.h"
 #include "life.h"
 #include "stdio_set.h"
@@ -251,6 +252,7 @@ const struct payload_type payload_container = {
 	.start = start,
 	.kill = send_signal,
 	.freeze = freeze,
+	.exec = exec_ctr_start,
 	.update = update,
 	.mount = change_mount,
 	.remove = remove_all,

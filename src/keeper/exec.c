@@ -5,10 +5,8 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
-#include "isola/pid.h"
 
 #include "control.h"
-#include "stdio_set.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -17,23 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #define EXECS_MAX 1024
-/* After SIGKILL; longer only when it hangs in the kernel. */
-#define KILL_WAIT_MS 1000
-
-struct exec {
-	struct list node; /* keeper.execs */
-	struct keeper *k;
-	char id[ID_SIZE];
-	struct ctr_child child;
-	struct source src; /* its pidfd */
-	struct payio io;
-	bool ended;
-	uint64_t holder;         /* the connection with which it ends; 0 = none */
-	struct timer free_timer; /* to be freed from the loop, with no caller on the stack */
-};
 
 struct exec *exec_find(struct keeper *k, const char *id)
 {
@@ -45,26 +28,23 @@ struct exec *exec_find(struct keeper *k, const char *id)
 	return NULL;
 }
 
-struct payio *exec_io(struct exec *exec)
-{
-	return &exec->io;
-}
-
 int exec_signal(struct exec *exec, int signo)
 {
-	return exec->ended ? -ESRCH : pid_signal(exec->child.pidfd, signo);
+	return exec->ended ? -ESRCH : exec->type->signal(exec, signo);
+}
+
+int exec_resize(struct exec *exec, unsigned int rows, unsigned int columns)
+{
+	return exec->ended ? -ESRCH : exec->type->resize(exec, rows, columns);
 }
 
 static void exec_free(struct exec *e)
 {
 	e->io.on_stream_end = NULL;
 	loop_timer_stop(&e->free_timer);
-	loop_unwatch(&e->k->loop, &e->src);
 	payio_fini(&e->io);
-	fd_close(&e->child.pidfd);
-	fd_close(&e->child.console_fd);
 	list_del(&e->node);
-	free(e);
+	e->type->free(e);
 }
 
 static void on_free(struct timer *timer)
@@ -93,31 +73,42 @@ static void tell_end(struct keeper *k, const char *id, int exit_code, const char
 	control_event(k, o);
 }
 
-/* The end is told before the client sees the end of its stream: what it asks
- * next is the exit code. */
-static void exec_ended(struct exec *e, int exit_code)
+void exec_init(struct exec *e, struct keeper *k, const struct exec_type *type,
+	       const struct request *r)
+{
+	e->k = k;
+	e->type = type;
+	e->free_timer.on_time = on_free;
+	e->holder = r->held ? k->asker.conn : 0;
+	(void)snprintf(e->id, sizeof(e->id), "%s", r->exec);
+	list_add_tail(&k->execs, &e->node);
+}
+
+int exec_attach(struct exec *e, const struct request *r, int *fd, struct err *err)
+{
+	e->io.stdin_once = true;
+	e->io.on_stream_end = on_stream_end;
+	int rc = *fd >= 0 ? stream_new(&e->io, &r->stream, *fd, err) : 0;
+	if (rc == 0)
+		(void)take_fd(fd);
+	return rc;
+}
+
+void exec_drop(struct exec *e)
+{
+	exec_free(e);
+}
+
+/* The client asks for the exit code when its stream has ended. */
+void exec_ended(struct exec *e, int exit_code, const char *error)
 {
 	e->ended = true;
-	loop_unwatch(&e->k->loop, &e->src);
-	fd_close(&e->child.pidfd);
 	payio_end(&e->io);
-	tell_end(e->k, e->id, exit_code, NULL);
+	tell_end(e->k, e->id, exit_code, error);
 	if (e->io.n_streams == 0)
 		loop_timer(&e->k->loop, &e->free_timer, 0);
 	else
 		streams_finish(&e->io);
-}
-
-static void on_pidfd(struct source *src, uint32_t events)
-{
-	struct exec *e = container_of(src, struct exec, src);
-	(void)events;
-	int status = 0;
-	pid_t pid = waitpid(e->child.pid, &status, WNOHANG | __WALL);
-	if (pid == e->child.pid)
-		exec_ended(e, exitrec_code(status));
-	else if (pid < 0 && errno == ECHILD)
-		exec_ended(e, 255); /* reaped by somebody else: must not happen */
 }
 
 /* Docker's words, where it has them: to the client, and a new line as a terminal
@@ -150,48 +141,11 @@ static int check(struct keeper *k, const struct request *r, struct err *err)
 	return 0;
 }
 
-static int run(struct keeper *k, const struct request *r, const struct ctr_process *process,
-	       struct exec *e, struct err *err)
-{
-	bool streams = r->stream.id != NULL, tty = ctr_process_terminal(process);
-	bool wants[3] = { streams && r->stream.want_stdin, streams && r->stream.want_stdout,
-			  streams && r->stream.want_stderr };
-	cleanup_stdio struct stdio_set set = STDIO_SET_INIT;
-	int rc = tty ? 0 : stdio_set_pipes(&set, wants, err);
-	if (rc < 0)
-		return rc;
-	struct ctr_exec_args args = {
-		.id = k->ctr->id,
-		.pid = k->ctr->pid,
-		.pidfd = k->ctr->pidfd,
-		.cgroup = k->ctr->cgroup,
-		.spec = k->ctr_spec,
-		.process = process,
-		.stdio = { set.theirs[0], set.theirs[1], set.theirs[2] },
-		.cache_fd = k->cache_fd,
-		.privileged = r->privileged,
-	};
-	rc = ctr_exec(&args, &e->child, err);
-	if (rc < 0)
-		return rc;
-	if (tty)
-		set.ours.fd[0] = take_fd(&e->child.console_fd);
-	rc = payio_init(&e->io, &k->loop, &set.ours, tty);
-	if (rc == 0) {
-		e->io.stdin_once = true;
-		e->io.on_stream_end = on_stream_end;
-		if (tty && r->has_size)
-			(void)payio_resize(&e->io, r->rows, r->columns);
-		e->src = (struct source){ .fd = e->child.pidfd, .on_event = on_pidfd };
-		rc = loop_watch(&k->loop, &e->src, EPOLLIN);
-	}
-	return rc < 0 ? err_rc(err, rc, "cannot watch the process") : 0;
-}
-
 static int start(struct keeper *k, const struct request *r, int *fd, bool *ret_tty, pid_t *ret_pid,
 		 struct err *err)
 {
 	struct ctr_process *process = NULL;
+	struct exec *e = NULL;
 	int rc = check(k, r, err);
 	if (rc == 0)
 		rc = keeper_need_spec(k, err);
@@ -200,34 +154,11 @@ static int start(struct keeper *k, const struct request *r, int *fd, bool *ret_t
 	if (rc < 0)
 		return rc;
 	*ret_tty = ctr_process_terminal(process);
-	struct exec *e = calloc(1, sizeof(*e));
-	if (!e) {
-		ctr_process_free(process);
-		return err_set(err, ENOMEM, "out of memory");
-	}
-	*e = (struct exec){ .k = k, .child = { .pidfd = -1, .console_fd = -1 } };
-	e->free_timer.on_time = on_free;
-	(void)snprintf(e->id, sizeof(e->id), "%s", r->exec);
-	e->holder = r->held ? k->asker.conn : 0;
-	list_add_tail(&k->execs, &e->node);
-	rc = run(k, r, process, e, err);
-	pid_t pid = e->child.pid;
+	rc = k->payload->exec(k, r, process, fd, &e, err);
 	ctr_process_free(process);
-	if (rc == 0 && *fd >= 0) {
-		rc = stream_new(&e->io, &r->stream, *fd, err);
-		if (rc == 0)
-			(void)take_fd(fd);
-	}
-	if (rc < 0) {
-		if (e->child.pidfd >= 0) {
-			(void)pid_signal(e->child.pidfd, SIGKILL);
-			(void)waitpid(e->child.pid, NULL, __WALL);
-		}
-		exec_free(e);
-		return rc;
-	}
-	*ret_pid = pid;
-	return 0;
+	if (rc == 0)
+		*ret_pid = e->pid;
+	return rc;
 }
 
 int exec_start(struct keeper *k, const struct request *request, int fd, pid_t *ret_pid,
@@ -236,8 +167,8 @@ int exec_start(struct keeper *k, const struct request *request, int fd, pid_t *r
 	cleanup_fd int client = fd;
 	bool tty = false;
 	int rc = start(k, request, &client, &tty, ret_pid, err);
-	if (rc == 0)
-		return 0;
+	if (rc == 0 || rc == -EINPROGRESS)
+		return rc;
 	*ret_exit_code = exitrec_code_of_errno(-rc, 128);
 	if (rc != -EEXIST) /* the id is another's */
 		tell_end(k, request->exec, *ret_exit_code, err->text);
@@ -255,7 +186,7 @@ json_object *execs_json(const struct keeper *k)
 		if (!o)
 			continue;
 		json_add_str(o, "exec", e->id);
-		json_add_i64(o, "pid", e->child.pid);
+		json_add_i64(o, "pid", e->pid);
 		(void)json_object_array_add(list, o);
 	}
 	return list;
@@ -277,12 +208,8 @@ void execs_end(struct keeper *k)
 		(void)exec_signal(container_of(n, struct exec, node), SIGKILL);
 	list_for_each (n, &k->execs) {
 		struct exec *e = container_of(n, struct exec, node);
-		if (e->ended)
-			continue;
-		int status = SIGKILL;
-		(void)pid_wait_end(e->child.pidfd, KILL_WAIT_MS);
-		(void)waitpid(e->child.pid, &status, WNOHANG | __WALL);
-		exec_ended(e, exitrec_code(status));
+		if (!e->ended)
+			exec_ended(e, e->type->end(e), NULL);
 	}
 }
 

@@ -61,9 +61,9 @@ static int op_exec(struct keeper *k, const struct request *r, int *fd, json_obje
 	pid_t pid = 0;
 	int exit_code = 0;
 	int rc = exec_start(k, r, take_fd(fd), &pid, &exit_code, err);
-	if (rc < 0)
+	if (rc < 0 && rc != -EINPROGRESS)
 		json_add_i64(answer, "exit_code", exit_code);
-	else
+	else if (rc == 0)
 		json_add_i64(answer, "pid", pid);
 	return rc;
 }
@@ -89,7 +89,7 @@ static int op_resize(struct keeper *k, const struct request *r, int *fd, json_ob
 		rc = need_running(k, err);
 	if (rc < 0)
 		return rc;
-	rc = payio_resize(e ? exec_io(e) : &k->io, r->rows, r->columns);
+	rc = e ? exec_resize(e, r->rows, r->columns) : payio_resize(&k->io, r->rows, r->columns);
 	return rc < 0 ? err_rc(err, rc, "cannot resize the terminal") : 0;
 }
 
@@ -211,14 +211,14 @@ static op_fn *const functions[OP_COUNT] = {
 	[OP_MOUNT] = op_mount,   [OP_UNMOUNT] = op_mount, [OP_RESET... OP_CONSOLE] = op_command,
 };
 
-/* Execs are for containers, the last ones for VMs. */
+/* Not every kind of payload has all. */
 static bool knows(const struct keeper *k, enum op op)
 {
 	if (op >= OP_RESET)
 		return k->payload->command != NULL;
 	if (op == OP_MOUNT || op == OP_UNMOUNT)
 		return k->payload->mount != NULL;
-	return k->payload == &payload_container || (op != OP_EXEC && op != OP_EXEC_KILL);
+	return k->payload->exec != NULL || (op != OP_EXEC && op != OP_EXEC_KILL);
 }
 
 int ops_run(struct keeper *k, const struct request *request, int fd, json_object *answer,

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct ctr_process;
+struct exec;
 struct keeper;
 struct request;
 
@@ -29,6 +31,11 @@ struct payload_type {
 	/* Both may return -EINPROGRESS: the answer is the type's to give, to
 	 * k->asker. */
 	int (*freeze)(struct keeper *k, bool frozen, struct err *err);
+	/* One more process: @process is r->process, checked; @fd the client's socket or -1,
+	 * taken on success. On failure nothing is left but @fd. -EINPROGRESS as above; then
+	 * the type takes @fd. NULL: there are none. */
+	int (*exec)(struct keeper *k, const struct request *r, const struct ctr_process *process,
+		    int *fd, struct exec **ret, struct err *err);
 	int (*command)(struct keeper *k, const struct request *r, struct err *err); /* or NULL */
 	int (*update)(struct keeper *k, json_object *resources, struct err *err);
 	/* A mount comes, or goes (@gone); NULL: there are none. */

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest_setup - see guest_setup.h. */
+#include "guest_setup.h"
+
+#include "isola/guest.h"
+#include "isola/json.h"
+#include "isola/strbuf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* ---- mounts ---- */
+
+/* Options of config.json (runtime-spec, config.md "Linux mount options") that are flags of
+ * mount(2). Of those about propagation none means anything to a guest alone. */
+static const struct {
+	const char *name;
+	unsigned long set, clear;
+} flags[] = {
+	{ "async", 0, MS_SYNCHRONOUS },
+	{ "atime", 0, MS_NOATIME },
+	{ "defaults", 0, 0 },
+	{ "dev", 0, MS_NODEV },
+	{ "diratime", 0, MS_NODIRATIME },
+	{ "dirsync", MS_DIRSYNC, 0 },
+	{ "exec", 0, MS_NOEXEC },
+	{ "noatime", MS_NOATIME, 0 },
+	{ "nodev", MS_NODEV, 0 },
+	{ "nodiratime", MS_NODIRATIME, 0 },
+	{ "noexec", MS_NOEXEC, 0 },
+	{ "norelatime", 0, MS_RELATIME },
+	{ "nosuid", MS_NOSUID, 0 },
+	{ "private", 0, 0 },
+	{ "relatime", MS_RELATIME, 0 },
+	{ "ro", MS_RDONLY, 0 },
+	{ "rprivate", 0, 0 },
+	{ "rro", MS_RDONLY, 0 },
+	{ "rshared", 0, 0 },
+	{ "rslave", 0, 0 },
+	{ "rw", 0, MS_RDONLY },
+	{ "shared", 0, 0 },
+	{ "slave", 0, 0 },
+	{ "strictatime", MS_STRICTATIME, 0 },
+	{ "suid", 0, MS_NOSUID },
+	{ "sync", MS_SYNCHRONOUS, 0 },
+};
+
+static bool is_bind(json_object *options, const char *type)
+{
+	for (size_t i = 0; i < json_len(options); i++)
+		if (!strcmp(json_item_str(options, i), "bind") ||
+		    !strcmp(json_item_str(options, i), "rbind"))
+			return true;
+	return !strcmp(type, "bind");
+}
+
+/* True when @option is a flag, which is applied. */
+static bool apply_flag(const char *option, unsigned long *set)
+{
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (strcmp(option, flags[i].name))
+			continue;
+		*set = (*set & ~flags[i].clear) | flags[i].set;
+		return true;
+	}
+	return false;
+}
+
+static int put_mount(struct tlv_writer *w, json_object *mount, struct err *err)
+{
+	json_object *options = json_get(mount, "options");
+	const char *type = json_str_or(mount, "type", "");
+	cleanup_strbuf struct strbuf data = STRBUF_INIT;
+	unsigned long set = 0;
+	if (is_bind(options, type))
+		return 0; /* it is in the root */
+	for (size_t i = 0; i < json_len(options); i++) {
+		const char *option = json_item_str(options, i);
+		if (!strcmp(option, "tmpcopyup"))
+			return err_set(err, EOPNOTSUPP,
+				       "\"tmpcopyup\" is not possible with --isolation vm");
+		if (!apply_flag(option, &set))
+			strbuf_printf(&data, "%s%s", data.len ? "," : "", option);
+	}
+	size_t mark = tlv_open(w, GF_MOUNT);
+	tlv_put_text(w, GF_TARGET, json_str_or(mount, "destination", ""));
+	tlv_put_text(w, GF_FSTYPE, strcmp(type, "cgroup") ? type : "cgroup2");
+	tlv_put_text(w, GF_SOURCE, json_str_or(mount, "source", type));
+	tlv_put_u64(w, GF_FLAGS, set);
+	if (data.len)
+		tlv_put_text(w, GF_DATA, data.text);
+	tlv_close(w, mark);
+	return 0;
+}
+
+static int put_mounts(struct tlv_writer *w, json_object *mounts, struct err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < json_len(mounts); i++) {
+		rc = put_mount(w, json_object_array_get_idx(mounts, i), err);
+		if (rc < 0)
+			(void)err_prefix(err, "config.json: mounts[%zu]", i);
+	}
+	return rc;
+}
+
+/* ---- devices ---- */
+
+/* runtime-spec, config-linux.md "Default Devices". */
+static const struct {
+	const char *path;
+	unsigned int major, minor;
+} devices[] = {
+	{ "/dev/null", 1, 3 },   { "/dev/zero", 1, 5 },    { "/dev/full", 1, 7 },
+	{ "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 },
+};
+
+static void put_devices(struct tlv_writer *w)
+{
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		size_t mark = tlv_open(w, GF_DEVICE);
+		tlv_put_text(w, GF_TARGET, devices[i].path);
+		tlv_put_u64(w, GF_MODE, S_IFCHR | 0666);
+		tlv_put_u64(w, GF_MAJOR, devices[i].major);
+		tlv_put_u64(w, GF_MINOR, devices[i].minor);
+		tlv_put_u64(w, GF_UID, 0);
+		tlv_put_u64(w, GF_GID, 0);
+		tlv_close(w, mark);
+	}
+}
+
+/* ---- the rest ---- */
+
+static void put_root(struct tlv_writer *w)
+{
+	size_t mark = tlv_open(w, GF_ROOT);
+	tlv_put_text(w, GF_FSTYPE, "virtiofs");
+	tlv_put_text(w, GF_SOURCE, GUEST_ROOT_TAG);
+	tlv_close(w, mark);
+}
+
+/* As files below /proc/sys. Both spellings are legal; a slash first means slashes. */
+static void put_sysctl(struct tlv_writer *w, const char *key, const char *value)
+{
+	char name[256];
+	(void)snprintf(name, sizeof(name), "%s", key);
+	if (key[strcspn(key, "./")] == '.')
+		for (char *p = name; *p; p++)
+			*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
+	size_t mark = tlv_open(w, GF_SYSCTL);
+	tlv_put_text(w, GF_NAME, name);
+	tlv_put_text(w, GF_VALUE, value);
+	tlv_close(w, mark);
+}
+
+static void put_sysctls(struct tlv_writer *w, json_object *sysctls)
+{
+	if (!sysctls)
+		return;
+	json_object_object_foreach (sysctls, key, value)
+		put_sysctl(w, key, json_object_get_string(value));
+}
+
+static void put_texts(struct tlv_writer *w, uint16_t tag, json_object *list)
+{
+	for (size_t i = 0; i < json_len(list); i++)
+		tlv_put_text(w, tag, json_item_str(list, i));
+}
+
+static void put_links(struct tlv_writer *w, json_object *links)
+{
+	size_t mark = tlv_open(w, GF_LINK);
+	tlv_put_text(w, GF_NAME, "lo");
+	tlv_put_u64(w, GF_UP, 1);
+	tlv_close(w, mark);
+	for (size_t i = 0; i < json_len(links); i++) {
+		json_object *link = json_object_array_get_idx(links, i);
+		int64_t mtu = json_i64_or(link, "mtu", 0);
+		mark = tlv_open(w, GF_LINK);
+		tlv_put_text(w, GF_MAC, json_str_or(link, "mac", NULL));
+		tlv_put_text(w, GF_NAME, json_str_or(link, "name", NULL));
+		if (mtu > 0)
+			tlv_put_u64(w, GF_MTU, (uint64_t)mtu);
+		put_texts(w, GF_ADDRESS, json_get(link, "addresses"));
+		put_texts(w, GF_GATEWAY, json_get(link, "gateways"));
+		tlv_put_u64(w, GF_UP, 1);
+		tlv_close(w, mark);
+	}
+}
+
+static void put_clock(struct tlv_writer *w)
+{
+	struct timespec now;
+	if (clock_gettime(CLOCK_REALTIME, &now) == 0)
+		tlv_put_u64(w, GF_CLOCK_NS,
+			    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, struct err *err)
+{
+	json_object *lin = json_get(config, "linux");
+	put_root(w);
+	tlv_put_text(w, GF_HOSTNAME, json_str_or(config, "hostname", NULL));
+	tlv_put_text(w, GF_DOMAINNAME, json_str_or(config, "domainname", NULL));
+	put_sysctls(w, json_get(lin, "sysctl"));
+	put_links(w, links);
+	int rc = put_mounts(w, json_get(config, "mounts"), err);
+	if (rc < 0)
+		return rc;
+	put_devices(w);
+	put_texts(w, GF_MASKED, json_get(lin, "maskedPaths"));
+	put_texts(w, GF_READONLY, json_get(lin, "readonlyPaths"));
+	if (json_bool_or(json_get(config, "root"), "readonly", false))
+		tlv_put_u64(w, GF_ROOT_READONLY, 1);
+	put_clock(w);
+	if (w->failed)
+		return err_set(err, E2BIG, "config.json is too long for a guest");
+	return 0;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest_setup - config.json as the SETUP of isola/guest.h: what a guest is made of before
+ * its first process. The other side of guest_split.h. Pure but for the clock. */
+#pragma once
+
+#include "isola/err.h"
+#include "isola/tlv.h"
+
+#include <json-c/json.h>
+
+/* The tag of the share that is the root. */
+#define GUEST_ROOT_TAG "root"
+
+/* @links: [{"name","mac","mtu","addresses": ["a/24"],"gateways": [...]}] of keeper.json, or
+ * NULL. -EOPNOTSUPP names what a guest cannot. */
+int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, struct err *err);
