@@ -37,6 +37,18 @@ static void close_output(struct output *out)
 		jlog_end(out->io->log, (enum jlog_stream)output_index(out));
 }
 
+/* Of its own accord. */
+static void output_ended(struct output *out)
+{
+	struct payio *io = out->io;
+	close_output(out);
+	for (int i = 0; i < PAYIO_OUTPUTS; i++)
+		if (io->out[i].src.fd >= 0)
+			return;
+	if (io->on_output_end)
+		io->on_output_end(io);
+}
+
 /* One read and its copies. Returns the count, 0 at the end of the output, or
  * -errno. */
 static ssize_t read_some(struct output *out)
@@ -94,7 +106,7 @@ static void on_readable(struct source *src, uint32_t events)
 	else if (n == -ENOMEM || (n == -EIO && out->io->tty))
 		read_later(out);
 	else
-		close_output(out);
+		output_ended(out);
 }
 
 static void on_retry(struct timer *timer)
@@ -108,28 +120,53 @@ static void on_sink_ready(struct sink *sink)
 	streams_resume_input(container_of(sink, struct payio, in));
 }
 
-int payio_init(struct payio *io, struct loop *loop, struct payio_fds *fds, bool tty)
+void payio_prepare(struct payio *io, struct loop *loop, bool tty, bool has_stdin)
 {
 	*io = (struct payio){ .loop = loop, .tty = tty };
 	list_init(&io->streams);
+	sink_init(&io->in, loop, -1, on_sink_ready);
+	if (has_stdin)
+		sink_expect(&io->in);
+	for (unsigned int i = 0; i < PAYIO_OUTPUTS; i++) {
+		struct output *out = &io->out[i];
+		out->io = io;
+		out->src = (struct source){ .fd = -1, .on_event = on_readable };
+		out->retry.on_time = on_retry;
+	}
+}
+
+int payio_open(struct payio *io, struct payio_fds *fds)
+{
 	int rc = 0;
 	/* A descriptor can be watched once, and a terminal is both ends. */
-	if (tty && fds->fd[0] >= 0) {
+	if (io->tty && fds->fd[0] >= 0) {
 		fds->fd[1] = fd_dup(fds->fd[0]);
 		rc = fds->fd[1] < 0 ? fds->fd[1] : 0;
 	}
 	for (int i = 0; i < 3 && rc == 0; i++)
 		rc = fds->fd[i] >= 0 ? fd_set_nonblock(fds->fd[i], true) : 0;
-	sink_init(&io->in, loop, take_fd(&fds->fd[0]), on_sink_ready);
 	for (unsigned int i = 0; i < PAYIO_OUTPUTS; i++) {
 		struct output *out = &io->out[i];
-		out->io = io;
-		out->src =
-			(struct source){ .fd = take_fd(&fds->fd[1 + i]), .on_event = on_readable };
-		out->retry.on_time = on_retry;
+		out->src.fd = take_fd(&fds->fd[1 + i]);
 		if (rc == 0 && out->src.fd >= 0)
-			rc = loop_watch(loop, &out->src, EPOLLIN);
+			rc = loop_watch(io->loop, &out->src, EPOLLIN);
 	}
+	if (rc == 0) {
+		sink_open(&io->in, take_fd(&fds->fd[0]));
+		return 0;
+	}
+	fd_close(&fds->fd[0]);
+	for (unsigned int i = 0; i < PAYIO_OUTPUTS; i++) {
+		loop_unwatch(io->loop, &io->out[i].src);
+		fd_close(&io->out[i].src.fd);
+	}
+	return rc;
+}
+
+int payio_init(struct payio *io, struct loop *loop, struct payio_fds *fds, bool tty)
+{
+	payio_prepare(io, loop, tty, false);
+	int rc = payio_open(io, fds);
 	if (rc < 0)
 		payio_fini(io);
 	return rc;

@@ -45,6 +45,8 @@ struct payio {
 	bool ended;      /* the payload is gone: no back-pressure any more */
 	/* A stream is gone; @why as in keeper.h. */
 	void (*on_stream_end)(struct payio *io, const char *stream_id, const char *why);
+	/* The last output has been read to its end; not at payio_end(). May be NULL. */
+	void (*on_output_end)(struct payio *io);
 };
 
 /* Our ends of the payload's stdio; -1 where there is none. With a terminal,
@@ -55,6 +57,12 @@ struct payio_fds {
 
 /* @fds are taken and made non-blocking. -errno: then all is closed. */
 int payio_init(struct payio *io, struct loop *loop, struct payio_fds *fds, bool tty);
+
+/* For a payload whose stdio comes later: clients can be there before it, and their input
+ * waits, if it is to have one. */
+void payio_prepare(struct payio *io, struct loop *loop, bool tty, bool has_stdin);
+/* Here it is, once: as payio_init(). On failure @io is as it was, @fds are closed. */
+int payio_open(struct payio *io, struct payio_fds *fds);
 
 /* The payload has ended: reads what it left behind, without waiting for anybody
  * else who holds the other end, and closes. Streams stay, with their queues. */

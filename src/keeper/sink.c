@@ -20,6 +20,7 @@ static void close_now(struct sink *sink)
 	loop_unwatch(sink->loop, &sink->src);
 	fd_close(&sink->fd);
 	sink->src.fd = -1;
+	sink->later = false;
 	drop_waiting(sink);
 }
 
@@ -79,21 +80,39 @@ static int wait_with(struct sink *sink, const char *data, size_t size)
 	memcpy(more + sink->size, data, size);
 	sink->waiting = more;
 	sink->size += size;
-	return loop_watch(sink->loop, &sink->src, EPOLLOUT);
+	return sink->later ? 0 : loop_watch(sink->loop, &sink->src, EPOLLOUT);
+}
+
+void sink_expect(struct sink *sink)
+{
+	sink->later = true;
+}
+
+void sink_open(struct sink *sink, int fd)
+{
+	sink->later = false;
+	sink->fd = sink->src.fd = fd;
+	if (fd < 0)
+		close_now(sink);
+	else if (sink->size > 0 && loop_watch(sink->loop, &sink->src, EPOLLOUT) == 0)
+		return;
+	else if (sink->closing || sink->size > 0)
+		close_now(sink);
+	sink->on_ready(sink);
 }
 
 void sink_write(struct sink *sink, const char *data, size_t size)
 {
-	if (sink->fd < 0 || sink->closing)
+	if ((sink->fd < 0 && !sink->later) || sink->closing)
 		return;
-	size_t n = sink_is_ready(sink) ? try_write(sink, data, size) : 0;
-	if (n < size && sink->fd >= 0 && wait_with(sink, data + n, size - n) < 0)
+	size_t n = sink_is_ready(sink) && !sink->later ? try_write(sink, data, size) : 0;
+	if (n < size && (sink->fd >= 0 || sink->later) && wait_with(sink, data + n, size - n) < 0)
 		close_now(sink);
 }
 
 void sink_close(struct sink *sink)
 {
-	if (sink->size > 0)
+	if (sink->size > 0 || sink->later)
 		sink->closing = true;
 	else
 		close_now(sink);

@@ -15,6 +15,7 @@ struct sink {
 	char *waiting;
 	size_t size, from;
 	bool closing; /* close once all was written */
+	bool later;   /* its descriptor is still to come: all input waits */
 	/* Called when waiting bytes have gone. May not free the sink. */
 	void (*on_ready)(struct sink *sink);
 };
@@ -22,6 +23,11 @@ struct sink {
 /* @fd: taken; -1 = no stdin. */
 void sink_init(struct sink *sink, struct loop *loop, int fd, void (*on_ready)(struct sink *));
 void sink_fini(struct sink *sink);
+
+/* For one that was made with sink_init(-1) and whose descriptor is still to come. */
+void sink_expect(struct sink *sink);
+/* Here it is: taken; -1: there is none after all. What waits is written from the loop. */
+void sink_open(struct sink *sink, int fd);
 
 /* Whether a write would not have to wait. */
 static inline bool sink_is_ready(const struct sink *sink)
