@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* isolation - which wall an image runs behind: a container's, or a microVM's
+ * (HostConfig.Isolation). Decided once, at the creation; the record has the answer. What a
+ * flag means behind each wall is the table in isolation_rules.c, which docs/isolation.md
+ * shows and a test compares. Pure, in isolad. */
+#pragma once
+
+#include "isola/err.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct create;
+
+/* Whether this HostConfig, completed, is of a container in a microVM. */
+bool isolation_is_vm(json_object *host_config);
+
+/* Puts "container" or "vm" into @host's Isolation and "ctr" or "vm" into Runtime, from what
+ * was asked for and the daemon's default; "auto" says by a warning what it chose and why.
+ * Before any other default. */
+int isolation_choose(struct create *c, json_object *host, struct err *err);
+
+/* Refuses what has no meaning behind the VM wall. All defaults are there. */
+int isolation_agree(json_object *host, struct err *err);
+
+/* The first thing in @host that pierces a container's wall, as its flag; or NULL. */
+const char *isolation_pierced(json_object *host);
+
+/* ---- isolation_rules.c ---- */
+
+enum wall_verdict { WALL_SAME, WALL_DIFFERS, WALL_REFUSED };
+
+struct wall_row {
+	const char *flag;  /* as people type it */
+	const char *field; /* of HostConfig or Config, without the prefix */
+	const char
+		*value; /* of a string: what it begins with; NULL: anything that says something */
+	enum wall_verdict verdict;
+	const char *text; /* how it differs, or why it is refused */
+};
+
+extern const struct wall_row wall_rows[];
+extern const size_t wall_rows_n;
