@@ -7,6 +7,7 @@
 #include "control.h"
 #include "exec_ctr.h"
 #include "heap.h"
+#include "layers.h"
 #include "life.h"
 #include "stdio_set.h"
 
@@ -72,68 +73,15 @@ static int read_first_config(struct keeper *k, struct err *err)
 	return 0;
 }
 
-/* ---- the root ---- */
-
-struct root_fds {
-	int *lower;
-	size_t n;
-	int upper, work;
-};
-
-static void root_close(struct root_fds *r)
-{
-	for (size_t i = 0; i < r->n; i++)
-		fd_close(&r->lower[i]);
-	free(r->lower);
-	fd_close(&r->upper);
-	fd_close(&r->work);
-}
-
-static int open_folder(const char *path, int *ret, struct err *err)
-{
-	if (!path)
-		return 0;
-	*ret = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return *ret < 0 ? err_sys(err, "cannot open the layer %s", path) : 0;
-}
-
-static int root_open(const struct keepspec *spec, struct root_fds *r, struct err *err)
-{
-	size_t n = json_len(spec->lower);
-	r->lower = calloc(n ? n : 1, sizeof(*r->lower));
-	if (!r->lower)
-		return err_set(err, ENOMEM, "out of memory");
-	int rc = open_folder(spec->upper, &r->upper, err);
-	if (rc == 0)
-		rc = open_folder(spec->work, &r->work, err);
-	for (; rc == 0 && r->n < n; r->n++) {
-		r->lower[r->n] = -1;
-		rc = open_folder(json_item_str(spec->lower, r->n), &r->lower[r->n], err);
-	}
-	return rc;
-}
-
 /* ---- the container ---- */
 
-static int make_dirs(const struct keepspec *spec, struct err *err)
-{
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < json_len(spec->make_dirs); i++)
-		rc = path_mkdir_all(json_item_str(spec->make_dirs, i), 0755, err);
-	return rc;
-}
-
-static int create_with(struct keeper *k, const struct root_fds *root, struct stdio_set *set,
+static int create_with(struct keeper *k, const struct layers *root, struct stdio_set *set,
 		       struct err *err)
 {
 	const struct ctr_create_args args = {
 		.id = k->spec.id,
 		.spec = k->ctr_spec,
-		.root = { .lower_fds = root->lower,
-			  .n_lower = root->n,
-			  .upper_fd = root->upper,
-			  .work_fd = root->work,
-			  .volatile_upper = k->spec.volatile_upper },
+		.root = layers_root(root, &k->spec),
 		.bundle_fd = k->run_dir_fd,
 		.bundle_path = k->run_dir,
 		.cgroup = k->spec.cgroup,
@@ -162,7 +110,7 @@ static int create_with(struct keeper *k, const struct root_fds *root, struct std
 static int create(struct keeper *k, struct err *err)
 {
 	cleanup_stdio struct stdio_set set = STDIO_SET_INIT;
-	struct root_fds root = { .upper = -1, .work = -1 };
+	struct layers root = LAYERS_INIT;
 	int rc = read_first_config(k, err);
 	const bool wanted[3] = { k->spec.keeps_stdin, true, true };
 	if (rc < 0)
@@ -170,15 +118,15 @@ static int create(struct keeper *k, struct err *err)
 	if (!k->spec.tty)
 		rc = stdio_set_pipes(&set, wanted, err);
 	if (rc == 0)
-		rc = root_open(&k->spec, &root, err);
+		rc = layers_open(&k->spec, &root, err);
 	if (rc == 0)
-		rc = make_dirs(&k->spec, err);
+		rc = layers_make_dirs(&k->spec, err);
 	/* Only a cache: without it filters are compiled each time. */
 	if (rc == 0 && k->spec.seccomp_cache)
 		k->cache_fd = open(k->spec.seccomp_cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (rc == 0)
 		rc = create_with(k, &root, &set, err);
-	root_close(&root);
+	layers_close(&root);
 	if (rc < 0)
 		return rc;
 	k->init.fd = k->ctr->pidfd;
