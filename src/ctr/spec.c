@@ -234,6 +234,11 @@ bool ctr_process_terminal(const struct ctr_process *process)
 	return process->terminal;
 }
 
+json_object *ctr_spec_seccomp(const struct ctr_spec *spec)
+{
+	return spec->seccomp;
+}
+
 const struct ctr_process *ctr_spec_process(const struct ctr_spec *spec)
 {
 	return spec->process;

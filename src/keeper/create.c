@@ -38,14 +38,20 @@ int create_open(struct keeper *k, struct err *err)
 	return rc < 0 ? rc : write_pid(k, err);
 }
 
+static const struct payload_type *const payloads[] = {
+	[KEEP_CONTAINER] = &payload_container,
+	[KEEP_VM] = &payload_vm,
+	[KEEP_GUEST] = &payload_guest,
+};
+
 static int read_keepspec(struct keeper *k, struct err *err)
 {
 	json_object *doc = NULL;
 	int rc = json_read_file(k->run_dir_fd, "keeper.json", KEEPSPEC_BYTES_MAX, &doc, err);
 	if (rc == 0)
 		rc = keepspec_parse(doc, &k->spec, err);
-	if (rc == 0 && k->spec.is_vm)
-		k->payload = &payload_vm;
+	if (rc == 0)
+		k->payload = payloads[k->spec.kind];
 	return rc;
 }
 

@@ -111,13 +111,28 @@ void exec_ended(struct exec *e, int exit_code, const char *error)
 		streams_finish(&e->io);
 }
 
-/* Docker's words, where it has them: to the client, and a new line as a terminal
- * wants it. */
+#define FAILURE_BYTES (FRAME_BYTES + ERR_TEXT_BYTES + 64)
+
+/* Docker's words, where it has them, and a new line as a terminal wants it; behind the
+ * room for a frame. */
+static int put_failure(char ret[FAILURE_BYTES], const struct err *err)
+{
+	return snprintf(ret + FRAME_BYTES, FAILURE_BYTES - FRAME_BYTES,
+			"OCI runtime exec failed: exec failed: %s\r\n", err->text);
+}
+
+void exec_failed(struct exec *e, int exit_code, const struct err *err)
+{
+	char text[FAILURE_BYTES];
+	int n = put_failure(text, err);
+	streams_output(&e->io, 0, text + FRAME_BYTES, (size_t)n);
+	exec_ended(e, exit_code, err->text);
+}
+
 static void tell_client(const struct request *r, bool tty, int fd, const struct err *err)
 {
-	char text[FRAME_BYTES + ERR_TEXT_BYTES + 64];
-	int n = snprintf(text + FRAME_BYTES, sizeof(text) - FRAME_BYTES,
-			 "OCI runtime exec failed: exec failed: %s\r\n", err->text);
+	char text[FAILURE_BYTES];
+	int n = put_failure(text, err);
 	bool mux = r->stream.mux && !tty;
 	frame_put(text, 1, (uint32_t)n);
 	(void)send(fd, text + (mux ? 0 : FRAME_BYTES), (size_t)n + (mux ? FRAME_BYTES : 0),

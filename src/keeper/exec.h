@@ -43,6 +43,8 @@ void exec_drop(struct exec *e);
 /* The end is told before the client sees the end of its stream. @error: why it never ran,
  * or NULL. */
 void exec_ended(struct exec *e, int exit_code, const char *error);
+/* It never ran: its clients read why, and then it has ended. */
+void exec_failed(struct exec *e, int exit_code, const struct err *err);
 
 /* Starts what @request asks for. @fd: the client's socket, or -1; taken. On
  * failure the client reads why, as with Docker, and *@ret_exit_code is 126, 127

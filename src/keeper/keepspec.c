@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LOG_FILES_MAX 1000
+#define BOOT_MS_MAX   (60 * 60 * 1000)
 
 int keepspec_only(json_object *o, const char *const *known, const char *what, struct err *err)
 {
@@ -140,15 +141,29 @@ static int parse_flags(json_object *o, struct keepspec *s, struct err *err)
 	return 0;
 }
 
+static int parse_guest(json_object *o, struct keepspec *s, struct err *err)
+{
+	if (json_get_arr(o, "links", &s->links, err) < 0 ||
+	    json_get_i64(o, "boot_ms", &s->boot_ms, err) < 0)
+		return -EINVAL;
+	if (s->boot_ms < 1 || s->boot_ms > BOOT_MS_MAX)
+		return err_set(err, EINVAL, "boot_ms must be 1 to %d", BOOT_MS_MAX);
+	return 0;
+}
+
 static int parse(json_object *o, struct keepspec *s, struct err *err)
 {
 	/* What a container has, and what a VM. */
-	static const char *const known[][14] = {
+	static const char *const known[][18] = {
 		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "reaper", "seccomp_cache", "make_dirs", NULL },
 		{ "version", "id", "kind", "cgroup", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "resources", "vmm", NULL },
+		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
+		  "console_size", "seccomp_cache", "make_dirs", "resources", "vmm", "links",
+		  "boot_ms", NULL },
 	};
+	static const char *const kinds[] = { "container", "vm", "guest" };
 	if (!json_object_is_type(o, json_type_object))
 		return err_set(err, EINVAL, "it must be an object");
 	int64_t version = json_i64_or(o, "version", 0);
@@ -156,11 +171,12 @@ static int parse(json_object *o, struct keepspec *s, struct err *err)
 		return err_set(err, EPROTO, "version %lld is not known to this isola-keeper (%d)",
 			       (long long)version, KEEPER_VERSION);
 	const char *kind = json_str_or(o, "kind", "");
-	s->is_vm = !strcmp(kind, "vm");
-	if (!s->is_vm && strcmp(kind, "container"))
+	while (s->kind < KEEP_KINDS && strcmp(kind, kinds[s->kind]))
+		s->kind++;
+	if (s->kind == KEEP_KINDS)
 		return err_set(err, EINVAL, "kind \"%.32s\" is not known to this isola-keeper",
 			       kind);
-	if (keepspec_only(o, known[s->is_vm], "it", err) < 0)
+	if (keepspec_only(o, known[s->kind], "it", err) < 0)
 		return -EINVAL;
 	s->id = json_str_or(o, "id", "");
 	if (!id_is_container_id(s->id) || strlen(s->id) >= ID_SIZE)
@@ -174,15 +190,19 @@ static int parse(json_object *o, struct keepspec *s, struct err *err)
 		return -EINVAL;
 	if (overlay && parse_overlay(overlay, s, err) < 0)
 		return -EINVAL;
-	if (s->is_vm && (need_path(o, "vmm", &s->vmm, err) < 0 ||
-			 json_get_obj(o, "resources", &s->resources, err) < 0))
+	if (s->kind != KEEP_CONTAINER && (need_path(o, "vmm", &s->vmm, err) < 0 ||
+					  json_get_obj(o, "resources", &s->resources, err) < 0))
+		return -EINVAL;
+	if (s->kind == KEEP_GUEST && parse_guest(o, s, err) < 0)
 		return -EINVAL;
 	return log ? parse_log(log, s, err) : 0;
 }
 
 int keepspec_parse(json_object *doc, struct keepspec *ret, struct err *err)
 {
-	struct keepspec s = { .doc = doc, .log_limits = { .max_size = 10485760, .max_files = 3 } };
+	struct keepspec s = { .doc = doc,
+			      .boot_ms = 30000,
+			      .log_limits = { .max_size = 10485760, .max_files = 3 } };
 	int rc = parse(doc, &s, err);
 	if (rc < 0) {
 		keepspec_fini(&s);
@@ -196,7 +216,8 @@ int keepspec_parse(json_object *doc, struct keepspec *ret, struct err *err)
 void keepspec_shrink(struct keepspec *spec)
 {
 	json_object_put(spec->doc);
-	spec->doc = spec->lower = spec->log_attrs = spec->make_dirs = spec->resources = NULL;
+	spec->doc = spec->lower = spec->log_attrs = spec->make_dirs = spec->resources =
+		spec->links = NULL;
 	spec->id = spec->cgroup = spec->upper = spec->work = NULL;
 	spec->log_path = spec->seccomp_cache = spec->vmm = NULL;
 }

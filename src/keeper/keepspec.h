@@ -14,7 +14,10 @@
 
 #define KEEPSPEC_LOWER_MAX 500 /* what overlayfs takes */
 
+enum keep_kind { KEEP_CONTAINER, KEEP_VM, KEEP_GUEST, KEEP_KINDS };
+
 struct keepspec {
+	enum keep_kind kind;
 	json_object *doc; /* owned; the strings below point into it */
 	const char *id;
 	const char *cgroup;
@@ -27,8 +30,10 @@ struct keepspec {
 	json_object *make_dirs;    /* array of absolute paths, or NULL */
 	const char *seccomp_cache; /* or NULL */
 	json_object *resources;    /* of a VM: OCI linux.resources, or NULL */
+	json_object *links;        /* of a guest: an array, or NULL */
+	int64_t boot_ms;           /* of a guest */
 	const char *vmm;           /* of a VM: path of isola-vmm */
-	bool keeps_stdin, stdin_once, tty, reaper, is_vm;
+	bool keeps_stdin, stdin_once, tty, reaper;
 	unsigned int rows, columns; /* 0: not given */
 };
 

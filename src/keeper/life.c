@@ -88,7 +88,7 @@ void keeper_finish(struct keeper *k)
 {
 	loop_timer_stop(&k->start_timer);
 	end_output(k);
-	k->rec.oom = oom_check(&k->oom) > 0;
+	k->rec.oom = oom_check(&k->oom) > 0 || k->rec.oom;
 	oom_fini(&k->oom);
 	k->state = STATE_EXITED;
 	write_exit(k);

@@ -42,6 +42,7 @@ struct asker {
 	int64_t seq;
 };
 
+struct guest;
 struct vm;
 
 struct keeper {
@@ -52,11 +53,12 @@ struct keeper {
 	const struct payload_type *payload;
 	struct ctr_spec *ctr_spec; /* NULL while nobody needs it: keeper_need_spec() */
 	struct timer spec_timer;
-	int cache_fd;       /* compiled seccomp filters, or -1 */
-	struct ctr *ctr;    /* of a container */
-	struct vm *vm;      /* of a VM */
-	struct source init; /* the payload's first process: its pidfd */
-	const char *cgroup; /* the payload's; borrowed from it */
+	int cache_fd;        /* compiled seccomp filters, or -1 */
+	struct ctr *ctr;     /* of a container, and the holder of a guest's root */
+	struct vm *vm;       /* of a VM */
+	struct guest *guest; /* of a container in a VM */
+	struct source init;  /* the payload's first process: its pidfd */
+	const char *cgroup;  /* the payload's; borrowed from it */
 	struct payio io;
 	struct jlog *log;
 	struct oom oom;

@@ -89,6 +89,8 @@ static int op_resize(struct keeper *k, const struct request *r, int *fd, json_ob
 		rc = need_running(k, err);
 	if (rc < 0)
 		return rc;
+	if (!e && k->payload->resize)
+		return k->payload->resize(k, r->rows, r->columns, err);
 	rc = e ? exec_resize(e, r->rows, r->columns) : payio_resize(&k->io, r->rows, r->columns);
 	return rc < 0 ? err_rc(err, rc, "cannot resize the terminal") : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* payload - what differs between the kinds of payload that a keeper keeps: a container
- * (container.c) and a VM (vm.c). Pipes and pty, log, streams, exit record, connections
+ * (container.c), a VM (vm.c), and a container in a VM (guest.c). Pipes and pty, log, streams, exit record, connections
  * and the order in which all ends (life.h) are the same. */
 #pragma once
 
@@ -38,6 +38,8 @@ struct payload_type {
 		    int *fd, struct exec **ret, struct err *err);
 	int (*command)(struct keeper *k, const struct request *r, struct err *err); /* or NULL */
 	int (*update)(struct keeper *k, json_object *resources, struct err *err);
+	/* Of the first process's terminal; may return -EINPROGRESS. NULL: it is k->io's. */
+	int (*resize)(struct keeper *k, unsigned int rows, unsigned int columns, struct err *err);
 	/* A mount comes, or goes (@gone); NULL: there are none. */
 	int (*mount)(struct keeper *k, json_object *mount, bool make_source, bool gone,
 		     struct err *err);
@@ -48,3 +50,4 @@ struct payload_type {
 
 extern const struct payload_type payload_container; /* container.c */
 extern const struct payload_type payload_vm;        /* vm.c */
+extern const struct payload_type payload_guest;     /* guest.c */

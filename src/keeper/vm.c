@@ -9,6 +9,7 @@
 #include "isola/pid.h"
 
 #include "control.h"
+#include "guest.h"
 #include "request.h"
 
 #include <errno.h>
@@ -73,11 +74,25 @@ static struct vm *vm_new(struct keeper *k)
 static int make_cgroup(struct vm *vm, struct err *err)
 {
 	json_object *resources = vm->k->spec.resources;
+	if (vm->k->guest) { /* with the root, and its limits */
+		vm->cgroup_fd = cgroup_open(vm->cgroup);
+		return vm->cgroup_fd < 0 ? err_rc(err, vm->cgroup_fd, "cgroup %s", vm->cgroup) : 0;
+	}
 	vm->cgroup_fd = cgroup_make(vm->cgroup, all_controllers, err);
 	int rc = vm->cgroup_fd;
 	if (rc >= 0 && resources)
 		rc = cgroup_resources(vm->cgroup_fd, resources, true, err);
 	return rc < 0 ? err_prefix(err, "cgroup %s", vm->cgroup) : 0;
+}
+
+/* What a guest's kernel prints is nobody's output. */
+static int make_guest_stdio(struct vm *vm, struct stdio_set *set, struct err *err)
+{
+	struct guest *g = vm->k->guest;
+	int rc = guest_console_open(&g->console, &vm->k->loop, &set->theirs[1], err);
+	if (rc == 0 && (rc = set->theirs[2] = fd_dup(set->theirs[1])) < 0)
+		(void)err_rc(err, rc, "cannot hand over the console");
+	return rc < 0 ? rc : 0;
 }
 
 /* The terminal is raw: the guest's own edits lines and echoes. The worker's messages
@@ -87,6 +102,8 @@ static int make_stdio(struct vm *vm, struct stdio_set *set, struct err *err)
 	const struct keepspec *spec = &vm->k->spec;
 	const bool wanted[3] = { spec->keeps_stdin && !spec->tty, !spec->tty, true };
 	struct termios before;
+	if (vm->k->guest)
+		return make_guest_stdio(vm, set, err);
 	int rc = stdio_set_pipes(set, wanted, err);
 	if (rc < 0 || !spec->tty)
 		return rc;
@@ -108,6 +125,8 @@ static int keep_stdio(struct vm *vm, struct stdio_set *set, struct err *err)
 		vm->stdio[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (vm->stdio[0] < 0)
 		return err_sys(err, "cannot open /dev/null");
+	if (k->guest)
+		return 0;
 	int rc = payio_init(&k->io, &k->loop, &set->ours, k->spec.tty);
 	if (rc < 0)
 		return err_rc(err, rc, "cannot watch the VM's output");
@@ -200,6 +219,10 @@ static void on_run_reply(struct vm *vm, const struct asker *asker, json_object *
 		return;
 	}
 	vm->phase = VM_RUNNING;
+	if (k->guest) {
+		guest_vm_runs(k->guest);
+		return;
+	}
 	if (vm->resets > 0) {
 		json_object *o = control_event_new("reset");
 		json_add_i64(o, "pid", k->rec.pid);
@@ -301,6 +324,8 @@ static void explain(struct vm *vm, int status)
 static void record_exit(struct vm *vm)
 {
 	struct keeper *k = vm->k;
+	if (k->guest && guest_record_exit(k->guest))
+		return;
 	exitrec_set_reason(&k->rec, vm->exit.reason, vm->exit.code, vm->exit.text);
 	k->rec.signal = 0;
 }
@@ -309,7 +334,7 @@ static void record_exit(struct vm *vm)
 static bool goes_on(struct vm *vm)
 {
 	bool by_us = vm->ended_by && !strcmp(vm->ended_by, "reset");
-	if (vm->stopping || vm->k->state == STATE_CREATED ||
+	if (vm->k->guest || vm->stopping || vm->k->state == STATE_CREATED ||
 	    (!by_us && (vm->ended_by || strcmp(vm->exit.reason, "reset"))))
 		return false;
 	bool quick = loop_now_ms() - vm->began_ms < QUICK_MS;
@@ -374,6 +399,8 @@ static bool ended(struct keeper *k, int status)
 	vm_link_end(vm);
 	vm_helpers_end(vm);
 	explain(vm, status);
+	if (k->guest)
+		guest_vm_ended(k->guest, vm);
 	if (k->state == STATE_CREATED) {
 		fail_start(vm);
 		return false;

@@ -9,6 +9,7 @@
 #include "isola/wire.h"
 
 #include "control.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,6 +165,17 @@ static int answer(struct vm *vm, int64_t seq, int fd, const struct err *err)
 	return wire_send(vm->link.fd, o, &fd, fd >= 0, &ignored);
 }
 
+/* A guest's own port leads to us; there are no others. */
+static int connect_port(struct vm *vm, int64_t port, struct err *err)
+{
+	struct guest *g = vm->k->guest;
+	if (!g)
+		return vm_vsock_connect(vm, port, err);
+	if (port != GUEST_PORT)
+		return err_set(err, ECONNREFUSED, "no such port");
+	return guest_link_connect(&g->link, err);
+}
+
 static void on_ask(struct vm *vm, json_object *msg)
 {
 	struct err e = ERR_INIT;
@@ -173,7 +185,7 @@ static void on_ask(struct vm *vm, json_object *msg)
 	if (strcmp(what, "connect"))
 		(void)err_set(&e, EOPNOTSUPP, "\"%.32s\" is not known to this isola-keeper", what);
 	else
-		fd = vm_vsock_connect(vm, json_i64_or(msg, "port", -1), &e);
+		fd = connect_port(vm, json_i64_or(msg, "port", -1), &e);
 	int rc = answer(vm, seq, fd, &e);
 	/* One that does not read its answers has only itself to blame; but a descriptor
 	 * that cannot be sent (ETOOMANYREFS) would keep it waiting for good. */

@@ -5,6 +5,9 @@
  * the worker has the descriptor (fcntl(2), open file description locks). */
 #include "vm.h"
 
+#include "guest.h"
+#include "vm_tree.h"
+
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/vmm.h"
@@ -253,10 +256,22 @@ static int open_net(struct opening *op, json_object *net)
 
 /* ---- sockets and terminals ---- */
 
+/* The root that a guest's holder has. */
+static int open_root(struct opening *op, json_object *share)
+{
+	struct guest *g = op->vm->k->guest;
+	if (!g || !g->holds)
+		return err_set(op->err, EINVAL, "only a guest has a root");
+	int fd = vm_tree_start(op->vm, g->k->ctr, &g->virtiofsd, op->err);
+	return fd < 0 ? fd : put_fd(op, share, "socket", fd);
+}
+
 static int open_share(struct opening *op, json_object *share)
 {
 	json_object *socket = json_get(share, "socket");
 	const char *folder = json_str_or(socket, "folder", NULL);
+	if (json_bool_or(socket, "root", false))
+		return open_root(op, share);
 	int fd = folder ? vm_share_start(op->vm, folder, json_bool_or(socket, "readonly", false),
 					 op->err)
 			: vm_connect(path_of(socket), op->err);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest - a container in a VM as a keeper's payload (keeper.json of kind "guest"): the
+ * bundle is a container's, the process is a VM's worker, and what runs is told by isola-init
+ * in there (isola/guest.h).
+ *
+ *   create   the holder (ctr.h) makes the root; the worker is made, virtiofsd serves it
+ *   start    the worker runs -> READY -> SETUP -> RUN, answered: it runs
+ *   end      EXITED -> output read -> SHUTDOWN -> the worker ends
+ *
+ * The exit code is the process's; a VM that ends without one has its own reason and code,
+ * as in vm.c. What a guest says that breaks the rules ends it with "protocol-error".
+ *
+ *   guest.c          the payload
+ *   guest_start.c    from the worker's start to the process's
+ *   guest_exec.c     further processes
+ *   guest_console.c  what the kernel prints
+ *   guest_split.c, guest_setup.c, guest_process.c    config.json, taken apart
+ *   guest_link.c     the protocol */
+#pragma once
+
+#include "isola/ctr.h"
+#include "isola/err.h"
+
+#include "guest_link.h"
+#include "life.h"
+#include "vm.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Number of the first process. */
+#define GUEST_FIRST 1
+/* Of a request that needs the guest's init alone. */
+#define GUEST_CALL_MS 10000
+
+struct guest_console {
+	struct source src; /* fd -1: none, or ended */
+	struct loop *loop;
+	char tail[4096]; /* a ring */
+	size_t n;        /* ever written */
+};
+
+struct guest {
+	struct keeper *k;
+	struct guest_link link;
+	struct guest_console console;
+	struct ctr_spec *host_spec; /* of the holder; owned */
+	bool holds;                 /* k->ctr's init lives */
+	pid_t virtiofsd;            /* 0: not started */
+	json_object *links;         /* of keeper.json, owned; NULL: none */
+	int64_t boot_ms;            /* until READY */
+	struct timer boot_timer, end_timer;
+	struct payio_fds fds; /* of the first process, until it runs */
+	uint64_t number;      /* the last one given to a process */
+	bool ran, exited, shutting_down;
+	bool protocol_error; /* of ->text */
+	int64_t ended_ns;
+	int status;     /* of the first process, as of wait(2) */
+	bool oom;       /* it was killed for want of memory in the guest */
+	char text[512]; /* why it was ended by us; "" */
+};
+
+/* ---- guest_start.c ---- */
+
+/* The worker runs: for vm.c, in place of keeper_started(). */
+void guest_vm_runs(struct guest *g);
+/* The guest's kernel and init are there. */
+void guest_on_ready(struct guest *g);
+/* Ends the VM for a reason of ours, which is what its end, or the start, says. */
+void guest_end(struct guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The holder goes: virtiofsd has its copy, or never will. */
+void guest_let_go(struct guest *g);
+
+/* ---- guest.c, for vm*.c ---- */
+
+/* The worker has ended, and vm->exit says how: adds what we know. */
+void guest_vm_ended(struct guest *g, struct vm *vm);
+/* How it ended, into k->rec; false: as any VM. */
+bool guest_record_exit(struct guest *g);
+/* 0 or the process whose root is the guest's. */
+pid_t guest_root_pid(const struct guest *g);
+
+/* ---- guest_exec.c ---- */
+
+int guest_exec_start(struct keeper *k, const struct request *r, const struct ctr_process *process,
+		     int *fd, struct exec **ret, struct err *err);
+/* False: it is none of an exec's. Takes @fd if so. */
+bool guest_exec_stream(struct guest *g, uint64_t process, enum guest_stream stream, int fd);
+bool guest_exec_exited(struct guest *g, uint64_t process, int status);
+
+/* ---- guest_console.c ---- */
+
+/* Makes the pipe that is the worker's stdout and stderr; @ret_fd: its end, owned. */
+int guest_console_open(struct guest_console *c, struct loop *loop, int *ret_fd, struct err *err);
+void guest_console_close(struct guest_console *c);
+/* Reads what is there, and writes the last lines, as printable text, to @ret. */
+void guest_console_tail(struct guest_console *c, char *ret, size_t size);
+
+/* ---- small things ---- */
+
+/* Asks for something that answers with nothing; the answer goes to k->asker. Returns
+ * -EINPROGRESS. */
+int guest_ask(struct guest *g, enum guest_type type, const struct tlv_writer *body,
+	      struct err *err);
