@@ -8,6 +8,7 @@
 #include "capset.h"
 #include "create_priv.h"
 #include "folders.h"
+#include "isolation.h"
 #include "isolad.h"
 #include "mounts.h"
 #include "profile.h"
@@ -432,6 +433,11 @@ static int write_all(struct instance *inst, const struct bundle_env *env, int di
 	int rc = bundle_config(inst, env, &config, err);
 	if (rc >= 0)
 		rc = bundle_keeper(inst, env, &keeper, err);
+	bool vm = isolation_is_vm(inst->host_config);
+	if (rc >= 0 && vm)
+		rc = guest_keeper(inst, keeper, err);
+	if (rc >= 0 && vm)
+		rc = guest_machine_write(inst, env, dir, err);
 	if (rc >= 0)
 		rc = bundle_document(dir, "config.json", config, err);
 	if (rc >= 0)

@@ -90,6 +90,17 @@ static const struct setting settings[] = {
 	  .choices = "bridge|none|host", .reload = true,
 	  .help = "bridge: an address behind isolad's bridge; none: only a loopback of its "
 		  "own; host" },
+	{ "default-isolation", "WALL", TEXT, AT(default_isolation), .fallback = "container",
+	  .choices = "container|vm|auto", .reload = true,
+	  .help = "vm: each container in a microVM; auto: those that pierce a container's wall" },
+	{ "guest-kernel", "FILE", PATH, AT(guest_kernel), .fallback = "",
+	  .help = "kernel of microVMs that run images (default: guest/kernel in the state "
+		  "folder)" },
+	{ "guest-initrd", "FILE", PATH, AT(guest_initrd), .fallback = "",
+	  .help = "initramfs with isola-init (default: guest/initrd in the state folder)" },
+	{ "guest-boot-timeout", "SECONDS", NUMBER, AT(guest_boot_timeout), .fallback = "30",
+	  .min = 1, .max = 3600, .reload = true,
+	  .help = "a guest whose init has not spoken by then is given up" },
 	{ "default-userns", "MODE", TEXT, AT(default_userns), .fallback = "private",
 	  .choices = "private|host", .reload = true,
 	  .help = "private: each container has ids of its own; host: root is root" },

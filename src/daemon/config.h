@@ -37,8 +37,12 @@ struct config {
 	int64_t default_pids_limit;   /* 0 = none */
 	bool default_init;
 	bool default_no_new_privileges;
-	char *default_userns;  /* "private" or "host" */
-	char *default_network; /* "bridge", "none" or "host" */
+	char *default_userns;    /* "private" or "host" */
+	char *default_network;   /* "bridge", "none" or "host" */
+	char *default_isolation; /* "container", "vm" or "auto" */
+
+	char *guest_kernel, *guest_initrd; /* "" = in the state folder */
+	int64_t guest_boot_timeout;        /* seconds */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_EXIT };

@@ -110,7 +110,7 @@ static int add_mounts(json_object *spec, const struct instance *inst, bool runni
 
 static json_object *make_spec(const struct instance *inst, bool write, bool split, struct err *err)
 {
-	bool running = !split && instance_is_running(inst) && inst->pid > 0;
+	bool running = !split && instance_is_running(inst) && inst->root_pid > 0;
 	cleanup_free char *dir = instance_state_dir(inst);
 	cleanup_json json_object *spec = json_object_new_object();
 	if (!dir || !spec) {
@@ -127,7 +127,7 @@ static json_object *make_spec(const struct instance *inst, bool write, bool spli
 	json_add_bool(spec, "read_only", json_bool_or(inst->host_config, "ReadonlyRootfs", false));
 	json_add_bool(spec, "mapped", inst->userns_base != 0);
 	if (running)
-		json_add_i64(spec, "pid", inst->pid);
+		json_add_i64(spec, "pid", inst->root_pid);
 	return add_mounts(spec, inst, running, err) < 0 ? NULL : take_ptr(spec);
 }
 
@@ -333,7 +333,7 @@ static void put_step(struct op *op)
 	struct err e = ERR_INIT;
 	if (!c || c->job)
 		return;
-	c->running = instance_is_running(inst) && inst->pid > 0;
+	c->running = instance_is_running(inst) && inst->root_pid > 0;
 	if (!c->running && !run_is_over(inst)) {
 		run_hurry_keeper(inst);
 		return;

@@ -73,6 +73,7 @@ static void env_init(struct create_env *env, struct isolad *d, const char *id, j
 		.cpus = online_cpus,
 		.config = &d->config,
 		.image = image,
+		.no_guests = image ? guests_missing(d) : NULL,
 		.find = find_container,
 		.find_arg = d,
 	};

@@ -211,15 +211,17 @@ static int check_runtime(void *arg, const struct field *row, json_object *v, jso
 {
 	(void)arg;
 	(void)row;
-	(void)ret;
 	const char *name = json_object_get_string(v);
 	/* runc and its shim are what clients of Docker name for "an ordinary
 	 * container"; that is what ctr runs. */
 	if (!strcmp(name, "ctr") || !strcmp(name, "runc") || !strcmp(name, "io.containerd.runc.v2"))
 		return 0;
-	if (!strcmp(name, "vm"))
-		return err_set(err, EOPNOTSUPP, "vm: microVMs are not supported yet");
-	return err_set(err, EINVAL, "unknown or invalid runtime name: %.64s (ctr is one)", name);
+	if (!strcmp(name, "vm")) {
+		*ret = json_object_get(v);
+		return 0;
+	}
+	return err_set(err, EINVAL, "unknown or invalid runtime name: %.64s (ctr and vm are)",
+		       name);
 }
 
 static int check_isolation(void *arg, const struct field *row, json_object *v, json_object **ret,
@@ -227,13 +229,14 @@ static int check_isolation(void *arg, const struct field *row, json_object *v, j
 {
 	(void)arg;
 	(void)row;
-	(void)ret;
 	const char *name = json_object_get_string(v);
-	if (!strcmp(name, "default") || !strcmp(name, "container"))
+	static const char *const names[] = { "container", "vm", "auto" };
+	for (size_t i = 0; i < 3; i++)
+		if (!strcmp(name, names[i]))
+			*ret = json_object_get(v);
+	if (*ret || !strcmp(name, "default"))
 		return 0;
-	if (!strcmp(name, "vm"))
-		return err_set(err, EOPNOTSUPP, "vm: microVMs are not supported yet");
-	return err_set(err, EINVAL, "invalid isolation: '%.32s' (container is one)", name);
+	return err_set(err, EINVAL, "invalid isolation: '%.32s' (container, vm or auto)", name);
 }
 
 /* ---- names and addresses ---- */

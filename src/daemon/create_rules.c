@@ -5,6 +5,7 @@
 #include "create_priv.h"
 
 #include "bundle.h"
+#include "isolation.h"
 #include "mounts.h"
 
 #include "isola/fd.h"
@@ -99,7 +100,10 @@ static int complete_userns(struct create *c, json_object *h, struct err *err)
 	if (rc < 0)
 		return rc;
 	const char *asked = json_str_or(h, "UsernsMode", "");
-	const char *mode = json_bool_or(h, "Privileged", false) ? "host"
+	bool vm = isolation_is_vm(h);
+	const char *mode = vm && strcmp(asked, "host") != 0       ? "private"
+			   : vm                                   ? asked
+			   : json_bool_or(h, "Privileged", false) ? "host"
 			   : donor  ? (donor->userns_base ? "private" : "host")
 			   : *asked ? asked
 				    : c->env->config->default_userns;
@@ -143,7 +147,6 @@ static void complete_plain(struct create *c, json_object *h)
 	set_if_empty(h, "NetworkMode", config->default_network ? config->default_network : "none");
 	set_if_empty(h, "IpcMode", "private");
 	set_if_empty(h, "CgroupnsMode", "private");
-	set_if_empty(h, "Runtime", "ctr");
 	create_complete_restart(h);
 	if (!json_len(json_get(h, "ConsoleSize"))) {
 		json_object *size = json_object_new_array_ext(2);
@@ -217,6 +220,9 @@ int create_complete(struct create *c, json_object *raw, json_object *config, jso
 	    (*json_str_or(raw, "Hostname", "") || *json_str_or(raw, "Domainname", "")))
 		return err_set(err, EINVAL,
 			       "conflicting options: Hostname (--hostname) and the UTS mode host");
+	int rc = isolation_choose(c, h, err);
+	if (rc < 0)
+		return rc;
 	complete_plain(c, h);
 	int rc = share_hostname(c, config, h, err);
 	if (rc < 0)
@@ -363,7 +369,9 @@ int create_agree(struct create *c, json_object *config, json_object *h, struct e
 			       "NetworkMode (--network) %s",
 			       network);
 	cleanup_mounts struct mounts mounts = { NULL, 0 };
-	int rc = mounts_parse(h, &mounts, err);
+	int rc = isolation_agree(h, err);
+	if (rc >= 0)
+		rc = mounts_parse(h, &mounts, err);
 	if (rc >= 0)
 		rc = network_agrees(config, h, err);
 	if (rc >= 0)

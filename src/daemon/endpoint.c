@@ -2,6 +2,8 @@
 /* endpoint - see endpoint.h: leases, and what the record says of them. */
 #include "endpoint.h"
 
+#include "isolation.h"
+
 #include "isola/fd.h"
 #include "isola/json.h"
 
@@ -30,7 +32,8 @@ void bindings_clear(struct bindings *b)
 
 enum net_link endpoint_link(const struct instance *inst)
 {
-	return inst->kind == INSTANCE_VM ? NET_LINK_TAP : NET_LINK_VETH;
+	return inst->kind == INSTANCE_VM || isolation_is_vm(inst->host_config) ? NET_LINK_TAP
+									       : NET_LINK_VETH;
 }
 
 void endpoint_host_name(const struct endpoint *e, char ret[NET_NAME_SIZE])

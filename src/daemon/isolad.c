@@ -261,6 +261,8 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	if (rc >= 0)
 		rc = programs_open(&d->programs, &d->config, err);
 	if (rc >= 0)
+		rc = guests_init(&d->guests, &d->config, d->roots.state, err);
+	if (rc >= 0)
 		rc = place_init(&d->place, d->config.cgroup, err);
 	if (rc >= 0)
 		rc = uidrange_init(&d->uidrange, d->config.userns_first, d->config.userns_ranges,
@@ -316,6 +318,7 @@ void isolad_fini(struct isolad *d)
 	uidrange_fini(&d->uidrange);
 	place_fini(&d->place);
 	nursery_fini(&d->nursery);
+	guests_fini(&d->guests);
 	programs_close(&d->programs);
 	roots_close(&d->roots);
 	fd_close(&d->listen_fd);

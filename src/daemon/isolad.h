@@ -8,6 +8,7 @@
 #include "config.h"
 #include "dhcp.h"
 #include "events.h"
+#include "guests.h"
 #include "isola/daemon.h"
 #include "later.h"
 #include "network.h"
@@ -33,6 +34,7 @@ struct isolad {
 	struct roots roots;
 	struct place place;
 	struct programs programs;
+	struct guests guests;
 	struct nursery nursery;
 	struct uidrange uidrange;
 	struct registry registry;

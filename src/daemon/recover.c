@@ -204,6 +204,7 @@ static void on_alive(struct instance *inst, json_object *msg, enum instance_stat
 	enum instance_state before = life_of(inst)->recorded;
 	inst->state = state;
 	inst->pid = (pid_t)json_i64_or(msg, "pid", 0);
+	inst->root_pid = (pid_t)json_i64_or(msg, "root_pid", inst->pid);
 	inst->started_ns = json_i64_or(msg, "started_ns", inst->started_ns);
 	inst->finished_ns = 0;
 	inst->exit_code = 0;

@@ -97,7 +97,7 @@ static void take_exit(struct instance *inst, json_object *exit)
 	if (!inst->started_ns)
 		inst->started_ns = json_i64_or(exit, "started_ns", 0);
 	inst->oom_killed = inst->oom_killed || json_bool_or(exit, "oom", false);
-	inst->pid = 0;
+	inst->pid = inst->root_pid = 0;
 	set_text(&inst->error, json_str_or(exit, "error", NULL));
 	set_text(&inst->reason, json_str_or(exit, "reason", NULL));
 	set_text(&inst->reason_text, json_str_or(exit, "text", NULL));
@@ -229,7 +229,7 @@ void run_start_failed(struct instance *inst, int exit_code, struct err *err)
 		err->code = code_for_api(err->code);
 	log_warn(inst->id, "%s", err->text);
 	life->ended = true;
-	inst->pid = 0;
+	inst->pid = inst->root_pid = 0;
 	endpoints_down(inst);
 	set_text(&inst->error, err->text);
 	if (inst->started_ns)
@@ -267,6 +267,7 @@ static void on_exit_event(struct instance *inst, json_object *msg)
 static void on_reset(struct instance *inst, json_object *msg)
 {
 	inst->pid = (pid_t)json_i64_or(msg, "pid", 0);
+	inst->root_pid = (pid_t)json_i64_or(msg, "root_pid", inst->pid);
 	inst->resets = (unsigned int)json_i64_or(msg, "resets", 0);
 	json_object *attrs = json_object_new_object();
 	json_add_str(attrs, "by", json_str_or(msg, "by", "guest"));

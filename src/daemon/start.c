@@ -74,6 +74,7 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	}
 	endpoints_settled(inst);
 	inst->pid = (pid_t)json_i64_or(reply, "pid", 0);
+	inst->root_pid = (pid_t)json_i64_or(reply, "root_pid", inst->pid);
 	inst->started_ns = json_i64_or(reply, "started_ns", num_now_ns());
 	inst->finished_ns = 0;
 	inst->exit_code = 0;

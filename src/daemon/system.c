@@ -249,6 +249,11 @@ static json_object *make_runtimes(struct isolad *d)
 	const char *path = d->programs.paths[PROGRAM_KEEPER];
 	json_add_str(ctr, "path", path ? path : "isola-keeper");
 	json_add(o, "ctr", ctr);
+	if (d->programs.paths[PROGRAM_VMM]) {
+		json_object *vm = json_object_new_object();
+		json_add_str(vm, "path", d->programs.paths[PROGRAM_VMM]);
+		json_add(o, "vm", vm);
+	}
 	return o;
 }
 

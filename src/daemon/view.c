@@ -212,7 +212,7 @@ static json_object *make_graph_driver(struct instance *inst, const char *state_d
 	/* The merged tree is mounted in the container's mount namespace only. */
 	char merged[32] = "";
 	if (instance_is_running(inst))
-		(void)snprintf(merged, sizeof(merged), "/proc/%d/root", (int)inst->pid);
+		(void)snprintf(merged, sizeof(merged), "/proc/%d/root", (int)inst->root_pid);
 	json_add_str(data, "MergedDir", merged);
 	add_path(data, "UpperDir", state_dir, "upper");
 	add_path(data, "WorkDir", state_dir, "work");

@@ -10,6 +10,7 @@
 #include "isola/wire.h"
 
 #include "exec.h"
+#include "guest.h"
 #include "ops.h"
 #include "request.h"
 #include "vm.h"
@@ -125,7 +126,9 @@ static json_object *hello(const struct keeper *k)
 	json_add_str(o, "state", state_name(held ? STATE_RUNNING : k->state));
 	json_add_i64(o, "pid", k->rec.pid);
 	json_add_i64(o, "started_ns", k->rec.started_ns);
-	if (k->vm)
+	if (k->guest)
+		json_add_i64(o, "root_pid", guest_root_pid(k->guest));
+	else if (k->vm)
 		json_add_i64(o, "resets", vm_resets(k->vm));
 	json_add(o, "execs", execs_json(k));
 	json_add(o, "ended_execs", exitrec_execs(&k->rec));

@@ -173,14 +173,10 @@ static void put_texts(struct tlv_writer *w, uint16_t tag, json_object *list)
 
 static void put_links(struct tlv_writer *w, json_object *links)
 {
-	size_t mark = tlv_open(w, GF_LINK);
-	tlv_put_text(w, GF_NAME, "lo");
-	tlv_put_u64(w, GF_UP, 1);
-	tlv_close(w, mark);
 	for (size_t i = 0; i < json_len(links); i++) {
 		json_object *link = json_object_array_get_idx(links, i);
 		int64_t mtu = json_i64_or(link, "mtu", 0);
-		mark = tlv_open(w, GF_LINK);
+		size_t mark = tlv_open(w, GF_LINK);
 		tlv_put_text(w, GF_MAC, json_str_or(link, "mac", NULL));
 		tlv_put_text(w, GF_NAME, json_str_or(link, "name", NULL));
 		if (mtu > 0)

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bundle_guest - what a container's bundle has more when it is in a VM: machine.json, and
+ * in keeper.json what makes it a guest (isola/keeper.h). isolad, loop thread, before each
+ * start; pure but for the writing. config.json is a container's (bundle.c). */
+#include "bundle_priv.h"
+#include "endpoint.h"
+#include "guests.h"
+#include "isolad.h"
+#include "vm.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+#include "isola/keeper.h"
+#include "isola/vmm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MIB (1024ll * 1024)
+/* A guest's RAM when nothing was said, and the least that boots. */
+#define MEMORY_DEFAULT (256 * MIB)
+#define MEMORY_MIN     (64 * MIB)
+/* What a VM needs beside its guest's RAM: worker, virtiofsd, page tables, buffers. */
+#define OVERHEAD (128 * MIB)
+
+#define CMDLINE                                                                                    \
+	"console=ttyS0 quiet reboot=k panic=-1 8250.nr_uarts=1 i8042.noaux i8042.nomux "           \
+	"i8042.nopnp i8042.dumbkbd noreplace-smp rdinit=/init"
+
+/* ---- size ---- */
+
+int64_t guest_memory(json_object *host)
+{
+	int64_t size = json_i64_or(host, "Memory", 0);
+	if (size <= 0)
+		return MEMORY_DEFAULT;
+	size = (size + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+	return size < MEMORY_MIN ? MEMORY_MIN : size;
+}
+
+int64_t guest_cpus(json_object *host)
+{
+	int64_t nano = json_i64_or(host, "NanoCpus", 0);
+	return nano <= 0 ? 1 : (nano + 999999999) / 1000000000;
+}
+
+/* The VM's cgroup: what was asked for is the guest's, so there is more of it here. How
+ * many processes there are is the guest's alone. */
+static int make_resources(const struct instance *inst, json_object **ret, struct err *err)
+{
+	json_object *host = inst->host_config;
+	const char *controllers = inst->isolad->place.controllers;
+	cleanup_json json_object *limits = json_copy(host);
+	int64_t swap = json_i64_or(host, "MemorySwap", 0);
+	if (!limits)
+		return err_set(err, ENOMEM, "out of memory");
+	json_object_object_del(limits, "PidsLimit");
+	if (controllers && strstr(controllers, "memory"))
+		json_add_i64(limits, "Memory", guest_memory(host) + OVERHEAD);
+	if (swap > 0)
+		json_add_i64(limits, "MemorySwap", swap + OVERHEAD);
+	return bundle_limits(limits, ret, err);
+}
+
+/* ---- machine.json ---- */
+
+static json_object *source(const char *key, const char *value)
+{
+	json_object *o = json_object_new_object();
+	json_add_str(o, key, value);
+	return o;
+}
+
+static json_object *make_boot(const struct guests *g)
+{
+	json_object *boot = json_object_new_object();
+	json_add(boot, "kernel", source("path", g->kernel));
+	json_add(boot, "initrd", source("path", g->initrd));
+	json_add_str(boot, "cmdline", CMDLINE);
+	return boot;
+}
+
+static json_object *make_shares(void)
+{
+	json_object *list = json_object_new_array(), *share = json_object_new_object();
+	json_object *root = json_object_new_object();
+	json_add_bool(root, "root", true);
+	json_add_str(share, "tag", "root");
+	json_add(share, "socket", root);
+	(void)json_object_array_add(list, share);
+	return list;
+}
+
+static json_object *make_vsock(const char *run_dir)
+{
+	char path[512];
+	json_object *o = json_object_new_object();
+	(void)snprintf(path, sizeof(path), "%s/vsock.sock", run_dir);
+	json_add_i64(o, "cid", 3);
+	json_add(o, "listen", source("path", path));
+	json_add_str(o, "connect", "keeper");
+	return o;
+}
+
+static json_object *make_nets(const struct instance *inst)
+{
+	json_object *list = NULL;
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		list = list ? list : json_object_new_array();
+		(void)json_object_array_add(list, vm_endpoint_net(e, 1));
+	}
+	return list;
+}
+
+/* The worker is another user than the guest's root, whose files virtiofsd has. */
+static json_object *make_jail(const struct instance *inst)
+{
+	json_object *o = json_object_new_object();
+	json_add_i64(o, "uid", inst->userns_base + UIDRANGE_SIZE - 1);
+	json_add_i64(o, "gid", inst->userns_base + UIDRANGE_SIZE - 1);
+	return o;
+}
+
+static json_object *make_machine(const struct instance *inst, const struct bundle_env *env)
+{
+	json_object *o = json_object_new_object(), *cpus = json_object_new_object();
+	json_object *memory = json_object_new_object(), *serial = json_object_new_object();
+	char name[ID_SHORT_LEN + 1];
+	(void)snprintf(name, sizeof(name), "%s", inst->id);
+	json_add_i64(o, "version", VMM_VERSION);
+	json_add_str(o, "id", name);
+	json_add(o, "kvm", source("path", "/dev/kvm"));
+	json_add_i64(cpus, "count", guest_cpus(inst->host_config));
+	json_add(o, "cpus", cpus);
+	json_add_i64(memory, "size", guest_memory(inst->host_config));
+	json_add_bool(memory, "shared", true);
+	json_add(o, "memory", memory);
+	json_add(o, "boot", make_boot(&inst->isolad->guests));
+	json_add_bool(serial, "input", false);
+	json_add(o, "serial", serial);
+	json_object *nets = make_nets(inst);
+	if (nets)
+		json_add(o, "nets", nets);
+	json_add(o, "shares", make_shares());
+	json_add(o, "vsock", make_vsock(env->run_dir));
+	json_add(o, "jail", make_jail(inst));
+	return o;
+}
+
+/* ---- keeper.json ---- */
+
+static void add_text(json_object *o, const char *key, const char *text)
+{
+	json_object *list = json_object_new_array();
+	(void)json_object_array_add(list, json_object_new_string(text));
+	json_add(o, key, list);
+}
+
+/* The lease, for the guest's init to set up: there is no DHCP. */
+static json_object *make_link(struct instance *inst, const struct endpoint *e)
+{
+	char text[128], addr[64], mac[NET_MAC_TEXT];
+	json_object *o = json_object_new_object();
+	(void)snprintf(text, sizeof(text), "eth%u", e->index);
+	json_add_str(o, "name", text);
+	json_add_str(o, "mac", net_mac_format(e->mac, mac, sizeof(mac)));
+	(void)snprintf(text, sizeof(text), "%s/%u", net_addr_format(&e->addr, addr, sizeof(addr)),
+		       e->network->subnet.len);
+	add_text(o, "addresses", text);
+	if (endpoint_gateway(inst) == e)
+		add_text(o, "gateways", net_addr_format(&e->network->gateway, addr, sizeof(addr)));
+	return o;
+}
+
+static json_object *make_links(struct instance *inst)
+{
+	json_object *list = json_object_new_array();
+	list_for_each (node, &inst->endpoints)
+		(void)json_object_array_add(
+			list, make_link(inst, container_of(node, struct endpoint, node)));
+	return list;
+}
+
+int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
+{
+	json_object *resources = NULL;
+	int rc = make_resources(inst, &resources, err);
+	if (rc < 0)
+		return rc;
+	json_add_str(keeper, "kind", "guest");
+	json_object_object_del(keeper, "reaper");
+	json_add(keeper, "resources", resources);
+	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);
+	json_add(keeper, "links", make_links(inst));
+	json_add_i64(keeper, "boot_ms", inst->isolad->config.guest_boot_timeout * 1000);
+	return 0;
+}
+
+int guest_machine_write(struct instance *inst, const struct bundle_env *env, int dir,
+			struct err *err)
+{
+	const char *why = guests_missing(inst->isolad);
+	if (why)
+		return err_set(err, EOPNOTSUPP, "a microVM is not possible here: %s", why);
+	cleanup_json json_object *machine = make_machine(inst, env);
+	return bundle_document(dir, "machine.json", machine, err);
+}

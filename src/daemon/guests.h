@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guests - what this host has for containers in microVMs: a kernel, the initramfs with
+ * isola-init, isola-vmm and /dev/kvm. isolad, loop thread. */
+#pragma once
+
+#include "isola/err.h"
+
+#include <json-c/json.h>
+#include <stdint.h>
+
+struct config;
+struct instance;
+struct isolad;
+struct bundle_env;
+
+struct guests {
+	char *kernel, *initrd; /* absolute paths, owned */
+	char missing[512];     /* what guests_missing() returns */
+};
+
+/* Where kernel and initramfs are to be, by the settings. */
+int guests_init(struct guests *g, const struct config *config, const char *state, struct err *err);
+void guests_fini(struct guests *g);
+
+/* Why no microVM can run here, as part of a sentence that says what would help; NULL when
+ * nothing is known against it. Looks anew each time: what is missing can be put there. */
+const char *guests_missing(struct isolad *d);
+
+/* ---- bundle_guest.c ---- */
+
+/* The guest's RAM in bytes and its CPUs, for a HostConfig. */
+int64_t guest_memory(json_object *host);
+int64_t guest_cpus(json_object *host);
+
+/* Makes a container's keeper.json a guest's. */
+int guest_keeper(struct instance *inst, json_object *keeper, struct err *err);
+int guest_machine_write(struct instance *inst, const struct bundle_env *env, int dir,
+			struct err *err);
