@@ -3,10 +3,8 @@
  * in keeper.json what makes it a guest (isola/keeper.h). isolad, loop thread, before each
  * start; pure but for the writing. config.json is a container's (bundle.c). */
 #include "bundle_priv.h"
-#include "endpoint.h"
 #include "guests.h"
 #include "isolad.h"
-#include "vm.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -103,17 +101,6 @@ static json_object *make_vsock(const char *run_dir)
 	return o;
 }
 
-static json_object *make_nets(const struct instance *inst)
-{
-	json_object *list = NULL;
-	list_for_each (node, &inst->endpoints) {
-		const struct endpoint *e = container_of(node, struct endpoint, node);
-		list = list ? list : json_object_new_array();
-		(void)json_object_array_add(list, vm_endpoint_net(e, 1));
-	}
-	return list;
-}
-
 /* The worker is another user than the guest's root, whose files virtiofsd has. */
 static json_object *make_jail(const struct instance *inst)
 {
@@ -140,9 +127,6 @@ static json_object *make_machine(const struct instance *inst, const struct bundl
 	json_add(o, "boot", make_boot(&inst->isolad->guests));
 	json_add_bool(serial, "input", false);
 	json_add(o, "serial", serial);
-	json_object *nets = make_nets(inst);
-	if (nets)
-		json_add(o, "nets", nets);
 	json_add(o, "shares", make_shares());
 	json_add(o, "vsock", make_vsock(env->run_dir));
 	json_add(o, "jail", make_jail(inst));
@@ -150,38 +134,6 @@ static json_object *make_machine(const struct instance *inst, const struct bundl
 }
 
 /* ---- keeper.json ---- */
-
-static void add_text(json_object *o, const char *key, const char *text)
-{
-	json_object *list = json_object_new_array();
-	(void)json_object_array_add(list, json_object_new_string(text));
-	json_add(o, key, list);
-}
-
-/* The lease, for the guest's init to set up: there is no DHCP. */
-static json_object *make_link(struct instance *inst, const struct endpoint *e)
-{
-	char text[128], addr[64], mac[NET_MAC_TEXT];
-	json_object *o = json_object_new_object();
-	(void)snprintf(text, sizeof(text), "eth%u", e->index);
-	json_add_str(o, "name", text);
-	json_add_str(o, "mac", net_mac_format(e->mac, mac, sizeof(mac)));
-	(void)snprintf(text, sizeof(text), "%s/%u", net_addr_format(&e->addr, addr, sizeof(addr)),
-		       e->network->subnet.len);
-	add_text(o, "addresses", text);
-	if (endpoint_gateway(inst) == e)
-		add_text(o, "gateways", net_addr_format(&e->network->gateway, addr, sizeof(addr)));
-	return o;
-}
-
-static json_object *make_links(struct instance *inst)
-{
-	json_object *list = json_object_new_array();
-	list_for_each (node, &inst->endpoints)
-		(void)json_object_array_add(
-			list, make_link(inst, container_of(node, struct endpoint, node)));
-	return list;
-}
 
 int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 {
@@ -193,7 +145,6 @@ int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 	json_object_object_del(keeper, "reaper");
 	json_add(keeper, "resources", resources);
 	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);
-	json_add(keeper, "links", make_links(inst));
 	json_add_i64(keeper, "boot_ms", inst->isolad->config.guest_boot_timeout * 1000);
 	return 0;
 }
@@ -204,6 +155,9 @@ int guest_machine_write(struct instance *inst, const struct bundle_env *env, int
 	const char *why = guests_missing(inst->isolad);
 	if (why)
 		return err_set(err, EOPNOTSUPP, "a microVM is not possible here: %s", why);
+	int rc = inst->isolad->guests.made ? 0 : guests_make_initrd(inst->isolad, err);
+	if (rc < 0)
+		return rc;
 	cleanup_json json_object *machine = make_machine(inst, env);
 	return bundle_document(dir, "machine.json", machine, err);
 }

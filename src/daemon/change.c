@@ -4,6 +4,7 @@
 
 #include "create.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "life.h"
 #include "persist.h"
 
@@ -131,6 +132,11 @@ static void update_run(struct op *op)
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
 	json_object *host_config = NULL, *resources = NULL;
+	if (publish_is_asked(op->body) &&
+	    isolation_refuse(inst, "a change of published ports", &e) < 0) {
+		op_finish(op, &e, NULL);
+		return;
+	}
 	if (publish_is_asked(op->body)) {
 		publish_update_run(op);
 		return;
@@ -142,6 +148,8 @@ static void update_run(struct op *op)
 	int rc = state_next(inst, EVENT_UPDATE, &e);
 	if (rc >= 0)
 		rc = update_check(inst, op->body, &host_config, &resources, &e);
+	if (rc >= 0 && resources)
+		rc = isolation_refuse(inst, "a change of limits", &e);
 	if (rc < 0) {
 		op_finish(op, &e, NULL);
 		return;

@@ -96,8 +96,8 @@ static const struct setting settings[] = {
 	{ "guest-kernel", "FILE", PATH, AT(guest_kernel), .fallback = "",
 	  .help = "kernel of microVMs that run images (default: guest/kernel in the state "
 		  "folder)" },
-	{ "guest-initrd", "FILE", PATH, AT(guest_initrd), .fallback = "",
-	  .help = "initramfs with isola-init (default: guest/initrd in the state folder)" },
+	{ "guest-init", "PATH", PATH, AT(guest_init), .fallback = "",
+	  .help = "the isola-init program of guests (default: beside isolad, or in libexec)" },
 	{ "guest-boot-timeout", "SECONDS", NUMBER, AT(guest_boot_timeout), .fallback = "30",
 	  .min = 1, .max = 3600, .reload = true,
 	  .help = "a guest whose init has not spoken by then is given up" },

@@ -41,8 +41,9 @@ struct config {
 	char *default_network;   /* "bridge", "none" or "host" */
 	char *default_isolation; /* "container", "vm" or "auto" */
 
-	char *guest_kernel, *guest_initrd; /* "" = in the state folder */
-	int64_t guest_boot_timeout;        /* seconds */
+	char *guest_kernel;         /* "" = in the state folder */
+	char *guest_init;           /* path of isola-init; "" = look for it */
+	int64_t guest_boot_timeout; /* seconds */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_EXIT };

@@ -6,6 +6,7 @@
 #include "bundle.h"
 #include "endpoint.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "life.h"
 #include "op.h"
 #include "persist.h"
@@ -21,6 +22,9 @@
 static int may_change(const struct instance *inst, struct err *err)
 {
 	const char *mode = json_str_or(inst->host_config, "NetworkMode", "");
+	int rc = isolation_refuse(inst, "a change of networks", err);
+	if (rc < 0)
+		return rc;
 	if (inst->state == INSTANCE_REMOVING || inst->state == INSTANCE_DEAD)
 		return err_set(err, EBUSY, "%s %s is being removed", instance_noun(inst->kind),
 			       inst->name);

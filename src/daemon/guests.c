@@ -4,30 +4,101 @@
 
 #include "isolad.h"
 
+#include "isola/fd.h"
+#include "isola/strbuf.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static char *place(const char *configured, const char *state, const char *name)
+#define INITRD         "guest.initrd"
+#define INIT_BYTES_MAX ((size_t)8 * 1024 * 1024)
+
+/* The folder of our own executable, with a slash behind. */
+static char *find_init(const char *configured)
 {
-	char *path = NULL;
+	char beside[PATH_MAX] = "";
 	if (*configured)
 		return strdup(configured);
-	return asprintf(&path, "%s/guest/%s", state, name) < 0 ? NULL : path;
+	ssize_t n = readlink("/proc/self/exe", beside, sizeof(beside) - 32);
+	beside[n < 0 ? 0 : n] = '\0';
+	char *slash = strrchr(beside, '/');
+	const char *const places[] = { "guest/init/isola-init", "isola-init" };
+	for (size_t i = 0; slash && i < 2; i++) {
+		strcpy(slash + 1, places[i]);
+		if (access(beside, R_OK) == 0)
+			return strdup(beside);
+	}
+	return strdup(ISOLA_LIBEXECDIR "/isola-init");
 }
 
-int guests_init(struct guests *g, const struct config *config, const char *state, struct err *err)
+static char *join(const char *folder, const char *name)
 {
-	g->kernel = place(config->guest_kernel, state, "kernel");
-	g->initrd = place(config->guest_initrd, state, "initrd");
-	return g->kernel && g->initrd ? 0 : err_set(err, ENOMEM, "out of memory");
+	char *path = NULL;
+	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+int guests_init(struct guests *g, const struct config *config, const char *state, const char *run,
+		struct err *err)
+{
+	g->kernel =
+		*config->guest_kernel ? strdup(config->guest_kernel) : join(state, "guest/kernel");
+	g->init = find_init(config->guest_init);
+	g->initrd = join(run, INITRD);
+	return g->kernel && g->init && g->initrd ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* ---- the initramfs: a cpio archive, "newc" (initramfs-buffer-format.rst) ---- */
+
+static void pad(struct strbuf *b)
+{
+	while (b->len % 4)
+		strbuf_putc(b, '\0');
+}
+
+static void put_entry(struct strbuf *b, unsigned int number, const char *name, unsigned int mode,
+		      const void *data, size_t size)
+{
+	strbuf_printf(b, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", number,
+		      mode, 0, 0, 1, 0, size, 0, 0, 0, 0, strlen(name) + 1, 0);
+	strbuf_add(b, name, strlen(name) + 1);
+	pad(b);
+	if (size)
+		strbuf_add(b, data, size);
+	pad(b);
+}
+
+int guests_make_initrd(struct isolad *d, struct err *err)
+{
+	struct guests *g = &d->guests;
+	static const char *const folders[] = { "dev", "proc", "sys", "root", "run" };
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	cleanup_free char *program = malloc(INIT_BYTES_MAX);
+	cleanup_fd int fd = open(g->init, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -errno : program ? fd_read_all(fd, program, INIT_BYTES_MAX) : -ENOMEM;
+	if (n < 0)
+		return err_rc(err, (int)n, "cannot read %s", g->init);
+	unsigned int number = 1;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		put_entry(&b, number++, folders[i], S_IFDIR | 0755, NULL, 0);
+	put_entry(&b, number++, "init", S_IFREG | 0755, program, (size_t)n);
+	put_entry(&b, number, "TRAILER!!!", 0, NULL, 0);
+	if (!strbuf_ok(&b))
+		return err_set(err, ENOMEM, "out of memory");
+	int rc = fd_write_atomic(d->roots.run_fd, INITRD, b.text, b.len, 0600, FD_SYNC_NO, err);
+	g->made = rc == 0;
+	return rc;
 }
 
 void guests_fini(struct guests *g)
 {
 	free(g->kernel);
+	free(g->init);
 	free(g->initrd);
 	*g = (struct guests){ NULL };
 }
@@ -42,7 +113,7 @@ const char *guests_missing(struct isolad *d)
 		{ g->kernel, "there is no kernel for guests",
 		  "put one there (guest/kernel/build makes one), or name one: isolad "
 		  "--guest-kernel" },
-		{ g->initrd, "there is no initramfs for guests", "isolad --guest-initrd names it" },
+		{ g->init, "isola-init is not installed", "isolad --guest-init names it" },
 		{ "/dev/kvm", "there is no KVM",
 		  "vmctl doctor says what this host lacks, and what would help" },
 	};

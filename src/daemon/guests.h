@@ -6,6 +6,7 @@
 #include "isola/err.h"
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct config;
@@ -14,12 +15,16 @@ struct isolad;
 struct bundle_env;
 
 struct guests {
-	char *kernel, *initrd; /* absolute paths, owned */
-	char missing[512];     /* what guests_missing() returns */
+	char *kernel, *init, *initrd; /* absolute paths, owned; initrd is made of init */
+	bool made;                    /* the initramfs is there */
+	char missing[512];            /* what guests_missing() returns */
 };
 
-/* Where kernel and initramfs are to be, by the settings. */
-int guests_init(struct guests *g, const struct config *config, const char *state, struct err *err);
+/* Finds kernel and isola-init, by the settings. */
+int guests_init(struct guests *g, const struct config *config, const char *state, const char *run,
+		struct err *err);
+/* Makes the initramfs in the run folder, once. It is small. */
+int guests_make_initrd(struct isolad *d, struct err *err);
 void guests_fini(struct guests *g);
 
 /* Why no microVM can run here, as part of a sentence that says what would help; NULL when

@@ -261,7 +261,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	if (rc >= 0)
 		rc = programs_open(&d->programs, &d->config, err);
 	if (rc >= 0)
-		rc = guests_init(&d->guests, &d->config, d->roots.state, err);
+		rc = guests_init(&d->guests, &d->config, d->roots.state, d->roots.run, err);
 	if (rc >= 0)
 		rc = place_init(&d->place, d->config.cgroup, err);
 	if (rc >= 0)

@@ -138,10 +138,21 @@ int isolation_choose(struct create *c, json_object *host, struct err *err)
 
 /* ---- the rules ---- */
 
+int isolation_refuse(const struct instance *inst, const char *what, struct err *err)
+{
+	if (!isolation_is_vm(inst->host_config))
+		return 0;
+	return err_set(err, EOPNOTSUPP,
+		       "%s is not possible yet with --isolation vm, which container %.12s has",
+		       what, inst->id);
+}
+
 static bool meets(json_object *host, const struct wall_row *row)
 {
 	json_object *v = json_get(host, row->field);
 	if (json_is_zero(v))
+		return false;
+	if (row->except && !strcmp(json_str_or(host, row->field, ""), row->except))
 		return false;
 	return !row->value ||
 	       !strncmp(json_str_or(host, row->field, ""), row->value, strlen(row->value));

@@ -27,6 +27,10 @@ int isolation_agree(json_object *host, struct err *err);
 /* The first thing in @host that pierces a container's wall, as its flag; or NULL. */
 const char *isolation_pierced(json_object *host);
 
+struct instance;
+/* -EOPNOTSUPP for @inst in a microVM: @what is a sentence's beginning. Else 0. */
+int isolation_refuse(const struct instance *inst, const char *what, struct err *err);
+
 /* ---- isolation_rules.c ---- */
 
 enum wall_verdict { WALL_SAME, WALL_DIFFERS, WALL_REFUSED };
@@ -37,7 +41,8 @@ struct wall_row {
 	const char
 		*value; /* of a string: what it begins with; NULL: anything that says something */
 	enum wall_verdict verdict;
-	const char *text; /* how it differs, or why it is refused */
+	const char *text;   /* how it differs, or why it is refused */
+	const char *except; /* of a string: this one is not refused; or NULL */
 };
 
 extern const struct wall_row wall_rows[];

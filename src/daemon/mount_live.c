@@ -11,6 +11,7 @@
 #include "bundle_priv.h"
 #include "fields.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "life.h"
 #include "mounts.h"
 #include "persist.h"
@@ -327,6 +328,11 @@ static void next(struct op *op)
 
 static void mounts_run(struct op *op)
 {
+	struct err e = ERR_INIT;
+	if (isolation_refuse(op->inst, "a change of mounts (--mount-add, --mount-rm)", &e) < 0) {
+		op_finish(op, &e, NULL);
+		return;
+	}
 	op->pinned = true;
 	next(op);
 }

@@ -6,6 +6,7 @@
 
 #include "bundle.h"
 #include "isolad.h"
+#include "isolation.h"
 
 #include "isola/cgroup.h"
 #include "isola/fd.h"
@@ -157,6 +158,8 @@ json_object *top_list(struct instance *inst, const char *ps_args, struct err *er
 		(void)err_set(err, EBUSY, "Container %s is not running", inst->id);
 		return NULL;
 	}
+	if (isolation_refuse(inst, "a list of processes (top)", err) < 0)
+		return NULL;
 	s.n_columns = top_parse(ps_args, s.columns, err);
 	if (s.n_columns < 0)
 		return NULL;

@@ -11,7 +11,6 @@
 #include "guest_setup.h"
 #include "guest_split.h"
 #include "layers.h"
-#include "vm_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +43,7 @@ static int make_holder(struct guest *g, const struct layers *layers, struct err 
 		.gate_fd = -1,
 		.no_devices = true,
 	};
-	int rc = ctr_create(&args, &k->ctr, err);
-	g->holds = rc == 0;
-	return rc;
+	return ctr_create(&args, &k->ctr, err);
 }
 
 static int read_host_spec(struct guest *g, struct err *err)
@@ -78,7 +75,19 @@ static int make_root(struct guest *g, struct err *err)
 
 pid_t guest_root_pid(const struct guest *g)
 {
-	return g->virtiofsd > 0 ? vm_tree_root_pid(g->virtiofsd) : 0;
+	return g->k->ctr ? g->k->ctr->pid : 0;
+}
+
+/* Once; what it held goes with the last who has it. */
+static int end_holder(struct guest *g, struct err *err)
+{
+	struct keeper *k = g->k;
+	if (!k->ctr || g->holder_ended)
+		return 0;
+	g->holder_ended = true;
+	int rc = ctr_delete(k->ctr, g->host_spec, err);
+	(void)waitpid(k->ctr->pid, NULL, WNOHANG | __WALL);
+	return rc;
 }
 
 /* ---- what the guest says ---- */
@@ -213,11 +222,8 @@ static int create(struct keeper *k, struct err *err)
 	int rc = make_root(g, err);
 	if (rc == 0)
 		rc = payload_vm.create(k, err);
-	if (rc < 0) {
-		guest_let_go(g);
-		if (k->ctr)
-			(void)ctr_delete(k->ctr, g->host_spec, NULL);
-	}
+	if (rc < 0)
+		end_holder(g, NULL);
 	return rc;
 }
 
@@ -347,13 +353,12 @@ static void remove_all(struct keeper *k)
 		return;
 	loop_timer_stop(&g->boot_timer);
 	loop_timer_stop(&g->end_timer);
-	guest_let_go(g);
 	payload_vm.remove(k);
 	guest_link_fini(&g->link);
 	guest_console_close(&g->console);
 	for (int i = 0; i < 3; i++)
 		fd_close(&g->fds.fd[i]);
-	if (k->ctr && ctr_delete(k->ctr, g->host_spec, &err) < 0)
+	if (end_holder(g, &err) < 0)
 		control_warn(k, err.text);
 }
 

@@ -46,14 +46,13 @@ struct guest {
 	struct guest_link link;
 	struct guest_console console;
 	struct ctr_spec *host_spec; /* of the holder; owned */
-	bool holds;                 /* k->ctr's init lives */
-	pid_t virtiofsd;            /* 0: not started */
 	json_object *links;         /* of keeper.json, owned; NULL: none */
 	int64_t boot_ms;            /* until READY */
 	struct timer boot_timer, end_timer;
 	struct payio_fds fds; /* of the first process, until it runs */
 	uint64_t number;      /* the last one given to a process */
 	bool ran, exited, shutting_down;
+	bool holder_ended;
 	bool protocol_error; /* of ->text */
 	int64_t ended_ns;
 	int status;     /* of the first process, as of wait(2) */
@@ -69,8 +68,6 @@ void guest_vm_runs(struct guest *g);
 void guest_on_ready(struct guest *g);
 /* Ends the VM for a reason of ours, which is what its end, or the start, says. */
 void guest_end(struct guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The holder goes: virtiofsd has its copy, or never will. */
-void guest_let_go(struct guest *g);
 
 /* ---- guest.c, for vm*.c ---- */
 
@@ -78,7 +75,7 @@ void guest_let_go(struct guest *g);
 void guest_vm_ended(struct guest *g, struct vm *vm);
 /* How it ended, into k->rec; false: as any VM. */
 bool guest_record_exit(struct guest *g);
-/* 0 or the process whose root is the guest's. */
+/* The process whose root is the guest's, the holder; 0: none. */
 pid_t guest_root_pid(const struct guest *g);
 
 /* ---- guest_exec.c ---- */

@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 /* Mounting the root and all that may hang; and the exec behind it. */
 #define SETUP_MS         30000
@@ -33,15 +32,6 @@ void guest_end(struct guest *g, const char *fmt, ...)
 		(void)kill(g->k->rec.pid, SIGKILL);
 }
 
-void guest_let_go(struct guest *g)
-{
-	if (!g->holds)
-		return;
-	g->holds = false;
-	(void)kill(g->k->ctr->pid, SIGKILL);
-	(void)waitpid(g->k->ctr->pid, NULL, __WALL);
-}
-
 /* ---- the first process runs ---- */
 
 /* It is made, or could not be: whoever asked for the start hears it. */
@@ -53,6 +43,13 @@ static void fail_start(struct guest *g, const struct err *err)
 	json_add_i64(o, "exit_code", k->rec.exit_code);
 	control_answer(k, &k->vm->starter, o, err);
 	keeper_fail_answered(k);
+}
+
+/* As the container library says it: the client tells by it which exit code it has. */
+static bool is_about_program(const struct err *err)
+{
+	return *err->text == '"' && (err->code == ENOENT || err->code == EACCES ||
+				     err->code == ENOEXEC || err->code == EISDIR);
 }
 
 static void on_run(void *arg, const uint8_t *body, size_t size, const struct err *err)
@@ -71,7 +68,8 @@ static void on_run(void *arg, const uint8_t *body, size_t size, const struct err
 		err = rc < 0 ? &e : NULL;
 	}
 	if (err) {
-		fail_start(g, err);
+		e = *err;
+		fail_start(g, is_about_program(&e) ? (err_prefix(&e, "exec"), &e) : &e);
 		return;
 	}
 	g->ran = true;
@@ -119,7 +117,6 @@ static void on_setup(void *arg, const uint8_t *body, size_t size, const struct e
 	(void)size;
 	if (g->k->failure.code || !g->k->vm->alive)
 		return;
-	guest_let_go(g);
 	if (!err && (read_config(g, &config, &e) < 0 || ask_run(g, config, &e) < 0))
 		err = &e;
 	if (err)

@@ -123,13 +123,15 @@ static int op_freeze(struct keeper *k, const struct request *r, int *fd, json_ob
 	(void)fd;
 	(void)answer;
 	int rc = need_running(k, err);
-	if (rc == 0 && r->held && (!r->frozen || k->payload != &payload_container))
+	if (rc == 0 && r->held && (!r->frozen || k->payload == &payload_vm))
 		rc = err_set(err, EINVAL, "only what freezes a container can be held");
 	if (rc == 0 && r->frozen == (k->state == STATE_PAUSED))
 		rc = err_set(err, EALREADY, "the %s is %s", k->payload->noun,
 			     r->frozen ? "paused already" : "not paused");
 	if (rc == 0)
 		rc = k->payload->freeze(k, r->frozen, err);
+	if (rc == -EINPROGRESS)
+		k->holder = r->held ? k->asker.conn : 0;
 	if (rc < 0)
 		return rc;
 	k->state = r->frozen ? STATE_PAUSED : STATE_RUNNING;
@@ -146,9 +148,11 @@ void ops_conn_gone(struct keeper *k, uint64_t conn)
 	k->holder = 0;
 	if (k->state != STATE_PAUSED)
 		return;
-	if (k->payload->freeze(k, false, &err) < 0)
+	k->asker = (struct asker){ 0 }; /* nobody asks */
+	int rc = k->payload->freeze(k, false, &err);
+	if (rc < 0 && rc != -EINPROGRESS)
 		control_warn(k, err.text);
-	else
+	else if (rc == 0)
 		k->state = STATE_RUNNING;
 }
 

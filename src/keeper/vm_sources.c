@@ -260,9 +260,9 @@ static int open_net(struct opening *op, json_object *net)
 static int open_root(struct opening *op, json_object *share)
 {
 	struct guest *g = op->vm->k->guest;
-	if (!g || !g->holds)
+	if (!g || !g->k->ctr)
 		return err_set(op->err, EINVAL, "only a guest has a root");
-	int fd = vm_tree_start(op->vm, g->k->ctr, &g->virtiofsd, op->err);
+	int fd = vm_tree_start(op->vm, g->k->ctr, NULL, op->err);
 	return fd < 0 ? fd : put_fd(op, share, "socket", fd);
 }
 
