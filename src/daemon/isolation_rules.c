@@ -18,7 +18,6 @@
 		flag, field, value, WALL_REFUSED, text                                             \
 	}
 
-/* clang-format off: a row a line */
 const struct wall_row wall_rows[] = {
 	SAME("--add-host", "ExtraHosts"),
 	SAME("--annotation", "Annotations"),
@@ -71,9 +70,8 @@ const struct wall_row wall_rows[] = {
 	DIFFERS("--memory-swappiness", "MemorySwappiness", "of the VM's processes on the host"),
 	DIFFERS("--mount", "Mounts",
 		"by virtio-fs; not at or below /dev, /proc and /sys; what the host mounts there later is seen, not what the guest mounts"),
-	REFUSED("--network container:ID", "NetworkMode",
-		"container:", "a guest has links of its own"),
-	REFUSED("--network host", "NetworkMode", "host", "a guest has links of its own"),
+	{ "--network", "NetworkMode", NULL, WALL_REFUSED,
+	  "guests have no networks yet; --network none is possible", "none" },
 	DIFFERS("--oom-score-adj", "OomScoreAdj", "in the guest"),
 	REFUSED("--pid container:ID", "PidMode", "container:", "the guest has a kernel of its own"),
 	REFUSED("--pid host", "PidMode", "host", "the guest has a kernel of its own"),
@@ -102,6 +100,5 @@ const struct wall_row wall_rows[] = {
 	SAME("--volumes-from", "VolumesFrom"),
 	SAME("--workdir", "WorkingDir"),
 };
-/* clang-format on */
 
 const size_t wall_rows_n = sizeof(wall_rows) / sizeof(wall_rows[0]);
