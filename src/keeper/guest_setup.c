@@ -183,7 +183,6 @@ static void put_links(struct tlv_writer *w, json_object *links)
 			tlv_put_u64(w, GF_MTU, (uint64_t)mtu);
 		put_texts(w, GF_ADDRESS, json_get(link, "addresses"));
 		put_texts(w, GF_GATEWAY, json_get(link, "gateways"));
-		tlv_put_u64(w, GF_UP, 1);
 		tlv_close(w, mark);
 	}
 }
