@@ -78,7 +78,7 @@ struct instance {
 	bool building; /* a step of a build: goes with the build, and with isolad */
 
 	int64_t created_ns, started_ns, finished_ns;
-	pid_t pid; /* payload's init, 0 when not running; a VM's: its worker */
+	pid_t pid;      /* payload's init, 0 when not running; a VM's: its worker */
 	pid_t root_pid; /* whose root is the payload's: pid, or a guest's virtiofsd; 0 */
 	int exit_code;
 	bool oom_killed;

@@ -13,7 +13,7 @@ struct create_env {
 	const char *controllers;    /* that instances' cgroups have, space-separated */
 	unsigned int (*cpus)(void); /* online; asked only when a limit needs it */
 	const struct config *config;
-	json_object *image; /* IMAGE_RECORD; NULL for update */
+	json_object *image;    /* IMAGE_RECORD; NULL for update */
 	const char *no_guests; /* why no microVM can run here, or NULL */
 	/* Finds the container of "container:REF". */
 	int (*find)(void *arg, const char *ref, struct instance **ret, struct err *err);

@@ -225,7 +225,7 @@ int create_complete(struct create *c, json_object *raw, json_object *config, jso
 	if (rc < 0)
 		return rc;
 	complete_plain(c, h);
-	int rc = share_hostname(c, config, h, err);
+	rc = share_hostname(c, config, h, err);
 	if (rc < 0)
 		return rc;
 	complete_hostname(c, config, h);

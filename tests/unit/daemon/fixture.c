@@ -49,6 +49,7 @@ static const struct config defaults = {
 	.default_log_max_file = 3,
 	.default_stop_timeout = 10,
 	.default_shm_size = 67108864,
+	.default_isolation = (char *)(uintptr_t) "container",
 	.default_userns = (char *)(uintptr_t) "private",
 };
 
@@ -131,6 +132,7 @@ void fixture_env(struct create_env *env, struct isolad *d, const char *controlle
 		.config = &d->config,
 		.image = js(image),
 		.find = find,
+		.no_guests = "there is no /dev/kvm",
 	};
 }
 

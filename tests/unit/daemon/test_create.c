@@ -81,7 +81,7 @@ static void create__makes_every_default_explicit(void **state)
 		"'ExtraHosts':null,'GroupAdd':null,'IpcMode':'private','Cgroup':'','Links':null,"
 		"'OomScoreAdj':0,'PidMode':'','Privileged':false,'PublishAllPorts':false,"
 		"'ReadonlyRootfs':false,'SecurityOpt':null,'UTSMode':'','UsernsMode':'private',"
-		"'ShmSize':67108864,'Runtime':'ctr','Isolation':'','CpuShares':0,'Memory':0,"
+		"'ShmSize':67108864,'Runtime':'ctr','Isolation':'container','CpuShares':0,'Memory':0,"
 		"'NanoCpus':0,'CgroupParent':'','BlkioWeight':0,'BlkioWeightDevice':[],"
 		"'BlkioDeviceReadBps':[],'BlkioDeviceWriteBps':[],'BlkioDeviceReadIOps':[],"
 		"'BlkioDeviceWriteIOps':[],'CpuPeriod':0,'CpuQuota':0,'CpuRealtimePeriod':0,"
@@ -147,7 +147,7 @@ static void create__normalises_host_config(void **state)
 		  "['CAP_SYS_PTRACE','CAP_KILL','ALL']" },
 		{ "{'Runtime':'runc'}", "Runtime", "'ctr'" },
 		{ "{'Runtime':'io.containerd.runc.v2'}", "Runtime", "'ctr'" },
-		{ "{'Isolation':'default'}", "Isolation", "''" },
+		{ "{'Isolation':'default'}", "Isolation", "'container'" },
 		{ "{'Privileged':true}", "UsernsMode", "'host'" },
 		{ "{'Privileged':true}", "MaskedPaths", "null" },
 		{ "{'SecurityOpt':['systempaths=unconfined']}", "MaskedPaths", "[]" },
@@ -271,13 +271,13 @@ static const struct {
 	  "HostConfig.MemorySwappiness (--memory-swappiness): cgroup v2 has no swappiness of its "
 	  "own; only -1 is taken" },
 	{ "{'Runtime':'vm'}", EOPNOTSUPP,
-	  "HostConfig.Runtime (--runtime): vm: microVMs are not supported yet" },
+	  "HostConfig.Isolation (--isolation) vm is not possible here: there is no /dev/kvm" },
 	{ "{'Runtime':'kata'}", EINVAL,
-	  "HostConfig.Runtime (--runtime): unknown or invalid runtime name: kata (ctr is one)" },
+	  "HostConfig.Runtime (--runtime): unknown or invalid runtime name: kata (ctr and vm are)" },
 	{ "{'Isolation':'vm'}", EOPNOTSUPP,
-	  "HostConfig.Isolation (--isolation): vm: microVMs are not supported yet" },
+	  "HostConfig.Isolation (--isolation) vm is not possible here: there is no /dev/kvm" },
 	{ "{'Isolation':'hyperv'}", EINVAL,
-	  "HostConfig.Isolation (--isolation): invalid isolation: 'hyperv' (container is one)" },
+	  "HostConfig.Isolation (--isolation): invalid isolation: 'hyperv' (container, vm or auto)" },
 	{ "{'IpcMode':'container:donor'}", EOPNOTSUPP,
 	  "HostConfig.IpcMode (--ipc): container:… is not supported yet" },
 	{ "{'IpcMode':'x'}", EINVAL, "HostConfig.IpcMode (--ipc): invalid mode: 'x'" },
