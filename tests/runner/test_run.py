@@ -174,23 +174,47 @@ like(r.out, "(?m)^2 passed, 2 failed, 2 skipped", "and the third of a run, too")
 run("rm", "-rf", TREE + "/tests/priv")
 script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
 
-# a lab that crashes is no verdict, but only once
+# a lab that crashes is no verdict, but only thrice; what it came to does not run again
 os.makedirs(TREE + "/tests/lab")
 for crashes, counts, text in (
-        (1, "3 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
-        (2, "2 passed, 1 failed, 1 skipped", "^not ok .* lab: exit status 123$")):
+        (1, "5 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
+        (3, "7 passed, 0 failed, 3 skipped", "# SKIP the lab's own kernel crashed"),
+        (4, "6 passed, 1 failed, 3 skipped", "^not ok .* lab: exit status 123$")):
     with open(TREE + "/tests/lab/lab", "w") as f:
         f.write("""#!/bin/sh
+echo "$*" >>%s/said
 for part; do :; done
-[ "$part" != api ] || { echo x >>%s/crashes; [ "$(wc -l <%s/crashes)" -gt %d ] || exit 123; }
-echo "ok 1 - $part"
-""" % (TREE, TREE, crashes))
+if [ "$part" = api ]; then
+	case "$*" in
+	*"--done api/release test_a.sh --done api/release test_b.sh api") ;;
+	*"--done api/release test_a.sh api")
+		echo "# 1.0 s, api/release test_b.sh" ;;
+	*)
+		echo "# 1.0 s, api/release test_a.sh" ;;
+	esac
+	echo "ok 1 - began"
+	echo x >>%s/crashes
+	[ "$(wc -l <%s/crashes)" -gt %d ] || exit 123
+fi
+echo "ok 2 - $part"
+""" % (TREE, TREE, TREE, crashes))
     os.chmod(TREE + "/tests/lab/lab", 0o755)
     r = run("/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
             "--build", "release=" + OUT, "lab", limit_s=60)
     like(r.out, "(?m)^" + counts, "a lab that crashes %d times: %s" % (crashes, counts))
     like(r.out, "(?m)" + text, "and says so")
+    with open(TREE + "/said") as f:
+        said = f.read()
+    is_(said.count(" lab\n"), 1, "the other parts run once")
+    is_("--done api/release test_a.sh --done api/release test_b.sh api\n" in said, crashes > 1,
+        "what it came to is told to the next one (%d)" % crashes)
     os.unlink(TREE + "/crashes")
+    os.unlink(TREE + "/said")
+
+# and is told what not to run
+script("test_b.sh", "echo 'ok 1 - two'")
+r = runner("--done", "priv/x test_a.sh", "priv")
+check(r.rc == 0 and r.last == "1 passed, 0 failed, 0 skipped", "--done leaves a program out", r)
 
 # two builds run side by side, and are shown one after the other
 meet = """#!/bin/bash
