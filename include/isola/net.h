@@ -223,8 +223,9 @@ int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err);
 #define NET_RESOLVER "127.0.0.11"
 
 /* Opens, in the network namespace of the process @pid, what a resolver needs to be asked
- * there: a UDP socket, a listening TCP socket, and the pidfd of @pid; owned. @parent as
- * in net_port_add(). */
+ * there: a UDP socket, a listening TCP socket, and the pidfd of @pid; owned. What is sent
+ * to port 53 of NET_RESOLVER reaches them, by a table of nftables in there (detour.c).
+ * @parent as in net_port_add(). */
 int net_resolver_open(pid_t pid, pid_t parent, int ret_fds[3], struct err *err);
 
 /* ---- rules (rules.c, guard.c, nft.c) ---- */

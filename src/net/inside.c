@@ -54,11 +54,18 @@ int kernel_inside(pid_t pid, pid_t parent, int (*run)(void *arg, struct err *err
 
 /* ---- the resolver's sockets ---- */
 
+/* Port 53 of all addresses stays the container's own, for a name server of its: what is
+ * sent to the resolver's goes to another, the first of these that is free (detour.c). The
+ * same ones each time, so that what is under way still arrives when another isolad has
+ * come. */
+static const uint16_t ports[] = { 40053, 41053, 42053, 43053, 44053 };
+#define PORTS (sizeof(ports) / sizeof(ports[0]))
+
 /* Shared with the sockets of a resolver that an earlier isolad left: both answer until
  * that one ends. */
-static int open_socket(int type, struct err *err)
+static int bind_socket(int type, uint16_t port)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(53) };
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int on = 1;
 	(void)inet_pton(AF_INET, NET_RESOLVER, &sa.sin_addr);
 	cleanup_fd int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -66,18 +73,30 @@ static int open_socket(int type, struct err *err)
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
 	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
 	    (type == SOCK_STREAM && listen(fd, BACKLOG) < 0))
-		return err_sys(err, "cannot listen at " NET_RESOLVER " port 53 of the container");
+		return -errno;
 	return take_fd(&fd);
+}
+
+static int open_socket(int type, uint16_t *ret_port, struct err *err)
+{
+	int fd = -EADDRINUSE;
+	for (size_t i = 0; fd == -EADDRINUSE && i < PORTS; i++) {
+		*ret_port = ports[i];
+		fd = bind_socket(type, ports[i]);
+	}
+	return fd < 0 ? err_rc(err, fd, "cannot listen at " NET_RESOLVER " in the container") : fd;
 }
 
 static int open_sockets(void *arg, struct err *err)
 {
 	int *fds = arg;
-	fds[0] = open_socket(SOCK_DGRAM, err);
-	fds[1] = fds[0] < 0 ? -1 : open_socket(SOCK_STREAM, err);
-	if (fds[1] >= 0)
+	uint16_t udp = 0, tcp = 0;
+	fds[0] = open_socket(SOCK_DGRAM, &udp, err);
+	fds[1] = fds[0] < 0 ? -1 : open_socket(SOCK_STREAM, &tcp, err);
+	if (fds[1] >= 0 && kernel_detour(udp, tcp, err) == 0)
 		return 0;
 	fd_close(&fds[0]);
+	fd_close(&fds[1]);
 	return -err->code;
 }
 

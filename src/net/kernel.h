@@ -52,3 +52,7 @@ int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err 
 void kernel_nft_close(struct net *n);
 /* While few files are open: keeps a number for that socket. */
 void kernel_nft_keep_low(struct net *n);
+
+/* In the calling thread's namespace: what is sent to port 53 of NET_RESOLVER arrives at
+ * these ports of it (detour.c). */
+int kernel_detour(uint16_t udp, uint16_t tcp, struct err *err);

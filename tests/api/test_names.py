@@ -91,6 +91,19 @@ is_(asks("other", "other"), "0:" + place("other", "green")["IPAddress"], "anothe
 is_(asks("closed", "web"), "3:", "names are for members only")
 is_(asks("closed", "closed"), "0:" + place("closed", "shut")["IPAddress"], "an internal network has names")
 is_(asks("closed", "a.up.example"), "3:", "and nothing else")
+
+
+def serve_too(what):
+    """Port 53 of all addresses, as a name server of the container's own has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u, socket.socket() as t:
+        u.bind(("", 53))
+        t.bind(("", 53))
+        t.listen()
+        return ask_text("127.0.0.11", what)
+
+
+is_(in_namespace(pid_of("db"), serve_too, "web"), "0:" + web["IPAddress"],
+    "port 53 is free for a name server of the container's own")
 check(not up.asked(" web from"), "names of members are not told to the host's server")
 
 # ---- files
