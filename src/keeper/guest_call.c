@@ -226,6 +226,22 @@ int64_t guest_call_next_ms(const struct guest_link *l)
 	return at;
 }
 
+static void give_up(struct call *call)
+{
+	call->reply = NULL;
+	if (call->process)
+		call->process->given_up = true;
+}
+
+void guest_link_forget(struct guest_link *l, const void *arg)
+{
+	list_for_each (node, &l->calls) {
+		struct call *call = container_of(node, struct call, node);
+		if (call->reply && call->arg == arg)
+			give_up(call);
+	}
+}
+
 /* One at a time, from the front again: a call-back may do anything. */
 static bool give_up_one(struct guest_link *l, int64_t now)
 {
@@ -235,9 +251,7 @@ static bool give_up_one(struct guest_link *l, int64_t now)
 			continue;
 		struct err e = ERR_INIT;
 		guest_reply_fn *reply = call->reply;
-		call->reply = NULL;
-		if (call->process)
-			call->process->given_up = true;
+		give_up(call);
 		(void)err_set(&e, ETIMEDOUT, "the guest has not answered in time");
 		reply(call->arg, NULL, 0, &e);
 		return true;

@@ -23,6 +23,7 @@ struct guest_exec {
 	struct asker asker;
 	uint64_t number;
 	struct payio_fds fds; /* until it runs */
+	bool answered;        /* ->asker was */
 	bool running, exited;
 	int status;
 	struct timer drain_timer;
@@ -67,10 +68,25 @@ static int resize(struct exec *e, unsigned int rows, unsigned int columns)
 			       &ignored);
 }
 
+/* The guest goes, and maybe has not answered: whoever asked hears it now. */
+static void give_up(struct guest_exec *x)
+{
+	struct err gone = ERR_INIT;
+	guest_link_forget(&x->exec.k->guest->link, x);
+	if (x->answered)
+		return;
+	x->answered = true;
+	json_object *o = json_object_new_object();
+	json_add_i64(o, "exit_code", exitrec_code(SIGKILL));
+	(void)err_set(&gone, ESRCH, "the container has ended");
+	control_answer(x->exec.k, &x->asker, o, &gone);
+}
+
 static int end(struct exec *e)
 {
 	struct guest_exec *x = of(e);
 	loop_timer_stop(&x->drain_timer);
+	give_up(x);
 	return x->exited ? exitrec_code(x->status) : exitrec_code(SIGKILL);
 }
 
@@ -159,6 +175,7 @@ static void on_started(void *arg, const uint8_t *body, size_t size, const struct
 	(void)body;
 	(void)size;
 	json_object *o = json_object_new_object();
+	x->answered = true;
 	if (!err) {
 		int rc = payio_open(&x->exec.io, &x->fds);
 		if (rc < 0)

@@ -76,6 +76,9 @@ typedef void guest_reply_fn(void *arg, const uint8_t *body, size_t size, const s
  * GF_PROCESS and has GF_STREAMS. */
 int guest_link_call(struct guest_link *l, enum guest_type type, const struct tlv_writer *body,
 		    int64_t within_ms, guest_reply_fn *reply, void *arg, struct err *err);
+/* Whoever asked with @arg is not there any more: its @reply is never called, and a process
+ * that it asked for is killed. */
+void guest_link_forget(struct guest_link *l, const void *arg);
 
 /* GUEST_SHUTDOWN, which has no answer. 0 or -errno. */
 int guest_link_shutdown(struct guest_link *l, struct err *err);

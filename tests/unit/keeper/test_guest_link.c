@@ -255,6 +255,23 @@ static void guest_link__gives_up_and_kills_what_comes_late(void **state)
 	assert_string_equal(f->heard, "reply 110 0;");
 }
 
+/* Its asker is freed; then the answer comes, or the link ends. */
+static void guest_link__forgets_who_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seq = 0;
+	ask_run(f, 7, 0, 10000);
+	(void)hear(f, &seq);
+	guest_link_forget(&f->l, f);
+	say_frame(f, GUEST_ANSWER, seq, NULL);
+	run_all(f);
+	assert_int_equal(hear(f, NULL), GUEST_SIGNAL);
+	ask_run(f, 8, 0, 10000);
+	guest_link_forget(&f->l, f);
+	guest_link_fini(&f->l);
+	assert_int_equal(f->replies, 0);
+}
+
 static void guest_link__bounds_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -458,6 +475,7 @@ int main(void)
 		TEST(guest_link__tells_a_life, setup_ready),
 		TEST(guest_link__passes_errors_on, setup_ready),
 		TEST(guest_link__gives_up_and_kills_what_comes_late, setup_ready),
+		TEST(guest_link__forgets_who_is_gone, setup_ready),
 		TEST(guest_link__bounds_requests, setup_ready),
 		TEST(guest_link__bounds_silent_connections, setup_ready),
 		TEST(guest_link__hears_few_notices, setup_ready),
