@@ -21,8 +21,8 @@
 static const struct {
 	int code, status;
 } error_status[] = {
-	{ ENOENT, 404 },   { EINVAL, 400 }, { EEXIST, 409 },   { EBUSY, 409 },
-	{ EALREADY, 304 }, { EROFS, 403 },  { EMSGSIZE, 413 }, { EOPNOTSUPP, 501 },
+	{ ENOENT, 404 }, { EINVAL, 400 }, { EEXIST, 409 },   { EBUSY, 409 },      { EALREADY, 304 },
+	{ EROFS, 403 },  { EPERM, 403 },  { EMSGSIZE, 413 }, { EOPNOTSUPP, 501 },
 };
 
 static int status_of(int code)

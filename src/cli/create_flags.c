@@ -68,7 +68,7 @@ const struct flag flags_create[] = {
 	{ "health-timeout", 0, FLAG_STR, "duration", "a check that takes longer failed (30s)" },
 	{ "interactive", 'i', FLAG_BOOL, NULL, "keep standard input open" },
 	{ "ipc", 0, FLAG_STR, "mode", "IPC namespace: private, shareable, host, none" },
-	{ "isolation", 0, FLAG_STR, "wall", "container" },
+	{ "isolation", 0, FLAG_STR, "wall", "container, vm (a microVM) or auto" },
 	{ "label", 'l', FLAG_LIST, "key=value", "label" },
 	{ "label-file", 0, FLAG_LIST, "file", "labels from a file" },
 	{ "log-driver", 0, FLAG_STR, "driver", "json-file or none" },

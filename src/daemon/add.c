@@ -6,11 +6,13 @@
 
 #include "create.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "life.h"
 #include "persist.h"
 #include "secrets.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void free_later(void *arg)
@@ -106,8 +108,8 @@ static int add(struct isolad *d, check_fn *check, const char *name, json_object 
 	return 0;
 }
 
-static void create(struct isolad *d, check_fn *check, const char *name, json_object *body,
-		   bool building, op_done_fn *done, void *arg)
+static void create_now(struct isolad *d, check_fn *check, const char *name, json_object *body,
+		       bool building, op_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
 	struct instance *inst = NULL;
@@ -131,18 +133,59 @@ static void create(struct isolad *d, check_fn *check, const char *name, json_obj
 	op_queue(op);
 }
 
+/* ---- a request that may be for a microVM waits until it is known whether one can be ---- */
+
+struct pending {
+	struct isolad *isolad;
+	char *name;
+	json_object *body;
+	bool building;
+	op_done_fn *done;
+	void *arg;
+};
+
+static void on_kvm_known(void *arg, bool ended)
+{
+	struct pending *p = arg;
+	struct err e = ERR_INIT;
+	if (ended) {
+		(void)err_set(&e, ECANCELED, "isolad is shutting down");
+		later_done(p->isolad, p->done, p->arg, &e, NULL);
+	} else {
+		create_now(p->isolad, create_check, p->name, p->body, p->building, p->done, p->arg);
+	}
+	json_object_put(p->body);
+	free(p->name);
+	free(p);
+}
+
+static void create(struct isolad *d, const char *name, json_object *body, bool building,
+		   op_done_fn *done, void *arg)
+{
+	struct pending *p =
+		isolation_may_be_vm(&d->config, &d->policy, body) ? calloc(1, sizeof(*p)) : NULL;
+	char *copy = p && name ? strdup(name) : NULL;
+	if (!p || (name && !copy)) {
+		free(p);
+		create_now(d, create_check, name, body, building, done, arg);
+		return;
+	}
+	*p = (struct pending){ d, copy, json_object_get(body), building, done, arg };
+	kvm_probe_ask(d, on_kvm_known, p);
+}
+
 void instance_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done,
 		     void *arg)
 {
-	create(d, create_check, name, body, false, done, arg);
+	create(d, name, body, false, done, arg);
 }
 
 void vm_create(struct isolad *d, const char *name, json_object *body, op_done_fn *done, void *arg)
 {
-	create(d, create_vm_check, name, body, false, done, arg);
+	create_now(d, create_vm_check, name, body, false, done, arg);
 }
 
 void instance_create_building(struct isolad *d, json_object *body, op_done_fn *done, void *arg)
 {
-	create(d, create_check, NULL, body, true, done, arg);
+	create(d, NULL, body, true, done, arg);
 }

@@ -280,7 +280,10 @@ static json_object *make_body(struct build *b, json_object *run)
 	(void)json_object_array_add(test, json_object_new_string("NONE"));
 	json_add(health, "Test", test);
 	json_add(body, "Healthcheck", health);
-	json_add(body, "HostConfig", json_copy(b->host_config));
+	json_object *host = json_copy(b->host_config);
+	/* Whatever the default; where a rule wants more for the image, it is refused. */
+	json_add_str(host, "Isolation", "container");
+	json_add(body, "HostConfig", host);
 	return body;
 }
 

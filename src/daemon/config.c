@@ -93,6 +93,9 @@ static const struct setting settings[] = {
 	{ "default-isolation", "WALL", TEXT, AT(default_isolation), .fallback = "container",
 	  .choices = "container|vm|auto", .reload = true,
 	  .help = "vm: each container in a microVM; auto: those that pierce a container's wall" },
+	{ "isolation-policy", "FILE", PATH, AT(isolation_policy), .fallback = "", .reload = true,
+	  .help = "walls prescribed for images, by name or label (default: "
+		  "/etc/isola/isolation.json, if it exists)" },
 	{ "guest-kernel", "FILE", PATH, AT(guest_kernel), .fallback = "",
 	  .help = "kernel of microVMs that run images (default: guest/kernel in the state "
 		  "folder)" },

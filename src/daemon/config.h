@@ -41,6 +41,8 @@ struct config {
 	char *default_network;   /* "bridge", "none" or "host" */
 	char *default_isolation; /* "container", "vm" or "auto" */
 
+	char *isolation_policy; /* file of rules; "" = the default one */
+
 	char *guest_kernel;         /* "" = in the state folder */
 	char *guest_init;           /* path of isola-init; "" = look for it */
 	int64_t guest_boot_timeout; /* seconds */

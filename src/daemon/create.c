@@ -9,6 +9,7 @@
 #include "bundle.h"
 #include "bundle_priv.h"
 #include "create_priv.h"
+#include "images_priv.h"
 #include "isolad.h"
 #include "mounts.h"
 #include "project.h"
@@ -74,6 +75,8 @@ static void env_init(struct create_env *env, struct isolad *d, const char *id, j
 		.config = &d->config,
 		.image = image,
 		.no_guests = image ? guests_missing(d) : NULL,
+		.doubt = guests_doubt(d),
+		.policy = &d->policy,
 		.find = find_container,
 		.find_arg = d,
 	};
@@ -110,6 +113,8 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 		return rc;
 	struct create_env env;
 	env_init(&env, d, inst->id, image);
+	const struct image *named = images_lookup(d->images, ref, NULL, NULL);
+	env.refs = named ? named->refs : NULL;
 	rc = create_normalise(&env, body, warnings, &inst->config, &inst->host_config,
 			      &inst->networking, err);
 	if (rc < 0)

@@ -212,11 +212,10 @@ static int check_runtime(void *arg, const struct field *row, json_object *v, jso
 	(void)arg;
 	(void)row;
 	const char *name = json_object_get_string(v);
-	/* runc and its shim are what clients of Docker name for "an ordinary
-	 * container"; that is what ctr runs. */
-	if (!strcmp(name, "ctr") || !strcmp(name, "runc") || !strcmp(name, "io.containerd.runc.v2"))
+	/* runc and its shim are what clients of Docker name when they mean nothing by it. */
+	if (!strcmp(name, "runc") || !strcmp(name, "io.containerd.runc.v2"))
 		return 0;
-	if (!strcmp(name, "vm")) {
+	if (!strcmp(name, "vm") || !strcmp(name, "ctr")) {
 		*ret = json_object_get(v);
 		return 0;
 	}

@@ -13,8 +13,11 @@ struct create_env {
 	const char *controllers;    /* that instances' cgroups have, space-separated */
 	unsigned int (*cpus)(void); /* online; asked only when a limit needs it */
 	const struct config *config;
-	json_object *image;    /* IMAGE_RECORD; NULL for update */
-	const char *no_guests; /* why no microVM can run here, or NULL */
+	json_object *image;                    /* IMAGE_RECORD; NULL for update */
+	const char *no_guests;                 /* why no microVM can run here, or NULL */
+	const char *doubt;                     /* why that is not known for sure, or NULL */
+	json_object *refs;                     /* full references of the image; NULL: none */
+	const struct isolation_policy *policy; /* NULL: none */
 	/* Finds the container of "container:REF". */
 	int (*find)(void *arg, const char *ref, struct instance **ret, struct err *err);
 	void *find_arg;
@@ -25,6 +28,7 @@ struct create {
 	const struct create_env *env;
 	json_object *body;     /* HostConfig or Config under check, raw; borrowed */
 	json_object *warnings; /* strings are added */
+	const char *pierces;   /* the flag for which "auto" chose a microVM, or NULL */
 };
 
 struct field_table {

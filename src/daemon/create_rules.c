@@ -350,7 +350,6 @@ static bool has_host_gateway(json_object *h)
 
 int create_agree(struct create *c, json_object *config, json_object *h, struct err *err)
 {
-	(void)c;
 	const char *restart = json_str_or(json_get(h, "RestartPolicy"), "Name", "no");
 	if (json_bool_or(h, "AutoRemove", false) && strcmp(restart, "no") != 0)
 		return err_set(err, EINVAL,
@@ -370,7 +369,7 @@ int create_agree(struct create *c, json_object *config, json_object *h, struct e
 			       "NetworkMode (--network) %s",
 			       network);
 	cleanup_mounts struct mounts mounts = { NULL, 0 };
-	int rc = isolation_agree(h, err);
+	int rc = isolation_agree(c, h, err);
 	if (rc >= 0)
 		rc = mounts_parse(h, &mounts, err);
 	if (rc >= 0)

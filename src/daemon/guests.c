@@ -103,27 +103,73 @@ void guests_fini(struct guests *g)
 	*g = (struct guests){ NULL };
 }
 
+struct need {
+	const char *path, *what, *help;
+};
+
+#define N_NEEDS 3
+static void list_needs(const struct isolad *d, struct need ret[N_NEEDS])
+{
+	ret[0] = (struct need){ d->programs.paths[PROGRAM_VMM], "isola-vmm is not installed",
+				"install it" };
+	ret[1] = (struct need){ d->guests.kernel, "there is no kernel for guests",
+				"scripts/setup puts one there, guest/kernel/build makes one; "
+				"isolad --guest-kernel names another" };
+	ret[2] = (struct need){ d->guests.init, "isola-init is not installed",
+				"isolad --guest-init names it" };
+}
+
+static bool is_there(const struct need *n)
+{
+	return n->path && access(n->path, R_OK) == 0;
+}
+
+bool guests_installed(const struct isolad *d)
+{
+	struct need needs[N_NEEDS];
+	bool all = true;
+	list_needs(d, needs);
+	for (size_t i = 0; i < N_NEEDS; i++)
+		all &= is_there(&needs[i]);
+	return all;
+}
+
+/* What KVM lacks, as a sentence's part; "" when nothing is known against it. */
+static const char *kvm_lacks(const struct isolad *d)
+{
+	if (access("/dev/kvm", F_OK) < 0)
+		return "there is no KVM: no /dev/kvm (vmctl doctor says what this host lacks, and "
+		       "what would help)";
+	if (access("/dev/kvm", R_OK | W_OK) < 0)
+		return "isolad may not use /dev/kvm (it has to run as root, outside of a container "
+		       "without that device)";
+	return d->kvm_probe.verdict == KVM_BROKEN ? d->kvm_probe.text : "";
+}
+
 const char *guests_missing(struct isolad *d)
 {
 	struct guests *g = &d->guests;
-	const struct {
-		const char *path, *what, *help;
-	} needs[] = {
-		{ d->programs.paths[PROGRAM_VMM], "isola-vmm is not installed", "install it" },
-		{ g->kernel, "there is no kernel for guests",
-		  "put one there (guest/kernel/build makes one), or name one: isolad "
-		  "--guest-kernel" },
-		{ g->init, "isola-init is not installed", "isolad --guest-init names it" },
-		{ "/dev/kvm", "there is no KVM",
-		  "vmctl doctor says what this host lacks, and what would help" },
-	};
-	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-		if (needs[i].path && access(needs[i].path, R_OK) == 0)
+	struct need needs[N_NEEDS];
+	char *at = g->missing, *end = at + sizeof(g->missing);
+	*at = '\0';
+	list_needs(d, needs);
+	for (size_t i = 0; i < N_NEEDS; i++) {
+		const struct need *n = &needs[i];
+		if (is_there(n))
 			continue;
-		(void)snprintf(g->missing, sizeof(g->missing), "%s%s%s%s (%s)", needs[i].what,
-			       needs[i].path ? " (" : "", needs[i].path ? needs[i].path : "",
-			       needs[i].path ? ")" : "", needs[i].help);
-		return g->missing;
+		at += snprintf(at, (size_t)(end - at), "%s%s%s%s%s (%.256s)",
+			       at > g->missing ? "; " : "", n->what, n->path ? " (" : "",
+			       n->path ? n->path : "", n->path ? ")" : "", n->help);
+		if (at >= end)
+			return g->missing;
 	}
-	return NULL;
+	const char *kvm = kvm_lacks(d);
+	if (*kvm)
+		(void)snprintf(at, (size_t)(end - at), "%s%s", at > g->missing ? "; " : "", kvm);
+	return *g->missing ? g->missing : NULL;
+}
+
+const char *guests_doubt(const struct isolad *d)
+{
+	return d->kvm_probe.silent ? d->kvm_probe.text : NULL;
 }

@@ -17,7 +17,7 @@ struct bundle_env;
 struct guests {
 	char *kernel, *init, *initrd; /* absolute paths, owned; initrd is made of init */
 	bool made;                    /* the initramfs is there */
-	char missing[512];            /* what guests_missing() returns */
+	char missing[2048];           /* what guests_missing() returns */
 };
 
 /* Finds kernel and isola-init, by the settings. */
@@ -27,9 +27,14 @@ int guests_init(struct guests *g, const struct config *config, const char *state
 int guests_make_initrd(struct isolad *d, struct err *err);
 void guests_fini(struct guests *g);
 
-/* Why no microVM can run here, as part of a sentence that says what would help; NULL when
- * nothing is known against it. Looks anew each time: what is missing can be put there. */
+/* Why no microVM can run here, as part of a sentence that says what would help - all that
+ * is missing -; NULL when nothing is known against it. Looks anew each time, but for what
+ * KVM does (kvm_probe.h): what is missing can be put there. */
 const char *guests_missing(struct isolad *d);
+/* Whether all files are there that a microVM needs. */
+bool guests_installed(const struct isolad *d);
+/* Why it is not known whether KVM runs guests, or NULL. */
+const char *guests_doubt(const struct isolad *d);
 
 /* ---- bundle_guest.c ---- */
 

@@ -84,6 +84,7 @@ static void let_go(struct isolad *d)
 		op_fail_all(inst, &e);
 		wait_fail_all(inst, &e);
 	}
+	kvm_probe_stop(d);
 	images_stop(d->images);
 	networks_stop(d);
 	dhcp_stop(d);
@@ -126,6 +127,8 @@ static void on_reload_signal(uv_signal_t *handle, int signo)
 		log_error(NULL, "settings stay as they are: %s", e.text);
 		return;
 	}
+	if (isolation_policy_read(&d->policy, d->config.isolation_policy, &e) < 0)
+		log_error(NULL, "the rules stay as they are: %s", e.text);
 	log_init("isolad", d->config.log_level);
 	log_info(NULL, "settings read again");
 }
@@ -247,6 +250,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->children);
 	list_init(&d->wrecks);
 	programs_init(&d->programs);
+	kvm_probe_init(&d->kvm_probe);
 	nursery_init(&d->nursery);
 	roots_init(&d->roots);
 	networks_init(&d->networks);
@@ -270,6 +274,8 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	if (rc >= 0)
 		rc = registries_read_default(d->config.registries, err);
 	if (rc >= 0)
+		rc = isolation_policy_read(&d->policy, d->config.isolation_policy, err);
+	if (rc >= 0)
 		rc = images_open(d, &d->images, err);
 	if (rc >= 0)
 		rc = networks_open(d, err);
@@ -277,6 +283,9 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 		rc = volumes_open(d, err);
 	if (rc >= 0)
 		rc = recover_begin(d, on_recovered, err);
+	/* Where guests could run but for KVM, the first is not to wait for the answer. */
+	if (rc >= 0 && guests_installed(d))
+		kvm_probe_begin(d);
 	return rc < 0 ? rc : 0;
 }
 
@@ -319,6 +328,7 @@ void isolad_fini(struct isolad *d)
 	place_fini(&d->place);
 	nursery_fini(&d->nursery);
 	guests_fini(&d->guests);
+	isolation_policy_fini(&d->policy);
 	programs_close(&d->programs);
 	roots_close(&d->roots);
 	fd_close(&d->listen_fd);

@@ -10,6 +10,8 @@
 #include "events.h"
 #include "guests.h"
 #include "isola/daemon.h"
+#include "isolation_policy.h"
+#include "kvm_probe.h"
 #include "later.h"
 #include "network.h"
 #include "notify.h"
@@ -35,6 +37,8 @@ struct isolad {
 	struct place place;
 	struct programs programs;
 	struct guests guests;
+	struct isolation_policy policy;
+	struct kvm_probe kvm_probe;
 	struct nursery nursery;
 	struct uidrange uidrange;
 	struct registry registry;

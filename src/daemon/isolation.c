@@ -4,6 +4,7 @@
 
 #include "create.h"
 #include "create_priv.h"
+#include "isolation_policy.h"
 
 #include "isola/json.h"
 
@@ -71,33 +72,67 @@ const char *isolation_pierced(json_object *host)
 	return piercing_cap(host);
 }
 
+/* What a container shares with the host, and no microVM can. */
+static const char *shared_with_host(json_object *host)
+{
+	static const struct {
+		const char *field, *flag;
+	} modes[] = {
+		{ "CgroupnsMode", "--cgroupns host" }, { "IpcMode", "--ipc host" },
+		{ "NetworkMode", "--network host" },   { "PidMode", "--pid host" },
+		{ "UTSMode", "--uts host" },
+	};
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (!strcmp(json_str_or(host, modes[i].field, ""), "host"))
+			return modes[i].flag;
+	return json_len(json_get(host, "Devices")) ? "--device" : NULL;
+}
+
 /* ---- the choice ---- */
 
-/* "vm", "container", "auto"; NULL and an error when two fields contradict. */
-static const char *asked(const struct create *c, json_object *host, struct err *err)
+/* What the request says: 1, or 0 when it says nothing; -EINVAL when two fields contradict. */
+static int asked(json_object *host, enum wall *ret, struct err *err)
 {
 	const char *isolation = json_str_or(host, "Isolation", "");
 	const char *runtime = json_str_or(host, "Runtime", "");
-	bool vm = !strcmp(isolation, "vm"), says = *isolation && strcmp(isolation, "default") != 0;
-	if (!strcmp(runtime, "vm") && says && !vm) {
-		(void)err_set(err, EINVAL,
-			      "HostConfig.Runtime (--runtime) vm contradicts HostConfig.Isolation "
-			      "(--isolation) %s",
-			      isolation);
-		return NULL;
-	}
-	if (*runtime && strcmp(runtime, "vm") != 0 && vm) {
-		(void)err_set(err, EINVAL,
-			      "HostConfig.Runtime (--runtime) %s contradicts HostConfig.Isolation "
-			      "(--isolation) vm",
-			      runtime);
-		return NULL;
-	}
-	if (*runtime && !says)
-		return !strcmp(runtime, "vm") ? "vm" : "container";
-	return !says                           ? c->env->config->default_isolation
-	       : !strcmp(isolation, "process") ? "container"
-					       : isolation;
+	bool vm = !strcmp(isolation, "vm");
+	bool says = *isolation && strcmp(isolation, "default") != 0;
+	if (*runtime && says && !strcmp(runtime, "vm") != vm)
+		return err_set(err, EINVAL,
+			       "HostConfig.Runtime (--runtime) %s contradicts HostConfig.Isolation "
+			       "(--isolation) %s",
+			       runtime, isolation);
+	if (!says && !*runtime)
+		return 0;
+	if (!says)
+		isolation = !strcmp(runtime, "vm") ? "vm" : "container";
+	if (wall_parse(isolation, ret) < 0)
+		return err_set(err, EINVAL,
+			       "HostConfig.Isolation (--isolation) '%.32s' is not container, vm "
+			       "or auto",
+			       isolation);
+	return 1;
+}
+
+static int policy_rule(const struct create *c, struct isolation_rule *ret)
+{
+	json_object *image = c->env->image;
+	return isolation_policy_find(c->env->policy, c->env->refs, json_str_or(image, "id", NULL),
+				     json_get(json_get(image, "config"), "Labels"), ret);
+}
+
+/* A rule is the least there is: whoever asks for less is refused. */
+static int obey(const struct isolation_rule *rule, json_object *host, enum wall wish,
+		struct err *err)
+{
+	const char *why = rule->wall == WALL_AUTO ? isolation_pierced(host) : NULL;
+	if (wish >= rule->wall || (rule->wall == WALL_AUTO && !why))
+		return 0;
+	return err_set(err, EPERM,
+		       "--isolation %s is refused: this host's administrator wants %s%s in a "
+		       "microVM (rule %zu of isolation-policy, for %s)",
+		       wall_name(wish), why ? why : "this image", why ? " of this image" : "",
+		       rule->number, rule->text);
 }
 
 static int need_vm(const struct create *c, const char *why, struct err *err)
@@ -115,25 +150,74 @@ static int need_vm(const struct create *c, const char *why, struct err *err)
 		why, c->env->no_guests);
 }
 
-int isolation_choose(struct create *c, json_object *host, struct err *err)
+static void tell_auto(struct create *c, json_object *host)
 {
-	const char *mode = asked(c, host, err);
-	if (!mode)
-		return -err->code;
-	const char *why = strcmp(mode, "auto") ? NULL : isolation_pierced(host);
-	bool vm = why || !strcmp(mode, "vm");
-	int rc = vm ? need_vm(c, why, err) : 0;
-	if (rc < 0)
-		return rc;
-	if (why)
+	const char *shared = shared_with_host(host);
+	if (c->pierces)
 		create_warn(c->warnings,
 			    "%s pierces a container's wall: it runs in a microVM (--isolation "
 			    "container runs it as a container)",
-			    why);
+			    c->pierces);
+	else if (shared)
+		create_warn(c->warnings,
+			    "%s opens a container's wall, and no microVM can give it: it runs as "
+			    "a container",
+			    shared);
+}
+
+/* The wall that holds: what was asked for, what the administrator prescribes, or the
+ * daemon's default. */
+static int wall_of(const struct create *c, json_object *host, enum wall *ret, struct err *err)
+{
+	enum wall wall = WALL_CONTAINER;
+	struct isolation_rule rule;
+	int says = asked(host, &wall, err);
+	if (says < 0)
+		return says;
+	bool ruled = policy_rule(c, &rule) > 0;
+	if (says && ruled) {
+		int rc = obey(&rule, host, wall, err);
+		if (rc < 0)
+			return rc;
+	} else if (!says && ruled) {
+		wall = rule.wall;
+	} else if (!says) {
+		(void)wall_parse(c->env->config->default_isolation, &wall);
+	}
+	*ret = wall;
+	return 0;
+}
+
+int isolation_choose(struct create *c, json_object *host, struct err *err)
+{
+	enum wall wall;
+	int rc = wall_of(c, host, &wall, err);
+	if (rc < 0)
+		return rc;
+	c->pierces = wall == WALL_AUTO ? isolation_pierced(host) : NULL;
+	bool vm = c->pierces || wall == WALL_VM;
+	rc = vm ? need_vm(c, c->pierces, err) : 0;
+	if (rc < 0)
+		return rc;
+	if (wall == WALL_AUTO)
+		tell_auto(c, host);
+	if (vm && c->env->doubt)
+		create_warn(c->warnings, "Whether microVMs run here is not known: %s",
+			    c->env->doubt);
 	json_add_str(host, "Isolation", vm ? "vm" : "container");
 	if (vm || !*json_str_or(host, "Runtime", ""))
 		json_add_str(host, "Runtime", vm ? "vm" : "ctr");
 	return 0;
+}
+
+bool isolation_may_be_vm(const struct config *config, const struct isolation_policy *policy,
+			 json_object *body)
+{
+	enum wall wall;
+	int says = asked(json_get(body, "HostConfig"), &wall, NULL);
+	if (says)
+		return says > 0 && wall != WALL_CONTAINER;
+	return json_len(policy->rules) || strcmp(config->default_isolation, "container") != 0;
 }
 
 /* ---- the rules ---- */
@@ -158,16 +242,19 @@ static bool meets(json_object *host, const struct wall_row *row)
 	       !strncmp(json_str_or(host, row->field, ""), row->value, strlen(row->value));
 }
 
-int isolation_agree(json_object *host, struct err *err)
+int isolation_agree(const struct create *c, json_object *host, struct err *err)
 {
 	if (!isolation_is_vm(host))
 		return 0;
 	for (size_t i = 0; i < wall_rows_n; i++) {
 		const struct wall_row *row = &wall_rows[i];
 		if (row->verdict == WALL_REFUSED && meets(host, row))
-			return err_set(err, EOPNOTSUPP,
-				       "HostConfig.%s (%s) is not possible with --isolation vm: %s",
-				       row->field, row->flag, row->text);
+			return err_set(
+				err, EOPNOTSUPP,
+				"HostConfig.%s (%s) is not possible with --isolation vm%s%s: "
+				"%s",
+				row->field, row->flag, c->pierces ? ", chosen for " : "",
+				c->pierces ? c->pierces : "", row->text);
 	}
 	return 0;
 }

@@ -11,18 +11,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config;
 struct create;
+struct isolation_policy;
 
 /* Whether this HostConfig, completed, is of a container in a microVM. */
 bool isolation_is_vm(json_object *host_config);
 
 /* Puts "container" or "vm" into @host's Isolation and "ctr" or "vm" into Runtime, from what
- * was asked for and the daemon's default; "auto" says by a warning what it chose and why.
- * Before any other default. */
+ * was asked for, what the administrator prescribes for the image (isolation_policy.h) and
+ * the daemon's default; "auto" says by a warning what it chose and why. -EPERM when less
+ * was asked for than is prescribed. Before any other default. */
 int isolation_choose(struct create *c, json_object *host, struct err *err);
 
 /* Refuses what has no meaning behind the VM wall. All defaults are there. */
-int isolation_agree(json_object *host, struct err *err);
+int isolation_agree(const struct create *c, json_object *host, struct err *err);
+
+/* Whether a create request (@body, unchecked) may end behind the VM wall, so that it is
+ * worth to know first what KVM does. */
+bool isolation_may_be_vm(const struct config *config, const struct isolation_policy *policy,
+			 json_object *body);
 
 /* The first thing in @host that pierces a container's wall, as its flag; or NULL. */
 const char *isolation_pierced(json_object *host);

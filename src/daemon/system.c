@@ -349,7 +349,7 @@ static void add_words(struct isolad *d, json_object *o)
 		{ "HttpsProxy", "" },
 		{ "NoProxy", "" },
 		{ "ServerVersion", ISOLA_VERSION },
-		{ "DefaultRuntime", "ctr" },
+		{ "DefaultRuntime", strcmp(d->config.default_isolation, "vm") ? "ctr" : "vm" },
 		{ "Isolation", "" },
 		{ "InitBinary", "built-in" },
 	};

@@ -10,17 +10,23 @@
  *   hang         says exit, but stays      odd        exits with nonsense in its words
  *   flood        warns without end         asks       asks for connections, many of
  *   again        is reset at once                     them wrong, and prints the answers
- *   slow-reset   is reset after a while    babble     runs, then sends what is no message */
+ *   slow-reset   is reset after a while    babble     runs, then sends what is no message
+ *
+ * As --probe it writes its pid to $FAKE_PROBE.pid, prints what the file $FAKE_PROBE holds,
+ * and does not end when that is "hang". */
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/vmm.h"
 #include "isola/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static char mode[64];
 static json_object *machine;
@@ -200,9 +206,29 @@ static void serve(void)
 	}
 }
 
+static int probe(char *text, size_t size)
+{
+	char name[4096];
+	const char *file = getenv("FAKE_PROBE");
+	if (!file)
+		return 4;
+	(void)snprintf(name, sizeof(name), "%s.pid", file);
+	FILE *pid = fopen(name, "we");
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fd_read_all(fd, text, size - 1);
+	if (n < 0 || !pid || fprintf(pid, "%d\n", (int)getpid()) < 0 || fclose(pid))
+		return 5;
+	text[n] = '\0';
+	while (!strncmp(text, "hang", 4))
+		(void)pause();
+	return fputs(text, stdout) < 0;
+}
+
 int main(int argc, char **argv)
 {
 	static char text[VMM_MACHINE_BYTES_MAX];
+	if (argc == 2 && !strcmp(argv[1], "--probe"))
+		return probe(text, sizeof(text));
 	if (argc != 2 || strcmp(argv[1], "--keeper"))
 		return 2;
 	ssize_t n = fd_read_all(VMM_MACHINE_FD, text, sizeof(text));
