@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layer_feed - see layer_feed.h. Foreign bytes pass through zlib and zstd here: it has a
+/* layer_feed - see layer_feed.h. Foreign bytes pass through ISA-L (or zlib) and zstd here: it has a
  * blob to read and two pipes, no file, no right, no network (confine_feed()). */
 #include "layer_feed.h"
 
@@ -71,6 +71,7 @@ static int pass_on(struct feed *f, struct stream *s, struct feed_word *word, str
 static int feed(struct feed *f, int root_fd, struct feed_word *word, struct err *err)
 {
 	const struct stream_options options = { .what = f->input->what,
+						.quick = true,
 						.hash_plain = true,
 						.plain_max = f->input->bytes_max,
 						.read = read_blob,

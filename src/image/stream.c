@@ -6,10 +6,10 @@
 
 #include "isola/fd.h"
 #include "cancel.h"
+#include "inflate.h"
 
 #include <errno.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #define BUFFER_BYTES (256 * 1024)
@@ -26,8 +26,8 @@ struct stream {
 	unsigned char *in, *out;
 	size_t in_len, in_pos;
 	uint64_t raw_bytes, plain_bytes;
-	z_stream z;
-	bool z_ready;
+	const struct inflate_type *inflate;
+	void *gzip; /* its state */
 	ZSTD_DStream *zstd;
 	/* Of an uncompressed stream both digests are one: then plain is NULL. */
 	struct hasher *raw, *plain;
@@ -72,6 +72,7 @@ int stream_new(int fd, const struct stream_options *options, struct stream **ret
 		return err_set(err, ENOMEM, "%s: out of memory", options->what);
 	s->fd = fd;
 	s->opt = *options;
+	s->inflate = options->quick ? &INFLATE_QUICK : &inflate_zlib;
 	s->in = malloc(BUFFER_BYTES);
 	int rc = s->in ? 0 : err_set(err, ENOMEM, "%s: out of memory", options->what);
 	if (rc == 0 && options->hash_raw)
@@ -90,8 +91,8 @@ void stream_free(struct stream *s)
 {
 	if (!s)
 		return;
-	if (s->z_ready)
-		(void)inflateEnd(&s->z);
+	if (s->gzip)
+		s->inflate->release(s->gzip);
 	ZSTD_freeDStream(s->zstd);
 	hasher_free(s->raw);
 	hasher_free(s->plain);
@@ -175,10 +176,10 @@ static int start(struct stream *s, struct err *err)
 	}
 	s->out = malloc(BUFFER_BYTES);
 	if (s->format == STREAM_GZIP)
-		s->z_ready = inflateInit2(&s->z, 15 + 16) == Z_OK;
+		s->gzip = s->inflate->make();
 	else
 		s->zstd = ZSTD_createDStream();
-	if (!s->out || (!s->z_ready && !s->zstd))
+	if (!s->out || (!s->gzip && !s->zstd))
 		return err_set(err, ENOMEM, "%s: out of memory", s->opt.what);
 	if (s->zstd)
 		(void)ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
@@ -194,22 +195,16 @@ static int damaged(struct stream *s, struct err *err, const char *why)
 /* Feeds what is there; returns the bytes made (0 = wants more input). */
 static ssize_t step_gzip(struct stream *s, struct err *err)
 {
-	if (!s->inside && inflateReset(&s->z) != Z_OK)
-		return damaged(s, err, "gzip state");
-	s->inside = true;
-	s->z.next_in = s->in + s->in_pos;
-	s->z.avail_in = (unsigned int)(s->in_len - s->in_pos);
-	s->z.next_out = s->out;
-	s->z.avail_out = BUFFER_BYTES;
-	int rc = inflate(&s->z, Z_NO_FLUSH);
-	s->in_pos = s->in_len - s->z.avail_in;
-	if (rc == Z_STREAM_END)
-		s->inside = false;
-	else if (rc == Z_MEM_ERROR)
+	const char *why = "gzip state";
+	if (!s->inside && s->inflate->begin(s->gzip) < 0)
+		return damaged(s, err, why);
+	struct inflate_io io = { s->in + s->in_pos, s->in_len - s->in_pos, s->out, BUFFER_BYTES };
+	int rc = s->inflate->step(s->gzip, &io, &why);
+	s->in_pos = s->in_len - io.in_size;
+	s->inside = rc != 1;
+	if (rc == -ENOMEM)
 		return err_set(err, ENOMEM, "%s: out of memory", s->opt.what);
-	else if (rc != Z_OK && rc != Z_BUF_ERROR)
-		return damaged(s, err, s->z.msg ? s->z.msg : "bad gzip data");
-	return (ssize_t)(BUFFER_BYTES - s->z.avail_out);
+	return rc < 0 ? damaged(s, err, why) : (ssize_t)(BUFFER_BYTES - io.out_size);
 }
 
 static ssize_t step_zstd(struct stream *s, struct err *err)

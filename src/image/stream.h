@@ -19,6 +19,7 @@ enum stream_format { STREAM_PLAIN, STREAM_GZIP, STREAM_ZSTD };
 struct stream_options {
 	const char *what;   /* names the stream in errors; borrowed until the free */
 	bool plain_only;    /* do not look for compression */
+	bool quick;         /* gzip by ISA-L: in a process without rights (inflate.h) */
 	bool hash_raw;      /* SHA-256 of the bytes as they come */
 	bool hash_plain;    /* and of the bytes as they leave */
 	uint64_t plain_max; /* more decompressed bytes than this are -EFBIG */

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -36,10 +37,13 @@ static int setup(void **state)
 	return 0;
 }
 
-static void add_gzip(struct buf *b, const char *p, size_t size)
+static void add_deflated(struct buf *b, const char *p, size_t size, int level, int strategy,
+			 gz_header *head)
 {
 	z_stream z = { 0 };
-	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	assert_int_equal(deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, strategy), Z_OK);
+	if (head)
+		assert_int_equal(deflateSetHeader(&z, head), Z_OK);
 	z.next_in = (unsigned char *)p;
 	z.avail_in = (unsigned int)size;
 	z.next_out = b->data + b->size;
@@ -47,6 +51,24 @@ static void add_gzip(struct buf *b, const char *p, size_t size)
 	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
 	b->size += z.total_out;
 	(void)deflateEnd(&z);
+}
+
+static void add_gzip(struct buf *b, const char *p, size_t size)
+{
+	add_deflated(b, p, size, 6, Z_DEFAULT_STRATEGY, NULL);
+}
+
+static void add_headed(struct buf *b, const char *p, size_t size)
+{
+	unsigned char extra[] = "extra", name[] = "name", comment[] = "comment";
+	gz_header head = { .text = 1,
+			   .time = 7,
+			   .extra = extra,
+			   .extra_len = sizeof(extra),
+			   .name = name,
+			   .comment = comment,
+			   .hcrc = 1 };
+	add_deflated(b, p, size, 6, Z_DEFAULT_STRATEGY, &head);
 }
 
 static void add_zstd(struct buf *b, const char *p, size_t size)
@@ -71,14 +93,25 @@ static int file_of(const void *data, size_t size)
 	return fd;
 }
 
-/* Reads all; returns the size (checked against @want's bytes) or the error. */
-static ssize_t read_all(const void *data, size_t size, uint64_t max, const char *want,
-			struct err *err)
+static size_t piece; /* 0, or no read gives more */
+
+static ssize_t read_piece(void *arg, void *buf, size_t size, struct err *err)
+{
+	ssize_t n = read(*(int *)arg, buf, size < piece ? size : piece);
+	return n < 0 ? err_sys(err, "cannot read") : n;
+}
+
+static ssize_t read_by(bool quick, const void *data, size_t size, uint64_t max, const char *want,
+		       struct err *err)
 {
 	cleanup_fd int fd = file_of(data, size);
-	const struct stream_options o = {
-		.what = "it", .hash_raw = true, .hash_plain = true, .plain_max = max
-	};
+	const struct stream_options o = { .what = "it",
+					  .quick = quick,
+					  .hash_raw = true,
+					  .hash_plain = true,
+					  .plain_max = max,
+					  .read = piece ? read_piece : NULL,
+					  .arg = &fd };
 	cleanup_stream struct stream *s = NULL;
 	const unsigned char *p = NULL;
 	size_t got = 0;
@@ -104,6 +137,17 @@ static ssize_t read_all(const void *data, size_t size, uint64_t max, const char 
 	assert_int_equal(stream_plain_bytes(s), got);
 	assert_int_equal(stream_next(s, &p, err), 0); /* stays at the end */
 	return (ssize_t)got;
+}
+
+/* Reads all, by either of gzip's decoders, which must agree; returns the size (checked
+ * against @want's bytes) or the error. */
+static ssize_t read_all(const void *data, size_t size, uint64_t max, const char *want,
+			struct err *err)
+{
+	ssize_t n = read_by(true, data, size, max, want, err);
+	*err = (struct err)ERR_INIT;
+	assert_int_equal(read_by(false, data, size, max, want, err), n);
+	return n;
 }
 
 static void stream_next__reads_each_format(void **state)
@@ -140,6 +184,38 @@ static void stream_next__joins_members_and_frames(void **state)
 	assert_int_equal(read_all(b.data, b.size, UINT64_MAX, text, &err), 300005);
 }
 
+/* A blob that still comes is read in any pieces; a header may have any of its fields. */
+static void stream_next__takes_gzip_byte_by_byte(void **state)
+{
+	static struct buf b;
+	struct err err = ERR_INIT;
+	(void)state;
+	b.size = 0;
+	add_gzip(&b, text, 70000);
+	add_headed(&b, text + 70000, 3);
+	add_gzip(&b, text, 0);
+	add_headed(&b, text + 70003, 40000);
+	for (piece = 1; piece < 40; piece += piece < 12 ? 1 : 9)
+		assert_int_equal(read_all(b.data, b.size, UINT64_MAX, text, &err), 110003);
+	piece = 0;
+}
+
+/* Stored, fixed and run-length blocks, and those of every level. */
+static void stream_next__reads_each_kind_of_block(void **state)
+{
+	static const int strategies[] = { Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE,
+					  Z_FIXED };
+	static struct buf b;
+	struct err err = ERR_INIT;
+	(void)state;
+	for (int level = 0; level <= 9; level++)
+		for (size_t i = 0; i < sizeof(strategies) / sizeof(strategies[0]); i++) {
+			b.size = 0;
+			add_deflated(&b, text, 300000, level, strategies[i], NULL);
+			assert_int_equal(read_all(b.data, b.size, UINT64_MAX, text, &err), 300000);
+		}
+}
+
 static void stream_next__tells_a_cut_end(void **state)
 {
 	(void)state;
@@ -149,10 +225,12 @@ static void stream_next__tells_a_cut_end(void **state)
 		b.size = 0;
 		adders[k](&b, text, 100000);
 		for (size_t cut = 6; cut < b.size; cut += cut < 30 || cut + 30 > b.size ? 1 : 997) {
-			struct err err = ERR_INIT;
-			if (read_all(b.data, cut, UINT64_MAX, text, &err) != -EINVAL)
-				fail_msg("format %zu, cut at %zu of %zu", k, cut, b.size);
-			assert_non_null(strstr(err.text, "cut off"));
+			for (int quick = 0; quick < 2; quick++) {
+				struct err err = ERR_INIT;
+				if (read_by(quick, b.data, cut, UINT64_MAX, text, &err) != -EINVAL)
+					fail_msg("format %zu, cut at %zu of %zu", k, cut, b.size);
+				assert_non_null(strstr(err.text, "cut off"));
+			}
 		}
 	}
 }
@@ -232,6 +310,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stream_next__reads_each_format),
 		cmocka_unit_test(stream_next__joins_members_and_frames),
+		cmocka_unit_test(stream_next__takes_gzip_byte_by_byte),
+		cmocka_unit_test(stream_next__reads_each_kind_of_block),
 		cmocka_unit_test(stream_next__tells_a_cut_end),
 		cmocka_unit_test(stream_next__refuses_trailing_bytes),
 		cmocka_unit_test(stream_next__tells_damage),
