@@ -72,13 +72,14 @@ static off_t lease_byte(const char *digest)
 	return (off_t)strtoull(head, NULL, 16);
 }
 
+/* Beyond all of those: that somebody waits. */
+#define WANTED_FROM ((off_t)1 << 60)
+
 /* Open-file-description locks: they belong to the job's descriptor, not to the
  * process, and change from exclusive to shared in one step. */
-static int set_lease(const struct job *job, const char *digest, short kind, bool wait)
+static int set_byte(const struct job *job, off_t byte, short kind, bool wait)
 {
-	struct flock f = {
-		.l_type = kind, .l_whence = SEEK_SET, .l_start = lease_byte(digest), .l_len = 1
-	};
+	struct flock f = { .l_type = kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
 	while (fcntl(job->lease_fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &f) < 0) {
 		if (errno == EACCES || errno == EAGAIN)
 			return -EAGAIN;
@@ -88,16 +89,19 @@ static int set_lease(const struct job *job, const char *digest, short kind, bool
 	return 0;
 }
 
+static int set_lease(const struct job *job, const char *digest, short kind, bool wait)
+{
+	return set_byte(job, lease_byte(digest), kind, wait);
+}
+
 static int lease_failed(const char *digest, int rc, struct err *err)
 {
 	return rc == -EAGAIN ? err_set(err, EAGAIN, "another job is making blob %s", digest)
 			     : err_rc(err, rc, "cannot lease blob %s", digest);
 }
 
-int blob_lease(const struct job *job, const char *digest, bool wait, struct err *err)
+static int lease(const struct job *job, const char *digest, bool wait, struct err *err)
 {
-	if (!id_is_digest(digest))
-		return err_set(err, EINVAL, "\"%.100s\" is no digest", digest);
 	/* Shared first: several jobs may use a finished one. */
 	int rc = set_lease(job, digest, F_RDLCK, wait);
 	if (rc == 0 && blob_exists(job->store, digest))
@@ -113,6 +117,28 @@ int blob_lease(const struct job *job, const char *digest, bool wait, struct err 
 		return 0;
 	rc = set_lease(job, digest, F_RDLCK, false);
 	return rc < 0 ? lease_failed(digest, rc, err) : 1;
+}
+
+int blob_lease(const struct job *job, const char *digest, bool wait, struct err *err)
+{
+	if (!id_is_digest(digest))
+		return err_set(err, EINVAL, "\"%.100s\" is no digest", digest);
+	off_t wanted = WANTED_FROM + lease_byte(digest);
+	if (wait)
+		(void)set_byte(job, wanted, F_RDLCK, false);
+	int rc = lease(job, digest, wait, err);
+	if (wait)
+		(void)set_byte(job, wanted, F_UNLCK, false);
+	return rc;
+}
+
+bool blob_is_wanted(const struct job *job, const char *digest)
+{
+	struct flock f = { .l_type = F_WRLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = WANTED_FROM + lease_byte(digest),
+			   .l_len = 1 };
+	return fcntl(job->lease_fd, F_OFD_GETLK, &f) == 0 && f.l_type != F_UNLCK;
 }
 
 void blob_unlease(const struct job *job, const char *digest)
@@ -189,13 +215,19 @@ int blob_place(struct blob_write *w, struct err *err)
 	const char *digest = w->digest;
 	char name[32];
 	write_name(w, name);
-	int rc = set_lease(w->job, digest, F_RDLCK, true);
+	/* Exclusive until it has its name: who gets the lease and finds no blob makes it. */
+	int rc = set_lease(w->job, digest, F_WRLCK, false);
+	if (rc < 0)
+		rc = set_lease(w->job, digest, F_RDLCK, true);
 	if (rc < 0)
 		return lease_failed(digest, rc, err);
 	if (renameat2(w->job->fd, name, w->job->store->blobs_fd, digest_hex(digest),
 		      RENAME_NOREPLACE) < 0 &&
 	    errno != EEXIST)
 		return err_sys(err, "cannot put blob %s in place", digest);
+	rc = set_lease(w->job, digest, F_RDLCK, false);
+	if (rc < 0)
+		return lease_failed(digest, rc, err);
 	blob_write_fini(w);
 	return 0;
 }

@@ -13,7 +13,8 @@
  *
  * Who waits for a lease must hold no exclusive one, or have taken all in
  * ascending order of the digests; and no lock of a layer or of the store
- * (store.h). With @wait false nobody waits for anybody. */
+ * (store.h). With @wait false nobody waits for anybody. Who waits has a lock on a second
+ * byte, so that who makes the blob can see it (share.h). */
 #pragma once
 
 #include "store.h"
@@ -37,6 +38,9 @@ int blob_text(const struct store *s, const char *digest, char **ret, size_t *ret
  * may make it; -EAGAIN (only without @wait) = another job is making it. Again for
  * the same digest is fine. */
 int blob_lease(const struct job *job, const char *digest, bool wait, struct err *err);
+
+/* Does another job wait for the lease of @digest, which this one has? */
+bool blob_is_wanted(const struct job *job, const char *digest);
 
 /* Lets go of a lease before the job's end: of what could not be made. */
 void blob_unlease(const struct job *job, const char *digest);

@@ -125,6 +125,12 @@ int layers_publish(const struct job *job, struct layer *l, size_t n, struct err 
 	return 0;
 }
 
+int layer_share(struct layer *l, struct err *err)
+{
+	int rc = lock_wait(l->lock_fd, LOCK_SH);
+	return rc < 0 ? err_rc(err, rc, "cannot lock layers/%s", digest_hex(l->chain)) : 0;
+}
+
 /* 0 when it cannot be told. */
 static uint64_t bytes_of(int dir)
 {

@@ -104,6 +104,10 @@ int layer_write_facts(const struct layer *l, struct err *err);
  * store_sync() must lie in between, for all layers of an image at once. */
 int layers_publish(const struct job *job, struct layer *l, size_t n, struct err *err);
 
+/* Goes on with a shared lock on one that is in its place: others may use it, too. With
+ * store_lock(), against who removes it. */
+int layer_share(struct layer *l, struct err *err);
+
 /* Compares layers/<chain>/fs with its layer.json by walking the tree: 0, or -EIO with
  * what is wrong; -ENOENT when there is no such layer. Files are not read. */
 int layer_verify(const struct store *s, const char *chain_hex, struct err *err);

@@ -5,7 +5,7 @@
  *     -> manifest -> config -> leases of all layers' blobs, in order of their digests
  *     -> blobs, some at once, into the job's folder as they come (net_pump()), compared
  *     -> layers, some at once, unpacked while they still come (layer_queue.h)
- *     -> image_commit(): one sync, then names
+ *     -> image_commit(): one sync, then names (for what another job waits for, before: share.h)
  *
  * A layer's processes are given bytes that were not compared yet; its folder gets a name
  * only when they were. */
@@ -14,12 +14,14 @@
 #include "isola/fd.h"
 #include "isola/image.h"
 #include "isola/json.h"
+#include "isola/num.h"
 #include "blob.h"
 #include "cancel.h"
 #include "collect.h"
 #include "layer_queue.h"
 #include "names.h"
 #include "progress.h"
+#include "share.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +31,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define AT_ONCE   4
-#define PUMP_SOME 64 /* frames taken before the layers are looked at */
+#define AT_ONCE 4
+#define LOOK_NS 100000000
+/* Of the time, at most so much goes into syncs that other pulls cause: a quarter. */
+#define LOOK_FACTOR 4
+#define PUMP_SOME   64 /* frames taken before the layers are looked at */
 
 struct part {
 	struct pull *p;
@@ -57,6 +62,8 @@ struct pull {
 	struct layer_queue queue;
 	struct part *failed;
 	size_t next, running, told;
+	size_t shared;   /* the lowest layers, which have their names already */
+	int64_t look_ns; /* when it is time to look again */
 };
 
 /* ---- downloads ---- */
@@ -223,6 +230,33 @@ static void tell_complete(struct pull *p)
 	}
 }
 
+static size_t find_wanted(const struct pull *p)
+{
+	for (size_t i = p->told; i > p->shared; i--)
+		if (p->parts[i - 1].wanted && blob_is_wanted(&p->job, p->parts[i - 1].digest))
+			return i;
+	return 0;
+}
+
+/* Another pull that waits for one of the layers that are here need not wait for the rest. */
+static int share_wanted(struct pull *p, struct err *err)
+{
+	struct blob_write *blobs[STORE_LAYERS_MAX];
+	int64_t now = num_now_ns();
+	if (now < p->look_ns)
+		return 0;
+	size_t n = find_wanted(p);
+	for (size_t i = 0; i < n; i++)
+		blobs[i] = p->parts[i].wanted ? &p->parts[i].w : NULL;
+	int rc = n ? share_layers(&p->job, p->layers, blobs, n, err) : 0;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		p->parts[i].wanted = false; /* any more */
+	p->shared = n ? n : p->shared;
+	int64_t end = num_now_ns();
+	p->look_ns = end + LOOK_NS + LOOK_FACTOR * (end - now);
+	return rc;
+}
+
 /* Waits for what comes from the registry and what the layers' processes say. */
 static int wait_some(struct pull *p, struct err *err)
 {
@@ -250,6 +284,8 @@ static int get_layers(struct pull *p, struct err *err)
 		if (rc == 0)
 			rc = layer_queue_step(&p->queue, err);
 		tell_complete(p);
+		if (rc == 0)
+			rc = share_wanted(p, err);
 		if (rc == 0 && p->told < p->m.n)
 			rc = wait_some(p, err);
 	}
@@ -359,23 +395,6 @@ static int get_config(struct pull *p, const char *platform, struct err *err)
 	return 0;
 }
 
-static void add_ref(json_object *refs, const struct registry *r, char mark, const char *end)
-{
-	char text[IMAGE_REF_MAX];
-	if (*end && snprintf(text, sizeof(text), "%s/%s%c%s", r->host, r->repo, mark, end) <
-			    (int)sizeof(text))
-		(void)json_object_array_add(refs, json_object_new_string(text));
-}
-
-/* The names an image of digest @top gets: the tag, and one that remembers the digest. */
-static json_object *names_for(const struct registry *r, const char *top)
-{
-	json_object *refs = json_object_new_array();
-	add_ref(refs, r, ':', *r->digest ? "" : r->tag);
-	add_ref(refs, r, '@', top);
-	return refs;
-}
-
 static int pull_image(struct pull *p, const char *platform, struct err *err)
 {
 	int rc = get_config(p, platform, err);
@@ -385,7 +404,7 @@ static int pull_image(struct pull *p, const char *platform, struct err *err)
 		rc = get_layers(p, err);
 	if (rc == 0) {
 		json_object_put(p->src.refs);
-		p->src.refs = names_for(p->r, p->m.top);
+		p->src.refs = pull_names(p->r, p->m.top);
 		rc = image_commit(&p->job, NULL, &p->src, p->layers, err);
 	}
 	return rc;
@@ -410,7 +429,7 @@ static void set_aux(json_object **ret, const char *id, const struct registry *r,
 {
 	*ret = json_object_new_object();
 	json_add_str(*ret, "ID", id);
-	json_add(*ret, "Refs", names_for(r, top));
+	json_add(*ret, "Refs", pull_names(r, top));
 }
 
 static void tell(const char *top, const char *status, const char *ref)
@@ -421,60 +440,6 @@ static void tell(const char *top, const char *status, const char *ref)
 	progress_status(text, NULL, 0, 0);
 	(void)snprintf(text, sizeof(text), "Status: %s for %s", status, shown);
 	progress_status(text, NULL, 0, 0);
-}
-
-/* ---- what is here already ---- */
-
-struct search {
-	const char *manifest;
-	const char *platform;
-	char id[DIGEST_SIZE];
-};
-
-static int on_record(json_object *record, void *arg, struct err *err)
-{
-	struct search *f = arg;
-	(void)err;
-	if (!strcmp(json_str_or(record, "manifest", ""), f->manifest) &&
-	    image_platform_check(f->platform, record, NULL) == 0)
-		(void)snprintf(f->id, sizeof(f->id), "%s", json_str_or(record, "id", ""));
-	return 0;
-}
-
-static const char *manifest_named(json_object *index, const char *ref)
-{
-	json_object *list = json_get(index, "manifests");
-	for (size_t i = 0; i < json_len(list); i++) {
-		json_object *d = json_object_array_get_idx(list, i);
-		const char *name = json_str_or(json_get(d, "annotations"),
-					       "org.opencontainers.image.ref.name", "");
-		if (!strcmp(name, ref))
-			return json_str_or(d, "digest", "");
-	}
-	return "";
-}
-
-/* 1 = the image of digest @top is here, for the wanted platform and with its names. */
-static int is_here(const struct pull *p, const struct pull_options *o, const char *top,
-		   char ret_id[DIGEST_SIZE], struct err *err)
-{
-	cleanup_json json_object *index = NULL, *refs = names_for(p->r, top);
-	const char *manifest = "";
-	int rc = names_read(p->s, &index, err);
-	for (size_t i = 0; rc == 0 && i < json_len(refs); i++) {
-		const char *m = manifest_named(index, json_item_str(refs, i));
-		if (!*m || (*manifest && strcmp(m, manifest) != 0))
-			return 0;
-		manifest = m;
-	}
-	struct search f = { .manifest = manifest,
-			    .platform = o->platform ? o->platform : image_platform_of_host() };
-	if (rc == 0)
-		rc = record_each(p->s, on_record, &f, err);
-	if (rc < 0)
-		return rc;
-	strcpy(ret_id, f.id);
-	return *f.id ? 1 : 0;
 }
 
 int job_pull(const struct store *s, const struct limits *limits, const struct registry *r,
@@ -492,7 +457,7 @@ int job_pull(const struct store *s, const struct limits *limits, const struct re
 	if (rc == 0)
 		progress_status(what, *r->digest ? r->digest : r->tag, 0, 0);
 	if (rc == 0 && *top)
-		rc = is_here(&p, options, top, id, err);
+		rc = pull_is_here(s, r, options->platform, top, id, err);
 	if (rc == 1) {
 		tell(top, "Image is up to date", options->ref);
 		set_aux(ret_aux, id, r, top);

@@ -14,6 +14,16 @@ int job_pull(const struct store *s, const struct limits *limits, const struct re
 	     struct net *net, const struct pull_options *options, json_object **ret_aux,
 	     struct err *err);
 
+/* ---- pull_here.c ---- */
+
+/* The names an image of digest @top gets: the tag, and one that remembers the digest. */
+json_object *pull_names(const struct registry *r, const char *top);
+
+/* 1 = the image of digest @top is here, for the platform (NULL = this host's) and with its
+ * names; else 0. */
+int pull_is_here(const struct store *s, const struct registry *r, const char *platform,
+		 const char *top, char ret_id[DIGEST_SIZE], struct err *err);
+
 /* ---- pull_manifest.c ---- */
 
 struct pull_layer {

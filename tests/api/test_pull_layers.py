@@ -189,6 +189,52 @@ is_(wait_for(20, lambda: not any(os.path.exists("/proc/%d" % p) for p in kids)),
     "its processes end")
 is_(wait_for(20, lambda: clean() is True), True, "nothing is left")
 
+# --------------------------------------------------------------- one that others want
+
+LOW = REF[:-1] + "low"
+put_there(d, "manifest", image_there(d, LAYERS[:1], squeeze=lambda x: gzip.compress(x, mtime=0)),
+          name="low", media=OCI)
+
+
+def low_meanwhile():
+    """A pull of the lowest layer alone, while that of all seven waits for another one."""
+    found = halfway(1)
+    low = d.ctr("pull", LOW, limit_s=60)
+    check(low.rc == 0 and found[0].is_alive() and out == [],
+          "a pull whose layer is here ends before the other one that made it", (low, out))
+    got = d.ctr("run", "--rm", "--network", "none", LOW, "busybox", "stat", "-c", "%a", "deep",
+                limit_s=60)
+    is_(got.out, "711\n", "its image runs")
+    loads = [x for x in open(LOG) if '"GET"' in x and BLOBS[0] in x]
+    is_(len(loads), 1, "and the layer was loaded once")
+    return found
+
+
+def loaded():
+    return sorted(os.listdir(STATE + "/layers"))
+
+
+open(LOG, "w").close()
+t, job, kids = low_meanwhile()
+check(os.path.isdir(STATE + "/layers/%s/fs" % digest(LAYERS[0])[7:]),
+      "the layer is in its place", loaded())
+open(MODE, "w").write("pass")
+t.join()
+check(out[0].rc == 0, "the other one ends well, too", out)
+whole("an image whose lowest layer was shared on the way")
+
+open(LOG, "w").close()
+t, job, kids = low_meanwhile()
+os.kill(job, signal.SIGKILL)
+t.join()
+is_(wait_for(20, lambda: os.listdir(STATE + "/tmp") == [] and len(loaded()) == 1), True,
+    "after its kill nothing of it is left")
+got = d.ctr("system", "check")
+check(got.rc == 0, "the store is whole", got)
+is_(loaded(), [digest(LAYERS[0])[7:]], "with the one layer that is needed")
+got = d.ctr("run", "--rm", "--network", "none", LOW, "busybox", "true", limit_s=60)
+check(got.rc == 0, "which goes on", got)
+
 # ---------------------------------------------------------------- a layer that is bad
 
 mode("pass")

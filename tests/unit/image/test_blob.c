@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ABSENT "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -162,6 +163,27 @@ static void blob_lease__is_exclusive_until_there_is_a_blob(void **state)
 	assert_int_equal(blob_lease(&f->a, digest, false, &f->err), 1);
 }
 
+/* Not in a thread: only what the other one sees of it. */
+static void blob_is_wanted__is_of_another_job(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(blob_lease(&f->a, ABSENT, true, &f->err), 0);
+	assert_false(blob_is_wanted(&f->a, ABSENT));
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct job c = JOB_INIT;
+		if (job_open(&f->store, &c, NULL) == 0)
+			(void)blob_lease(&c, ABSENT, true, NULL);
+		_exit(0);
+	}
+	for (int i = 0; i < 3000 && !blob_is_wanted(&f->a, ABSENT); i++)
+		(void)usleep(10000);
+	assert_true(blob_is_wanted(&f->a, ABSENT));
+	blob_unlease(&f->a, ABSENT);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(blob_is_wanted(&f->a, ABSENT));
+}
+
 static void blob_lease__passes_on_what_was_not_made(void **state)
 {
 	struct fixture *f = *state;
@@ -252,6 +274,7 @@ int main(void)
 		T(blob_commit__refuses_other_bytes),
 		T(blob_reopen__reads_what_is_there_so_far),
 		T(blob_lease__is_exclusive_until_there_is_a_blob),
+		T(blob_is_wanted__is_of_another_job),
 		T(blob_lease__passes_on_what_was_not_made),
 		T(collect_sweep__spares_what_another_job_has_leased),
 		T(collect_hold__keeps_the_blobs_of_a_deleted_image),
