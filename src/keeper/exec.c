@@ -156,6 +156,17 @@ static int check(struct keeper *k, const struct request *r, struct err *err)
 	return 0;
 }
 
+/* The process has its size before it can ask for it. */
+static void put_size(const struct request *r)
+{
+	if (!r->has_size || !r->process || json_get(r->process, "consoleSize"))
+		return;
+	json_object *size = json_object_new_object();
+	json_add_i64(size, "height", r->rows);
+	json_add_i64(size, "width", r->columns);
+	json_add(r->process, "consoleSize", size);
+}
+
 static int start(struct keeper *k, const struct request *r, int *fd, bool *ret_tty, pid_t *ret_pid,
 		 struct err *err)
 {
@@ -164,6 +175,7 @@ static int start(struct keeper *k, const struct request *r, int *fd, bool *ret_t
 	int rc = check(k, r, err);
 	if (rc == 0)
 		rc = keeper_need_spec(k, err);
+	put_size(r);
 	if (rc == 0)
 		rc = ctr_process_parse(r->process, &process, err);
 	if (rc < 0)

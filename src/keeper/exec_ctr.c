@@ -111,8 +111,6 @@ static int run(struct exec_ctr *c, const struct request *r, const struct ctr_pro
 		set.ours.fd[0] = take_fd(&c->child.console_fd);
 	rc = payio_init(&c->exec.io, &k->loop, &set.ours, tty);
 	if (rc == 0) {
-		if (tty && r->has_size)
-			(void)payio_resize(&c->exec.io, r->rows, r->columns);
 		c->src = (struct source){ .fd = c->child.pidfd, .on_event = on_pidfd };
 		rc = loop_watch(&k->loop, &c->src, EPOLLIN);
 	}
