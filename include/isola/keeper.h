@@ -11,6 +11,7 @@
  *                 connects here and adopts (through /proc/self/fd/<dir>/ when
  *                 the path is longer than sun_path); only uid 0 is served
  *   keeper.pid    {"pid","start_ticks"} of the keeper, written by the keeper
+ *   boot.json     of a guest that runs: when it came how far (src/keeper/guest_times.h)
  *   exit.json     KEEPER_EXIT, written atomically when the payload ended
  *
  * The keeper creates the container at once (messages wait meanwhile), says

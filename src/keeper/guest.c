@@ -94,9 +94,10 @@ static int end_holder(struct guest *g, struct err *err)
 
 static void on_ready(struct guest_link *l, const char *release, uint64_t boot_us)
 {
+	struct guest *g = container_of(l, struct guest, link);
 	(void)release;
-	(void)boot_us;
-	guest_on_ready(container_of(l, struct guest, link));
+	g->times.boot_us = boot_us;
+	guest_on_ready(g);
 }
 
 static void on_stream(struct guest_link *l, uint64_t process, enum guest_stream stream, int fd)
@@ -219,9 +220,12 @@ static int create(struct keeper *k, struct err *err)
 	k->io.log = k->log;
 	k->io.stdin_once = k->spec.stdin_once;
 	k->io.on_output_end = on_output_end;
+	guest_times_mark(&g->times, GUEST_TIME_CREATE);
 	int rc = make_root(g, err);
+	guest_times_mark(&g->times, GUEST_TIME_ROOT);
 	if (rc == 0)
 		rc = payload_vm.create(k, err);
+	guest_times_mark(&g->times, GUEST_TIME_WORKER);
 	if (rc < 0)
 		end_holder(g, NULL);
 	return rc;
@@ -231,6 +235,7 @@ static int create(struct keeper *k, struct err *err)
 
 static int start(struct keeper *k, struct err *err)
 {
+	guest_times_mark(&k->guest->times, GUEST_TIME_START);
 	return payload_vm.start(k, err);
 }
 

@@ -12,6 +12,7 @@
  *
  *   guest.c          the payload
  *   guest_start.c    from the worker's start to the process's
+ *   guest_times.c    what that took
  *   guest_exec.c     further processes
  *   guest_console.c  what the kernel prints
  *   guest_split.c, guest_setup.c, guest_process.c    config.json, taken apart
@@ -22,6 +23,7 @@
 #include "isola/err.h"
 
 #include "guest_link.h"
+#include "guest_times.h"
 #include "life.h"
 #include "vm.h"
 
@@ -49,6 +51,7 @@ struct guest {
 	json_object *links;         /* of keeper.json, owned; NULL: none */
 	int64_t boot_ms;            /* until READY */
 	struct timer boot_timer, end_timer;
+	struct guest_times times;
 	struct payio_fds fds; /* of the first process, until it runs */
 	uint64_t number;      /* the last one given to a process */
 	bool ran, exited, shutting_down;

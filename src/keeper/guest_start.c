@@ -73,6 +73,11 @@ static void on_run(void *arg, const uint8_t *body, size_t size, const struct err
 		return;
 	}
 	g->ran = true;
+	guest_times_mark(&g->times, GUEST_TIME_RUN);
+	/* From its exec, of which we know no better. */
+	g->times.at_ns[GUEST_TIME_VCPU] =
+		g->times.at_ns[GUEST_TIME_WORKER] + k->vm->first_run_us * 1000;
+	guest_times_write(&g->times, k->run_dir_fd);
 	loop_timer_stop(&g->boot_timer);
 	keeper_started(k);
 	json_object *o = json_object_new_object();
@@ -117,6 +122,7 @@ static void on_setup(void *arg, const uint8_t *body, size_t size, const struct e
 	(void)size;
 	if (g->k->failure.code || !g->k->vm->alive)
 		return;
+	guest_times_mark(&g->times, GUEST_TIME_SETUP);
 	if (!err && (read_config(g, &config, &e) < 0 || ask_run(g, config, &e) < 0))
 		err = &e;
 	if (err)
@@ -129,6 +135,7 @@ void guest_on_ready(struct guest *g)
 	cleanup_json json_object *config = NULL;
 	cleanup_tlv struct tlv_writer w = { 0 };
 	loop_timer_stop(&g->boot_timer);
+	guest_times_mark(&g->times, GUEST_TIME_READY);
 	int rc = read_config(g, &config, &e);
 	if (rc == 0)
 		rc = guest_setup_put(&w, config, g->links, &e);
