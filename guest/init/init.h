@@ -92,8 +92,11 @@ void guest_end(struct guest *g, int code, const char *why) __attribute__((noretu
 enum { END_ASKED = 0, END_PEER_GONE = 1, END_PROTOCOL = 2, END_TROUBLE = 3 };
 
 /* link.c */
-int link_open(struct guest *g, enum guest_kind kind, unsigned int stream, uint64_t process,
-	      struct err *err);
+/* A connection in two steps, so that several, and a process, are made meanwhile: a
+ * descriptor or -errno (which the second step makes good), and said hello on. */
+int link_begin_open(struct guest *g);
+int link_finish_open(struct guest *g, enum guest_kind kind, unsigned int stream, uint64_t process,
+		     int *fd, struct err *err);
 void link_begin(struct guest *g);
 void link_send(struct guest *g, enum guest_type type, uint64_t seq, const struct tlv_writer *body);
 void link_answer(struct guest *g, uint64_t seq, const struct err *err);

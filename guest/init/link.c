@@ -6,6 +6,7 @@
 #include "isola/fd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,8 +17,11 @@
 #define OUT_MAX       (4 * GUEST_BODY_MAX)
 #define FRAMES_A_TURN 16
 #define CONNECT_TRIES 3
+#define CONNECT_MS    10000
 
-static int connect_host(const struct guest *g)
+/* A connection to the host. @later: it may still be under way, which finish_connect()
+ * waits for. */
+static int connect_once(const struct guest *g, bool later)
 {
 	struct sockaddr_vm host = { .svm_family = AF_VSOCK,
 				    .svm_cid = VMADDR_CID_HOST,
@@ -26,33 +30,59 @@ static int connect_host(const struct guest *g)
 	const bool is_test = g->test_socket != NULL;
 	if (is_test && strlen(g->test_socket) < sizeof(test.sun_path))
 		strcpy(test.sun_path, g->test_socket);
-	int error = EIO;
-	for (int i = 0; i < CONNECT_TRIES; i++) {
-		cleanup_fd int fd =
-			socket(is_test ? AF_UNIX : AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (fd < 0)
-			return -errno;
-		if (connect(fd, is_test ? (struct sockaddr *)&test : (struct sockaddr *)&host,
-			    is_test ? sizeof(test) : sizeof(host)) == 0)
-			return take_fd(&fd);
-		error = errno;
-	}
-	return -error;
+	/* A Unix socket's connect waits for room, and is never under way. */
+	int type = SOCK_STREAM | SOCK_CLOEXEC | (later && !is_test ? SOCK_NONBLOCK : 0);
+	cleanup_fd int fd = socket(is_test ? AF_UNIX : AF_VSOCK, type, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, is_test ? (struct sockaddr *)&test : (struct sockaddr *)&host,
+		    is_test ? sizeof(test) : sizeof(host)) < 0 &&
+	    !(later && errno == EINPROGRESS))
+		return -errno;
+	return take_fd(&fd);
 }
 
-int link_open(struct guest *g, enum guest_kind kind, unsigned int stream, uint64_t process,
-	      struct err *err)
+static int connect_host(const struct guest *g)
+{
+	int fd = -EIO;
+	for (int i = 0; i < CONNECT_TRIES && fd < 0; i++)
+		fd = connect_once(g, false);
+	return fd;
+}
+
+/* Of one that may be under way: a new one in its place where it has failed. */
+static int finish_connect(const struct guest *g, int *fd)
+{
+	struct pollfd p = { .fd = *fd, .events = POLLOUT };
+	int error = ETIMEDOUT;
+	socklen_t size = sizeof(error);
+	if (*fd >= 0 && poll(&p, 1, CONNECT_MS) > 0 &&
+	    getsockopt(*fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error)
+		return fd_set_nonblock(*fd, false);
+	fd_close(fd);
+	*fd = connect_host(g);
+	return *fd < 0 ? *fd : 0;
+}
+
+int link_begin_open(struct guest *g)
+{
+	return connect_once(g, true);
+}
+
+int link_finish_open(struct guest *g, enum guest_kind kind, unsigned int stream, uint64_t process,
+		     int *fd, struct err *err)
 {
 	uint8_t hello[GUEST_HELLO_BYTES] = GUEST_MAGIC;
 	tlv_store(hello + 4, 2, GUEST_VERSION);
 	hello[6] = (uint8_t)kind;
 	hello[7] = (uint8_t)stream;
 	tlv_store(hello + 8, 8, process);
-	cleanup_fd int fd = connect_host(g);
-	int rc = fd < 0 ? fd : fd_write_all(fd, hello, sizeof(hello));
+	int rc = finish_connect(g, fd);
 	if (rc == 0)
-		rc = fd_set_nonblock(fd, true);
-	return rc < 0 ? err_rc(err, rc, "cannot connect to the host") : take_fd(&fd);
+		rc = fd_write_all(*fd, hello, sizeof(hello));
+	if (rc == 0)
+		rc = fd_set_nonblock(*fd, true);
+	return rc < 0 ? err_rc(err, rc, "cannot connect to the host") : 0;
 }
 
 static void flush(struct guest *g)
@@ -160,8 +190,8 @@ static void on_control(struct guest *g, struct source *src, uint32_t events)
 void link_begin(struct guest *g)
 {
 	struct err e = ERR_INIT;
-	int fd = link_open(g, GUEST_CONTROL, 0, 0, &e);
-	if (fd < 0)
+	int fd = link_begin_open(g);
+	if (link_finish_open(g, GUEST_CONTROL, 0, 0, &fd, &e) < 0)
 		guest_end(g, END_PEER_GONE, e.text);
 	g->control = (struct source){ .fd = fd, .on_event = on_control };
 	(void)source_watch(g, &g->control, EPOLLIN);

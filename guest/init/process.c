@@ -213,14 +213,21 @@ static int open_ends(struct guest *g, const struct process_spec *spec, struct en
 		if (rc < 0)
 			return err_rc(err, rc == -1 ? -errno : rc, "cannot make a stream");
 	}
-	for (unsigned int i = 0; i < 3; i++) {
-		if (!(spec->streams >> i & 1))
-			continue;
-		e->socks[i] = link_open(g, GUEST_STREAM, i, spec->id, err);
-		if (e->socks[i] < 0)
-			return e->socks[i];
-	}
+	/* All at once: each is a way to the host and back. */
+	for (int i = 0; i < 3; i++)
+		if (spec->streams >> i & 1)
+			e->socks[i] = link_begin_open(g);
 	return 0;
+}
+
+static int connect_streams(struct guest *g, const struct process_spec *spec, struct ends *e,
+			   struct err *err)
+{
+	int rc = 0;
+	for (unsigned int i = 0; rc == 0 && i < 3; i++)
+		if (spec->streams >> i & 1)
+			rc = link_finish_open(g, GUEST_STREAM, i, spec->id, &e->socks[i], err);
+	return rc;
 }
 
 /* The child's terminal: its master comes over the status socket, and a byte goes back. */
@@ -288,15 +295,18 @@ static int start(struct guest *g, struct process *p, const struct process_spec *
 	/* A terminal that never comes leaves an error, or the end of the child. */
 	if (spec->tty && receive_master(e) == -EIO)
 		(void)kill(pid, SIGKILL);
-	int rc = begin_relays(g, p, e);
-	p->status = (struct source){ .fd = take_fd(&e->status[0]), .on_event = on_status };
-	if (rc == 0)
-		rc = source_watch(g, &p->status, EPOLLIN);
-	if (rc < 0) {
-		(void)kill(pid, SIGKILL);
-		return err_rc(err, rc, "cannot watch a new process");
+	int rc = connect_streams(g, spec, e, err);
+	if (rc == 0) {
+		rc = begin_relays(g, p, e);
+		p->status = (struct source){ .fd = take_fd(&e->status[0]), .on_event = on_status };
+		if (rc == 0)
+			rc = source_watch(g, &p->status, EPOLLIN);
+		if (rc < 0)
+			(void)err_rc(err, rc, "cannot watch a new process");
 	}
-	return 0;
+	if (rc < 0)
+		(void)kill(pid, SIGKILL);
+	return rc;
 }
 
 int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body, size_t size,
