@@ -228,6 +228,11 @@ int net_links(struct net *n, net_link_fn *each, void *arg, struct err *err);
  * @parent as in net_port_add(). */
 int net_resolver_open(pid_t pid, pid_t parent, int ret_fds[3], struct err *err);
 
+/* gateway.c: the same at the bridge's own address, for those on it whose namespace is
+ * not this kernel's: a UDP socket and a listening TCP socket, which hear this bridge
+ * alone; owned. -EADDRINUSE with a text when another server has port 53 of all addresses. */
+int net_gateway_open(const struct net_bridge *b, int ret_fds[2], struct err *err);
+
 /* ---- rules (rules.c, guard.c, nft.c) ---- */
 
 /* What the rules are made from. */

@@ -131,6 +131,20 @@ static bool is_loopback_server(const char *line)
 	return !strncmp(line, "127.", 4) || !strncmp(line, "::1", 3);
 }
 
+/* Where our resolver is asked: inside a container; by a guest, whose loopback is its own
+ * kernel's, at the gateway of a network with names. */
+static const char *names_server(const struct instance *inst, char *buf, size_t size)
+{
+	if (endpoint_link(inst) == NET_LINK_VETH)
+		return NET_RESOLVER;
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		if (resolver_serves(e->network))
+			return net_addr_format(&e->network->v4.gateway, buf, size);
+	}
+	return NET_RESOLVER;
+}
+
 /* The host's lines, but for the kinds that were given for this container. In a network
  * with names our resolver is asked, which asks the servers of --dns, or the host's, in
  * its turn; its names may be without a dot. */
@@ -141,6 +155,7 @@ static void make_resolv(struct strbuf *b, const struct instance *inst)
 	json_object *dns = json_get(host, "Dns"), *search = json_get(host, "DnsSearch");
 	json_object *options = json_get(host, "DnsOptions");
 	cleanup_strbuf struct strbuf all = STRBUF_INIT;
+	char server[NET_ADDR_TEXT];
 	add_host_file(&all, networked ? bundle_host_resolv() : "/etc/resolv.conf");
 	for (char *line = all.text; line && *line;) {
 		size_t n = strcspn(line, "\n");
@@ -156,7 +171,7 @@ static void make_resolv(struct strbuf *b, const struct instance *inst)
 	for (size_t i = 0; !named && i < json_len(dns); i++)
 		strbuf_printf(b, "nameserver %s\n", json_item_str(dns, i));
 	if (named)
-		strbuf_puts(b, "nameserver " NET_RESOLVER "\n");
+		strbuf_printf(b, "nameserver %s\n", names_server(inst, server, sizeof(server)));
 	/* "--dns-search ." is how one says "no search list". */
 	if (!(json_len(search) == 1 && !strcmp(json_item_str(search, 0), ".")))
 		add_line(b, "search", search);

@@ -12,6 +12,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "name_servers.h"
+#include "resolver.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -69,6 +70,13 @@ static json_object *guest_servers(void)
 	return list;
 }
 
+static json_object *one_server(const char *addr)
+{
+	json_object *list = json_object_new_array();
+	(void)json_object_array_add(list, json_object_new_string(addr));
+	return list;
+}
+
 static json_object *describe(struct endpoint *e)
 {
 	json_object *o = json_object_new_object();
@@ -82,7 +90,10 @@ static json_object *describe(struct endpoint *e)
 	json_add_i64(o, "prefix", e->network->v4.subnet.len);
 	json_add_str(o, "server", gateway);
 	json_add_str(o, "router", out ? gateway : "");
-	if (out)
+	/* Where there are names, all others are asked of the gateway, too. */
+	if (resolver_serves(e->network))
+		json_add(o, "dns", one_server(gateway));
+	else if (out)
 		json_add(o, "dns", guest_servers());
 	json_add_i64(o, "mtu", e->network->mtu ? e->network->mtu : MTU);
 	add_host_name(o, e->inst);
@@ -103,7 +114,8 @@ static int tell(struct isolad *d, struct endpoint *e, struct err *err)
 
 static bool is_served(const struct endpoint *e)
 {
-	return e->live && endpoint_link(e->inst) == NET_LINK_TAP;
+	/* A container in a VM is told by its keeper. */
+	return e->live && e->inst->kind == INSTANCE_VM;
 }
 
 typedef bool each_fn(struct isolad *d, struct endpoint *e);

@@ -23,6 +23,7 @@ struct network *network_new(struct isolad *d)
 	if (!net)
 		return NULL;
 	net->isolad = d;
+	net->names_fds[0] = net->names_fds[1] = -1;
 	list_init(&net->node);
 	list_init(&net->members);
 	return net;
@@ -32,6 +33,8 @@ void network_free(struct network *net)
 {
 	list_del(&net->node);
 	timer_stop(&net->idle);
+	for (size_t i = 0; i < 2; i++)
+		fd_close(&net->names_fds[i]);
 	json_object_put(net->labels);
 	json_object_put(net->options);
 	free(net->name);

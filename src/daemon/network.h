@@ -44,6 +44,8 @@ struct network {
 	bool busy;           /* being created or removed */
 	bool up;             /* the bridge may be there */
 	struct timer *idle;
+	int names_fds[2]; /* of net_gateway_open(), kept for another isola-resolver; -1 */
+	bool names_told;
 };
 
 struct networks {

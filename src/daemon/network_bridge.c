@@ -4,6 +4,7 @@
 #include "network_priv.h"
 
 #include "isolad.h"
+#include "resolver.h"
 
 #include <net/if.h>
 #include <stdio.h>
@@ -72,6 +73,7 @@ static void take_down(struct network *net)
 		return;
 	}
 	net->up = false;
+	resolver_gateway_close(net);
 	network_bridge(net, &down->bridge);
 	netjob_begin(net->isolad, &down->job, run_down, after_down);
 	networks_drop_table(net->isolad);

@@ -12,6 +12,7 @@
 
 #include "isolad.h"
 #include "life.h"
+#include "resolver.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,9 @@ struct plug {
 	struct net_port port;
 	struct network *network; /* used until the job is done, so it stays */
 	int tap_fd;              /* made here; -1 */
+	bool wants_names;        /* at its gateway */
+	int names_fds[2];        /* made here; -1 */
+	struct err names_err;    /* why not */
 };
 
 struct up {
@@ -54,6 +58,9 @@ static int add_link(struct up *up, struct plug *p, struct net *n)
 	int rc = net_bridge_up(n, &p->bridge, err);
 	if (rc < 0)
 		return rc;
+	/* Who has no names runs all the same. */
+	if (p->wants_names)
+		(void)net_gateway_open(&p->bridge, p->names_fds, &p->names_err);
 	return up->link == NET_LINK_TAP
 		       ? net_tap_add(n, &p->bridge, &p->port, &p->tap_fd, err)
 		       : net_port_add(n, &p->bridge, &p->port, up->pid, up->keeper, err);
@@ -78,7 +85,8 @@ static int run_up(struct netjob *job, struct net *n)
 static void up_free(struct up *up)
 {
 	for (size_t i = 0; i < up->n; i++)
-		fd_close(&up->items[i].tap_fd);
+		for (size_t k = 0; k < 3; k++)
+			fd_close(k < 2 ? &up->items[i].names_fds[k] : &up->items[i].tap_fd);
 	for (size_t i = 0; i < 3; i++)
 		fd_close(&up->resolver[i]);
 	free(up->items);
@@ -95,6 +103,11 @@ static void on_linked(struct instance *inst, struct plug *p)
 		e->tap_fd = take_fd(&p->tap_fd);
 		dhcp_flush(inst->isolad);
 	}
+	if (p->names_err.code)
+		log_warn(inst->id, "it has no names in network %s: %s", p->network->name,
+			 p->names_err.text);
+	else if (p->wants_names && resolver_gateway_is_missing(p->network))
+		resolver_gateway_open(p->network, p->names_fds);
 	events_emit_network(inst->isolad, "connect", p->network, inst->id);
 }
 
@@ -137,7 +150,9 @@ static void after_up(struct netjob *job)
 static void fill_plug(struct endpoint *e, struct plug *p)
 {
 	p->network = e->network;
-	p->tap_fd = -1;
+	p->tap_fd = p->names_fds[0] = p->names_fds[1] = -1;
+	p->wants_names =
+		endpoint_link(e->inst) == NET_LINK_TAP && resolver_gateway_is_missing(e->network);
 	network_bridge(e->network, &p->bridge);
 	endpoint_port(e, &p->port);
 	e->live = true;
@@ -194,6 +209,8 @@ void endpoints_settled(struct instance *inst)
 {
 	list_for_each (node, &inst->endpoints)
 		fd_close(&container_of(node, struct endpoint, node)->tap_fd);
+	if (endpoint_link(inst) == NET_LINK_TAP)
+		resolver_settle(inst);
 }
 
 void endpoint_up(struct endpoint *e, plug_fn *done, void *arg)

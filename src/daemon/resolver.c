@@ -121,9 +121,10 @@ static void known_free(struct known *k)
 static int tell(struct resolver *r, struct known *k)
 {
 	struct err e = ERR_INIT;
-	bool sockets = k->inst && k->fds[0] >= 0 && !k->sockets_told;
+	bool sockets = k->inst && k->fds[2] >= 0 && !k->sockets_told;
+	size_t first = k->fds[0] >= 0 ? 0 : 2;
 	cleanup_json json_object *msg = k->inst ? make_set(k) : make_gone(k);
-	int rc = resolver_send(r, msg, k->fds, sockets ? 3 : 0, &e);
+	int rc = resolver_send(r, msg, k->fds + first, sockets ? 3 - first : 0, &e);
 	if (rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN)
 		return 0;
 	if (rc < 0)
@@ -178,6 +179,10 @@ void resolver_flush(struct isolad *d)
 		resolver_want_writable(r, true);
 		return;
 	}
+	if (r->conn && !resolver_tell_gateways(d)) {
+		resolver_want_writable(r, true);
+		return;
+	}
 	list_for_each_safe (node, &r->known) {
 		struct known *k = container_of(node, struct known, node);
 		if (!k->dirty)
@@ -195,9 +200,12 @@ void resolver_flush(struct isolad *d)
 		r->idle = timer_start(d, IDLE_MS, on_idle, d);
 }
 
-void resolver_forget_told(struct resolver *r)
+void resolver_forget_told(struct isolad *d)
 {
+	struct resolver *r = &d->resolver;
 	r->host_told = false;
+	list_for_each (node, &d->networks.all)
+		container_of(node, struct network, node)->names_told = false;
 	list_for_each (node, &r->known) {
 		struct known *k = container_of(node, struct known, node);
 		k->dirty = k->inst != NULL;
@@ -225,6 +233,18 @@ void resolver_add(struct instance *inst, int fds[3])
 	list_add_tail(&inst->isolad->resolver.known, &k->node);
 	life_of(inst)->known = k;
 	resolver_flush(inst->isolad);
+}
+
+void resolver_settle(struct instance *inst)
+{
+	struct known *k = life_of(inst)->known;
+	if (!k || k->fds[2] >= 0 || inst->keeper_pid <= 0)
+		return;
+	int fd = pid_open(inst->keeper_pid);
+	if (fd < 0)
+		return; /* it has ended, of which we hear */
+	k->fds[2] = fd;
+	resolver_update(inst);
 }
 
 void resolver_update(struct instance *inst)
@@ -305,11 +325,14 @@ void resolver_recover(struct isolad *d)
 		struct instance *inst = container_of(node, struct instance, node);
 		if (!instance_is_running(inst) || !resolver_is_wanted(inst))
 			continue;
-		if (endpoint_link(inst) == NET_LINK_TAP)
+		if (endpoint_link(inst) == NET_LINK_TAP) {
 			resolver_add(inst, NULL);
-		else
+			resolver_settle(inst);
+		} else {
 			reopen(inst);
+		}
 	}
+	resolver_reopen_gateways(d);
 	resolver_flush(d);
 }
 

@@ -27,6 +27,7 @@ struct resolver {
 	struct timer *idle, *again;
 	uint64_t born_ms;
 	unsigned int opening; /* jobs of the recovery */
+	bool gateways_gone;   /* some, which is still to be told */
 	int old_pidfd;        /* an earlier isolad's; -1 */
 };
 
@@ -42,13 +43,21 @@ bool resolver_serves(const struct network *net);
 bool resolver_is_wanted(const struct instance *inst);
 
 /* The instance runs, or is about to, in networks with names. @fds: of
- * net_resolver_open(), taken; NULL for a VM. */
+ * net_resolver_open(), taken; NULL for a VM, which asks at gateways. */
 void resolver_add(struct instance *inst, int fds[3]);
+/* A VM's keeper runs, so it is served as long as that does. */
+void resolver_settle(struct instance *inst);
 bool resolver_knows(const struct instance *inst);
 /* Its name or its networks have changed. */
 void resolver_update(struct instance *inst);
 /* The end of its run; it may go away. */
 void resolver_remove(struct instance *inst);
+
+/* resolver_gateway.c: where VMs ask. Whether @net is to have sockets and has not; they are
+ * opened behind its bridge, and go with it. @fds: taken. */
+bool resolver_gateway_is_missing(const struct network *net);
+void resolver_gateway_open(struct network *net, int fds[2]);
+void resolver_gateway_close(struct network *net);
 
 /* After what runs has been adopted. */
 void resolver_recover(struct isolad *d);

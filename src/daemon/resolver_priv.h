@@ -8,7 +8,7 @@ struct known {
 	struct list node;
 	struct instance *inst; /* NULL: it has ended, and that is still to be told */
 	char id[ID_SIZE];
-	int fds[3]; /* kept, for another isola-resolver; -1 for a VM */
+	int fds[3]; /* kept, for another isola-resolver; a VM has the last one alone */
 	bool dirty, told, sockets_told;
 };
 
@@ -17,7 +17,14 @@ struct known {
 /* Tells what has changed, as far as the connection takes it. */
 void resolver_flush(struct isolad *d);
 /* A new process knows nothing. */
-void resolver_forget_told(struct resolver *r);
+void resolver_forget_told(struct isolad *d);
+
+/* ---- resolver_gateway.c ---- */
+
+/* False when the connection is full or gone. */
+bool resolver_tell_gateways(struct isolad *d);
+/* After a crash. */
+void resolver_reopen_gateways(struct isolad *d);
 
 /* ---- resolver_process.c ---- */
 

@@ -197,7 +197,7 @@ static void on_exit_of(void *arg, int status)
 	struct resolver *r = &d->resolver;
 	r->child = NULL;
 	conn_close(r);
-	resolver_forget_told(r);
+	resolver_forget_told(d);
 	log_warn(NULL, "isola-resolver ended (%s %d)", WIFSIGNALED(status) ? "signal" : "status",
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	begin_again(d);
@@ -236,7 +236,7 @@ bool resolver_begin(struct isolad *d)
 		begin_again(d);
 		return false;
 	}
-	resolver_forget_told(r);
+	resolver_forget_told(d);
 	watch_host_file(d, true);
 	return true;
 }

@@ -2,6 +2,8 @@
 /* client - see client.h: queries and their answers. isola-resolver. */
 #include "client.h"
 
+#include "gateway.h"
+
 #include "isola/fd.h"
 
 #include <errno.h>
@@ -10,7 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define BATCH 16
 /* Seconds that a client may remember an address: members come and go. */
 #define TTL_S 10
 
@@ -30,8 +31,9 @@ static void reply(struct client *c, const struct peer *peer, const uint8_t *data
 	if (peer->stream)
 		stream_answer(peer->stream, data, size);
 	else
-		(void)sendto(c->udp.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL,
-			     (const struct sockaddr *)&peer->to, peer->to_len);
+		(void)sendto(peer->gateway ? peer->gateway->udp.fd : c->udp.fd, data, size,
+			     MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&peer->to,
+			     peer->to_len);
 }
 
 static void reply_code(struct client *c, const struct peer *peer, const uint8_t *query,
@@ -139,6 +141,16 @@ void client_query(struct client *c, const struct peer *peer, const uint8_t *data
 		ask_others(c, peer, data, size, &q);
 }
 
+void clients_forget_gateway(struct resolver *r, const struct gateway *g)
+{
+	list_for_each (at, &r->clients) {
+		list_for_each (node, &container_of(at, struct client, node)->pending) {
+			struct pending *p = container_of(node, struct pending, node);
+			p->unwanted = p->unwanted || p->peer.gateway == g;
+		}
+	}
+}
+
 void client_forget_stream(struct client *c, const struct stream *s)
 {
 	list_for_each (node, &c->pending) {
@@ -149,28 +161,35 @@ void client_forget_stream(struct client *c, const struct stream *s)
 
 /* ---- sockets ---- */
 
-static void on_udp(struct watch *w, uint32_t events)
+int client_receive(int fd, struct client_batch *b)
 {
-	static uint8_t bufs[BATCH][DNS_UDP_MAX];
-	struct client *c = container_of(w, struct client, udp);
-	struct peer peers[BATCH];
-	struct mmsghdr msgs[BATCH];
-	struct iovec iov[BATCH];
-	(void)events;
-	for (size_t i = 0; i < BATCH; i++) {
-		iov[i] = (struct iovec){ bufs[i], sizeof(bufs[i]) };
-		msgs[i].msg_hdr = (struct msghdr){ .msg_name = &peers[i].to,
-						   .msg_namelen = sizeof(peers[i].to),
+	struct mmsghdr msgs[CLIENT_BATCH];
+	struct iovec iov[CLIENT_BATCH];
+	for (size_t i = 0; i < CLIENT_BATCH; i++) {
+		b->peers[i] = (struct peer){ .stream = NULL };
+		iov[i] = (struct iovec){ b->data[i], sizeof(b->data[i]) };
+		msgs[i].msg_hdr = (struct msghdr){ .msg_name = &b->peers[i].to,
+						   .msg_namelen = sizeof(b->peers[i].to),
 						   .msg_iov = &iov[i],
 						   .msg_iovlen = 1 };
 	}
-	int n = recvmmsg(w->fd, msgs, BATCH, MSG_DONTWAIT, NULL);
+	int n = recvmmsg(fd, msgs, CLIENT_BATCH, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < n; i++) {
-		peers[i].stream = NULL;
-		peers[i].to_len = msgs[i].msg_hdr.msg_namelen;
-		if (!(msgs[i].msg_hdr.msg_flags & MSG_TRUNC))
-			client_query(c, &peers[i], bufs[i], msgs[i].msg_len);
+		b->peers[i].to_len = msgs[i].msg_hdr.msg_namelen;
+		b->sizes[i] = msgs[i].msg_hdr.msg_flags & MSG_TRUNC ? 0 : msgs[i].msg_len;
 	}
+	return n;
+}
+
+static void on_udp(struct watch *w, uint32_t events)
+{
+	static struct client_batch b;
+	struct client *c = container_of(w, struct client, udp);
+	int n = client_receive(w->fd, &b);
+	(void)events;
+	for (int i = 0; i < n; i++)
+		if (b.sizes[i])
+			client_query(c, &b.peers[i], b.data[i], b.sizes[i]);
 }
 
 static void on_tcp(struct watch *w, uint32_t events)
@@ -195,15 +214,15 @@ static void drop(struct client *c, struct watch *w)
 
 int client_serve(struct client *c, int udp, int tcp, int pidfd)
 {
-	c->r->served += c->udp.fd < 0;
+	c->r->served += c->process.fd < 0;
 	drop(c, &c->udp);
 	drop(c, &c->tcp);
 	drop(c, &c->process);
 	c->udp.fd = udp;
 	c->tcp.fd = tcp;
 	c->process.fd = pidfd;
-	int rc = loop_add(&c->r->loop, &c->udp, EPOLLIN);
-	if (rc == 0)
+	int rc = udp < 0 ? 0 : loop_add(&c->r->loop, &c->udp, EPOLLIN);
+	if (rc == 0 && tcp >= 0)
 		rc = loop_add(&c->r->loop, &c->tcp, EPOLLIN);
 	return rc == 0 ? loop_add(&c->r->loop, &c->process, EPOLLIN) : rc;
 }
@@ -251,7 +270,7 @@ void client_free(struct client *c)
 		list_del(&p->node);
 		p->client = NULL;
 	}
-	c->r->served -= c->udp.fd >= 0;
+	c->r->served -= c->process.fd >= 0;
 	drop(c, &c->udp);
 	drop(c, &c->tcp);
 	drop(c, &c->process);

@@ -2,7 +2,10 @@
 /* control - see control.h. isola-resolver. */
 #include "control.h"
 
+#include "gateway.h"
+
 #include "isola/fd.h"
+#include "isola/id.h"
 #include "isola/json.h"
 #include "isola/list.h"
 #include "isola/log.h"
@@ -23,7 +26,7 @@ static int set_host(struct resolver *r, json_object *msg)
 static int set_member(struct resolver *r, json_object *msg, int *fds, size_t n_fds, struct err *err)
 {
 	struct member *m = NULL;
-	if (n_fds != 0 && n_fds != 3)
+	if (n_fds != 0 && n_fds != 1 && n_fds != 3)
 		return err_set(err, EINVAL, "a member with %zu descriptors", n_fds);
 	int rc = names_set(r->names, json_str_or(msg, "id", ""), json_get(msg, "places"), &m, err);
 	if (rc < 0)
@@ -38,7 +41,8 @@ static int set_member(struct resolver *r, json_object *msg, int *fds, size_t n_f
 	client_set(c, json_bool_or(msg, "forward", false), json_str_or(msg, "servers", ""));
 	if (!n_fds)
 		return 0;
-	rc = client_serve(c, take_fd(&fds[0]), take_fd(&fds[1]), take_fd(&fds[2]));
+	rc = n_fds == 1 ? client_serve(c, -1, -1, take_fd(&fds[0]))
+			: client_serve(c, take_fd(&fds[0]), take_fd(&fds[1]), take_fd(&fds[2]));
 	return rc < 0 ? err_rc(err, rc, "cannot watch a member's sockets") : 0;
 }
 
@@ -51,13 +55,31 @@ static int remove_member(struct resolver *r, json_object *msg)
 	return 0;
 }
 
+static int set_gateway(struct resolver *r, json_object *msg, int *fds, size_t n_fds,
+		       struct err *err)
+{
+	const char *network = json_str_or(msg, "network", "");
+	if (n_fds != 2 || !*network || strlen(network) >= ID_SIZE)
+		return err_set(err, EINVAL, "a gateway with %zu descriptors", n_fds);
+	int rc = gateway_serve(r, network, take_fd(&fds[0]), take_fd(&fds[1]));
+	return rc < 0 ? err_rc(err, rc, "cannot watch a gateway's sockets") : 0;
+}
+
+static int keep_gateways(struct resolver *r, json_object *msg)
+{
+	gateways_keep(r, json_get(msg, "networks"));
+	return 0;
+}
+
 int control_message(struct resolver *r, json_object *msg, int *fds, size_t n_fds, struct err *err)
 {
 	const char *op = json_str_or(msg, "op", "");
-	int rc = !strcmp(op, "host")   ? set_host(r, msg)
-		 : !strcmp(op, "set")  ? set_member(r, msg, fds, n_fds, err)
-		 : !strcmp(op, "gone") ? remove_member(r, msg)
-				       : err_set(err, EINVAL, "unknown message '%.32s'", op);
+	int rc = !strcmp(op, "host")       ? set_host(r, msg)
+		 : !strcmp(op, "set")      ? set_member(r, msg, fds, n_fds, err)
+		 : !strcmp(op, "gone")     ? remove_member(r, msg)
+		 : !strcmp(op, "gateway")  ? set_gateway(r, msg, fds, n_fds, err)
+		 : !strcmp(op, "gateways") ? keep_gateways(r, msg)
+					   : err_set(err, EINVAL, "unknown message '%.32s'", op);
 	for (size_t i = 0; i < n_fds; i++)
 		fd_close(&fds[i]);
 	return rc;

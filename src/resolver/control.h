@@ -7,8 +7,13 @@
  *	{ "op": "set", "id": ID, "places": [...], "forward": BOOL, "servers": "" }
  *		a member, new or changed; see names_set() and client_set(). With the
  *		descriptors of a UDP socket, a listening TCP socket and the process they are
- *		for, it is served by them from now on
+ *		for, it is served by them from now on; with the process's alone, which is a
+ *		VM's, it asks at gateways
  *	{ "op": "gone", "id": ID }
+ *	{ "op": "gateway", "network": ID }
+ *		with the descriptors of a UDP socket and a listening TCP socket at its gateway
+ *	{ "op": "gateways", "networks": [ID, ...] }
+ *		those that are left
  *
  * When isolad goes, what it said last goes on to count; see main.c. */
 #pragma once

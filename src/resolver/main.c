@@ -28,6 +28,7 @@
 static int begin(struct resolver *r, struct err *err)
 {
 	list_init(&r->clients);
+	list_init(&r->gateways);
 	r->control = (struct watch){ CONTROL_FD, control_on_ready };
 	r->names = names_new();
 	int rc = r->names ? loop_init(&r->loop) : -ENOMEM;

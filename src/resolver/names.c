@@ -27,6 +27,7 @@ struct entry {
 };
 
 struct place {
+	struct member *member;
 	char network[ID_MAX + 1], domain[DNS_NAME_TEXT], first[DNS_NAME_TEXT];
 	struct net_addr addresses[ADDRESSES_MAX];
 	size_t n_addresses;
@@ -236,8 +237,10 @@ int names_set(struct names *n, const char *id, json_object *places, struct membe
 	places_free(n, m->places, m->n_places);
 	m->places = made;
 	m->n_places = count;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		made[i].member = m;
 		enter(n, &made[i]);
+	}
 	*ret = m;
 	return 0;
 }
@@ -294,6 +297,20 @@ static size_t find_in(const struct names *n, const char *network, const char *na
 			break;
 	}
 	return found;
+}
+
+struct member *names_at(const struct names *n, const char *network, const struct net_addr *addr)
+{
+	char name[DNS_NAME_TEXT];
+	dns_reverse_name(addr, name, sizeof(name));
+	uint32_t hash = hash_of(network, name);
+	list_for_each (node, bucket(n, hash)) {
+		const struct entry *e = container_of(node, struct entry, node);
+		if (e->reverse && e->hash == hash && !strcmp(e->name, name) &&
+		    !strcmp(e->place->network, network))
+			return e->place->member;
+	}
+	return NULL;
 }
 
 size_t names_find(const struct names *n, const struct member *asker, const char *name,

@@ -36,6 +36,9 @@ struct match {
 	char name[DNS_NAME_TEXT]; /* of a reverse look-up, else "" */
 };
 
+/* The member with @addr in the network @network; NULL when there is none. */
+struct member *names_at(const struct names *n, const char *network, const struct net_addr *addr);
+
 /* Everything that @asker may know by @name: of the first of its networks that has it.
  * Their number, at most NAMES_MATCHES_MAX. */
 size_t names_find(const struct names *n, const struct member *asker, const char *name,

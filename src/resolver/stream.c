@@ -130,12 +130,9 @@ static void on_ready(struct watch *w, uint32_t events)
 		ask(s);
 }
 
-void stream_accept(struct client *c)
+void stream_new(struct client *c, int fd)
 {
 	size_t n = 0;
-	int fd = accept4(c->tcp.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return;
 	list_for_each (node, &c->streams)
 		n++;
 	struct stream *s = n < CLIENT_STREAMS_MAX && c->r->streams < ALL_STREAMS_MAX
@@ -152,6 +149,13 @@ void stream_accept(struct client *c)
 	c->r->streams++;
 	if (loop_add(&c->r->loop, &s->watch, EPOLLIN) < 0)
 		stream_free(s);
+}
+
+void stream_accept(struct client *c)
+{
+	int fd = accept4(c->tcp.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		stream_new(c, fd);
 }
 
 void streams_check(struct resolver *r)

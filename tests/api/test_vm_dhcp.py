@@ -186,8 +186,9 @@ vm, console = vms.start(NetworkMode="inner")
 end = vms.inspect(vm)["NetworkSettings"]["Networks"]["inner"]
 guest = Guest("tap" + vm[:8] + "0", end["MacAddress"])
 got = guest.ask(1, 0x5001)
-check(got and got[1] == end["IPAddress"] and 3 not in got[2] and 6 not in got[2] and got[2][1] == dotted("255.255.255.0"),
-      "no router, no name server", got)
+check(got and got[1] == end["IPAddress"] and 3 not in got[2] and got[2][6] == dotted("10.88.0.1") and
+      got[2][1] == dotted("255.255.255.0"),
+      "no router, and names at the gateway", got)
 guest.close()
 console.close()
 vms.remove(vm)

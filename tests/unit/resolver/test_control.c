@@ -2,6 +2,8 @@
 /* What isolad says is obeyed, and queries are answered at the sockets it gave. */
 #include "resolver/control.h"
 
+#include "resolver/gateway.h"
+
 #include "isola/json.h"
 #include "isola/pid.h"
 
@@ -28,6 +30,7 @@ static int make(void **state)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	list_init(&r->clients);
+	list_init(&r->gateways);
 	r->names = names_new();
 	if (loop_init(&r->loop) < 0)
 		return -1;
@@ -41,6 +44,7 @@ static int unmake(void **state)
 	struct resolver *r = *state;
 	while (!list_is_empty(&r->clients))
 		client_free(container_of(r->clients.next, struct client, node));
+	gateways_keep(r, NULL);
 	forwards_fini(&r->forwards);
 	names_free(r->names);
 	(void)close(r->loop.epoll_fd);
@@ -161,14 +165,98 @@ static void control_message__forgets_a_member(void **state)
 static void control_message__refuses_what_it_does_not_know(void **state)
 {
 	struct resolver *r = *state;
-	int fds[] = { dup(0) };
+	int fds[] = { dup(0), dup(0) };
 	assert_int_equal(say(r, "{\"op\":\"x\"}", NULL, 0), -EINVAL);
 	assert_int_equal(say(r, "[]", NULL, 0), -EINVAL);
 	assert_int_equal(say(r, "{\"op\":\"set\"}", NULL, 0), -EINVAL);
 	int fd = fds[0];
-	assert_int_equal(say(r, SET_WEB, fds, 1), -EINVAL);
+	assert_int_equal(say(r, SET_WEB, fds, 2), -EINVAL);
 	assert_int_equal(close(fd), -1); /* it was taken */
 	assert_true(list_is_empty(&r->clients));
+	fds[0] = dup(0);
+	assert_int_equal(say(r, "{\"op\":\"gateway\",\"network\":\"n\"}", fds, 1), -EINVAL);
+	assert_int_equal(say(r, "{\"op\":\"gateway\",\"network\":\"n\"}", NULL, 0), -EINVAL);
+	assert_true(list_is_empty(&r->gateways));
+}
+
+/* ---- gateways ---- */
+
+/* Whoever asks from 127.0.0.1 in these tests. */
+#define SET_VM                                                                                     \
+	"{\"op\":\"set\",\"id\":\"v\",\"places\":[{\"network\":\"n\",\"name\":\"blue\","           \
+	"\"addresses\":[\"127.0.0.1\"],\"names\":[\"vm\"]}],\"forward\":false,\"servers\":\"\"}"
+
+static void open_gateway(struct resolver *r)
+{
+	int fds[] = { open_at(SOCK_DGRAM, &udp_at), open_at(SOCK_STREAM, &tcp_at) };
+	int process[] = { pid_open(getpid()) };
+	assert_int_equal(say(r, SET_WEB, NULL, 0), 0);
+	assert_int_equal(say(r, SET_VM, process, 1), 0);
+	assert_int_equal(say(r, "{\"op\":\"gateway\",\"network\":\"n\"}", fds, 2), 0);
+	assert_int_equal(r->served, 1);
+}
+
+static int ask_from(const char *address, int type)
+{
+	const struct sockaddr_in *to = type == SOCK_STREAM ? &tcp_at : &udp_at;
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	uint8_t query[2 + sizeof(ask_web)] = { 0, sizeof(ask_web) };
+	size_t skip = type == SOCK_STREAM ? 0 : 2;
+	memcpy(query + 2, ask_web, sizeof(ask_web));
+	assert_int_equal(inet_pton(AF_INET, address, &from.sin_addr), 1);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)to, sizeof(*to)), 0);
+	assert_true(send(fd, query + skip, sizeof(query) - skip, 0) > 0);
+	return fd;
+}
+
+static void gateway__answers_a_member_by_its_address(void **state)
+{
+	struct resolver *r = *state;
+	uint8_t buf[512];
+	open_gateway(r);
+	int fd = ask_from("127.0.0.1", SOCK_DGRAM);
+	turn_until(r, fd);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), sizeof(ask_web) + 16);
+	assert_int_equal(buf[sizeof(ask_web) + 15], 5);
+	(void)close(fd);
+	fd = ask_from("127.0.0.1", SOCK_STREAM);
+	turn_until(r, fd);
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 2 + sizeof(ask_web) + 16);
+	(void)close(fd);
+}
+
+static void gateway__has_no_answer_for_strangers(void **state)
+{
+	struct resolver *r = *state;
+	uint8_t buf[512];
+	open_gateway(r);
+	int stranger = ask_from("127.0.0.2", SOCK_DGRAM);
+	int tcp = ask_from("127.0.0.2", SOCK_STREAM);
+	/* Once a member who asked later has his, theirs would be there. */
+	int fd = ask_from("127.0.0.1", SOCK_DGRAM);
+	turn_until(r, fd);
+	turn_until(r, tcp);
+	assert_true(recv(tcp, buf, sizeof(buf), 0) <= 0); /* closed */
+	assert_int_equal(recv(stranger, buf, sizeof(buf), MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	(void)close(fd);
+	(void)close(tcp);
+	(void)close(stranger);
+}
+
+static void gateway__goes_when_its_network_does(void **state)
+{
+	struct resolver *r = *state;
+	open_gateway(r);
+	assert_int_equal(say(r, "{\"op\":\"gateways\",\"networks\":[\"n\"]}", NULL, 0), 0);
+	assert_false(list_is_empty(&r->gateways));
+	assert_int_equal(say(r, "{\"op\":\"gateways\",\"networks\":[\"m\"]}", NULL, 0), 0);
+	assert_true(list_is_empty(&r->gateways));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&tcp_at, sizeof(tcp_at)), -1);
+	(void)close(fd);
 }
 
 int main(void)
@@ -180,6 +268,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(control_message__forgets_a_member, make, unmake),
 		cmocka_unit_test_setup_teardown(control_message__refuses_what_it_does_not_know,
 						make, unmake),
+		cmocka_unit_test_setup_teardown(gateway__answers_a_member_by_its_address, make,
+						unmake),
+		cmocka_unit_test_setup_teardown(gateway__has_no_answer_for_strangers, make, unmake),
+		cmocka_unit_test_setup_teardown(gateway__goes_when_its_network_does, make, unmake),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,12 @@ static void names_find__stays_right_while_the_table_grows(void **state)
 		assert_int_equal(names_find(n, last, name, found), 1);
 		assert_int_equal(found[0].addresses[0].bytes[3], i % 256);
 	}
+	struct net_addr addr;
+	assert_int_equal(net_addr_parse("10.0.3.7", &addr), 0);
+	assert_ptr_equal(names_at(n, "n1", &addr), names_member(n, "i775"));
+	assert_null(names_at(n, "n2", &addr));
+	assert_int_equal(net_addr_parse("10.0.4.7", &addr), 0);
+	assert_null(names_at(n, "n1", &addr));
 	assert_int_equal(names_find(n, last, "all", found), NAMES_MATCHES_MAX);
 }
 
