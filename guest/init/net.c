@@ -7,11 +7,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -136,6 +138,41 @@ static int set_mtu(int sock, const char *name, unsigned int mtu)
 	return mtu && ioctl(sock, SIOCSIFMTU, &req) < 0 ? -errno : 0;
 }
 
+/* As src/net/veth.c has it for a container: without an address of IPv6 the link has none
+ * at all, and no router tells it any. */
+static int set_sysctls6(const char *name, bool on)
+{
+	static const struct {
+		const char *key, *on, *off;
+	} rows[] = {
+		{ "accept_ra", "0", "0" },
+		{ "accept_dad", "0", "0" },
+		{ "disable_ipv6", "0", "1" },
+	};
+	char path[96];
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *value = on ? rows[i].on : rows[i].off;
+		(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", name,
+			       rows[i].key);
+		cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT && !on)
+			return 0; /* a kernel without IPv6 */
+		if (fd < 0 || write(fd, value, 1) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static bool has_address6(const struct link_spec *l)
+{
+	struct tlv_reader r = tlv_read(l->fields.data, l->fields.size);
+	struct tlv_field f;
+	while (tlv_next(&r, &f) > 0)
+		if (f.tag == GF_ADDRESS && strchr((const char *)f.data, ':'))
+			return true;
+	return false;
+}
+
 static int add_all(const struct link_spec *l, bool gateways, struct err *err)
 {
 	struct tlv_reader r = tlv_read(l->fields.data, l->fields.size);
@@ -169,6 +206,8 @@ int net_link(const uint8_t *data, size_t size, struct err *err)
 		rc = rename_link(sock, name, l.name);
 	if (rc == 0)
 		rc = set_mtu(sock, l.name, l.mtu);
+	if (rc == 0 && l.has_mac)
+		rc = set_sysctls6(l.name, has_address6(&l));
 	if (rc == 0)
 		rc = set_up(sock, l.name, true);
 	if (rc < 0)

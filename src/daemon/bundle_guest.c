@@ -3,8 +3,10 @@
  * in keeper.json what makes it a guest (isola/keeper.h). isolad, loop thread, before each
  * start; pure but for the writing. config.json is a container's (bundle.c). */
 #include "bundle_priv.h"
+#include "endpoint.h"
 #include "guests.h"
 #include "isolad.h"
+#include "vm.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -101,6 +103,17 @@ static json_object *make_vsock(const char *run_dir)
 	return o;
 }
 
+/* One queue pair each: a guest's CPUs are few. */
+static json_object *make_nets(const struct instance *inst)
+{
+	json_object *list = json_object_new_array();
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		(void)json_object_array_add(list, vm_endpoint_net(e, 1));
+	}
+	return list;
+}
+
 /* The worker is another user than the guest's root, whose files virtiofsd has. */
 static json_object *make_jail(const struct instance *inst)
 {
@@ -128,12 +141,60 @@ static json_object *make_machine(const struct instance *inst, const struct bundl
 	json_add_bool(serial, "input", false);
 	json_add(o, "serial", serial);
 	json_add(o, "shares", make_shares());
+	if (!list_is_empty(&inst->endpoints))
+		json_add(o, "nets", make_nets(inst));
 	json_add(o, "vsock", make_vsock(env->run_dir));
 	json_add(o, "jail", make_jail(inst));
 	return o;
 }
 
 /* ---- keeper.json ---- */
+
+static void add_text(json_object *list, const char *text)
+{
+	(void)json_object_array_add(list, json_object_new_string(text));
+}
+
+static void add_family(const struct net_addr *addr, const struct addressing *of, bool gateway,
+		       json_object *addresses, json_object *gateways)
+{
+	char text[NET_ADDR_TEXT], whole[NET_PREFIX_TEXT];
+	if (!addr->family)
+		return;
+	(void)snprintf(whole, sizeof(whole), "%s/%u", net_addr_format(addr, text, sizeof(text)),
+		       of->subnet.len);
+	add_text(addresses, whole);
+	if (gateway)
+		add_text(gateways, net_addr_format(&of->gateway, text, sizeof(text)));
+}
+
+json_object *guest_link(const struct endpoint *e)
+{
+	const struct network *net = e->network;
+	char text[NET_MAC_TEXT], name[NET_NAME_SIZE];
+	bool gateway = endpoint_gateway(e->inst) == e;
+	json_object *o = json_object_new_object(), *addresses = json_object_new_array();
+	json_object *gateways = json_object_new_array();
+	(void)snprintf(name, sizeof(name), "eth%u", e->index);
+	json_add_str(o, "name", name);
+	json_add_str(o, "mac", net_mac_format(e->mac, text, sizeof(text)));
+	if (net->mtu)
+		json_add_i64(o, "mtu", net->mtu);
+	add_family(&e->addr, &net->v4, gateway, addresses, gateways);
+	add_family(&e->addr6, &net->v6, gateway, addresses, gateways);
+	json_add(o, "addresses", addresses);
+	json_add(o, "gateways", gateways);
+	return o;
+}
+
+static json_object *make_links(const struct instance *inst)
+{
+	json_object *list = json_object_new_array();
+	list_for_each (node, &inst->endpoints)
+		(void)json_object_array_add(list,
+					    guest_link(container_of(node, struct endpoint, node)));
+	return list;
+}
 
 int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 {
@@ -144,6 +205,7 @@ int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 	json_add_str(keeper, "kind", "guest");
 	json_object_object_del(keeper, "reaper");
 	json_add(keeper, "resources", resources);
+	json_add(keeper, "links", make_links(inst));
 	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);
 	json_add_i64(keeper, "boot_ms", inst->isolad->config.guest_boot_timeout * 1000);
 	return 0;

@@ -132,11 +132,6 @@ static void update_run(struct op *op)
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
 	json_object *host_config = NULL, *resources = NULL;
-	if (publish_is_asked(op->body) &&
-	    isolation_refuse(inst, "a change of published ports", &e) < 0) {
-		op_finish(op, &e, NULL);
-		return;
-	}
 	if (publish_is_asked(op->body)) {
 		publish_update_run(op);
 		return;

@@ -87,7 +87,8 @@ static int find_donor(struct create *c, json_object *h, const char *field, struc
 	*ret = NULL;
 	if (strncmp(mode, "container:", 10) != 0)
 		return 0;
-	return c->env->find(c->env->find_arg, mode + 10, ret, err);
+	int rc = c->env->find(c->env->find_arg, mode + 10, ret, err);
+	return rc < 0 ? rc : isolation_agree_to_join(h, field, *ret, err);
 }
 
 static int complete_userns(struct create *c, json_object *h, struct err *err)

@@ -13,6 +13,7 @@ struct config;
 struct instance;
 struct isolad;
 struct bundle_env;
+struct endpoint;
 
 struct guests {
 	char *kernel, *init, *initrd; /* absolute paths, owned; initrd is made of init */
@@ -43,6 +44,8 @@ int64_t guest_memory(json_object *host);
 int64_t guest_cpus(json_object *host);
 
 /* Makes a container's keeper.json a guest's. */
+/* A link of keeper.json: what e's link is in the guest. Owned. */
+json_object *guest_link(const struct endpoint *e);
 int guest_keeper(struct instance *inst, json_object *keeper, struct err *err);
 int guest_machine_write(struct instance *inst, const struct bundle_env *env, int dir,
 			struct err *err);

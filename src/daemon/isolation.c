@@ -231,15 +231,30 @@ int isolation_refuse(const struct instance *inst, const char *what, struct err *
 		       what, inst->id);
 }
 
+int isolation_agree_to_join(json_object *host, const char *field, const struct instance *donor,
+			    struct err *err)
+{
+	bool net = !strcmp(field, "NetworkMode");
+	if (isolation_is_vm(host) || !isolation_is_vm(donor->host_config))
+		return 0;
+	return err_set(err, EOPNOTSUPP,
+		       "HostConfig.%s (%s): container %.12s is in a microVM (--isolation vm): %s "
+		       "are in the guest's own kernel, where no other container can join them",
+		       field, net ? "--network" : "--pid", donor->id,
+		       net ? "its network devices" : "its processes");
+}
+
 static bool meets(json_object *host, const struct wall_row *row)
 {
 	json_object *v = json_get(host, row->field);
 	if (json_is_zero(v))
 		return false;
-	if (row->except && !strcmp(json_str_or(host, row->field, ""), row->except))
-		return false;
-	return !row->value ||
-	       !strncmp(json_str_or(host, row->field, ""), row->value, strlen(row->value));
+	if (!row->value)
+		return true;
+	/* "container:" is a beginning, "host" is all of it: a network may be named host2. */
+	const char *text = json_str_or(host, row->field, "");
+	size_t n = strlen(row->value);
+	return row->value[n - 1] == ':' ? !strncmp(text, row->value, n) : !strcmp(text, row->value);
 }
 
 int isolation_agree(const struct create *c, json_object *host, struct err *err)

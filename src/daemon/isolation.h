@@ -36,6 +36,11 @@ bool isolation_may_be_vm(const struct config *config, const struct isolation_pol
 const char *isolation_pierced(json_object *host);
 
 struct instance;
+/* Refuses that a container with @host joins a namespace of @donor (@field: NetworkMode,
+ * PidMode) across a wall: what is in a guest belongs to its kernel. */
+int isolation_agree_to_join(json_object *host, const char *field, const struct instance *donor,
+			    struct err *err);
+
 /* -EOPNOTSUPP for @inst in a microVM: @what is a sentence's beginning. Else 0. */
 int isolation_refuse(const struct instance *inst, const char *what, struct err *err);
 
@@ -46,11 +51,10 @@ enum wall_verdict { WALL_SAME, WALL_DIFFERS, WALL_REFUSED };
 struct wall_row {
 	const char *flag;  /* as people type it */
 	const char *field; /* of HostConfig or Config, without the prefix */
-	const char
-		*value; /* of a string: what it begins with; NULL: anything that says something */
+	const char *value; /* of a string, or, with a ':' at its end, how that begins; NULL:
+			    * anything that says something */
 	enum wall_verdict verdict;
-	const char *text;   /* how it differs, or why it is refused */
-	const char *except; /* of a string: this one is not refused; or NULL */
+	const char *text; /* how it differs, or why it is refused */
 };
 
 extern const struct wall_row wall_rows[];
