@@ -62,7 +62,8 @@ static int put_file(struct cpio *c, int dir_fd, const char *path, const char *na
 		    unsigned int mode, struct err *err)
 {
 	struct stat st;
-	cleanup_fd int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
+	/* Not blocking: a FIFO would hold it up for ever. */
+	cleanup_fd int fd = openat(dir_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, "cannot open %s", path);
 	if (!S_ISREG(st.st_mode) || st.st_size > INT32_MAX)
