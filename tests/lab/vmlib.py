@@ -163,6 +163,17 @@ def need_guests(*flags):
     return start_isolad(*flags) or skip_all("isolad does not start")
 
 
+def need_container_guests():
+    """What a container behind the VM wall needs beside an isolad, or the script is skipped."""
+    if not OWN:
+        skip_all("needs a kernel of guest/kernel/build in the cache")
+    if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
+        skip_all("isola-init is not built")
+    if not any(os.access(p, os.X_OK)
+               for p in ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")):
+        skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
+
+
 class Kernel:
     """A kernel by file, and the modules it wants."""
 
