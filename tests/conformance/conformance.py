@@ -153,7 +153,7 @@ class Side:
     def fill(self, case, text):
         """@text with its names, which are the wall's own."""
         names = {"@C@": "%s-%s" % (case["id"], self.wall[0]),
-                 "@V@": "v-%s-%s" % (case["id"], self.wall[0]),
+                 "@V@": "v-%s-%s" % (case.get("in") or case["id"], self.wall[0]),
                  "@I@": "in-%s-%s" % (case.get("in", ""), self.wall[0]),
                  "@B@": "%s/%s" % (self.places, case["id"]), "@T@": T + "/given",
                  "@LONG@": "x" * 100000, "@MIB@": "0123456789abcde\n" * 65536}
@@ -167,8 +167,7 @@ class Side:
         if not name or name in self.started:
             return ""
         spec = self.table.instances[name]
-        # what is left of one whose guest was lost
-        self.d.ctr("rm", "-f", "-v", self.fill(case, "@I@"), limit_s=CASE_S)
+        self.end_instance(case)     # of one whose guest was lost
         argv = ["run", "-d", "--name", "@I@", *spec.get("flags", []), spec.get("image", "conf"),
                 *shell(spec.get("command", ["sleep", "100000"]))]
         r = self.d.ctr(*with_wall([self.fill(case, a) for a in argv], self.wall), limit_s=CASE_S)
@@ -176,6 +175,12 @@ class Side:
             return "its instance does not start: %r" % r
         self.started.add(name)
         return ""
+
+    def end_instance(self, case):
+        self.d.ctr("rm", "-f", "-v", self.fill(case, "@I@"), limit_s=CASE_S)
+        for words in self.table.instances[case["in"]].get("clean", []):
+            self.d.ctr(*[self.fill(case, a) for a in words], limit_s=CASE_S)
+        self.started.discard(case["in"])
 
     def step(self, case, step):
         if "host" in step:
@@ -203,7 +208,7 @@ class Side:
         return ""
 
     def clean(self, case):
-        if "steps" in case:
+        if "steps" in case and "in" not in case:
             self.d.ctr("rm", "-f", "-v", self.fill(case, "@C@"), self.fill(case, "@C@2"),
                        limit_s=CASE_S)
         for cleanup in case.get("clean", []):
@@ -238,8 +243,7 @@ class Side:
                 self.clean(case)
             self.seconds[case["id"]] = time.monotonic() - t0
         if "in" in cases[0]:
-            self.d.ctr("rm", "-f", "-v", self.fill(cases[0], "@I@"), limit_s=CASE_S)
-            self.started.discard(cases[0]["in"])
+            self.end_instance(cases[0])
         return result
 
     def all(self, threads, again=0):
