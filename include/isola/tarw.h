@@ -42,5 +42,12 @@ int tarw_entry(struct tarw *t, const struct tar_entry *e, struct err *err);
 int tarw_data(struct tarw *t, const void *data, size_t size, struct err *err);
 int tarw_file(struct tarw *t, int fd, uint64_t size, struct err *err);
 
+/* @size bytes of another archive, as tarw_flush() let them leave there: whole entries, but
+ * only the sizes are compared, and only those of the blocks. */
+int tarw_raw(struct tarw *t, const void *data, size_t size, struct err *err);
+
+/* What is whole leaves; no end mark. */
+int tarw_flush(struct tarw *t, struct err *err);
+
 /* End mark, and the last bytes out. */
 int tarw_end(struct tarw *t, struct err *err);

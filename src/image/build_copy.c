@@ -343,7 +343,7 @@ static int put_source(struct copy *c, struct copying *w, struct target *t, const
 	bool folder = S_ISDIR(spot.st.st_mode);
 	int archive = 0;
 	if (c->step->kind == INSTR_ADD && S_ISREG(spot.st.st_mode)) {
-		archive = files_is_archive(w, spot.path, err);
+		archive = archive_is_one(w, spot.path, err);
 		if (archive < 0)
 			return archive;
 	}
@@ -354,7 +354,7 @@ static int put_source(struct copy *c, struct copying *w, struct target *t, const
 	if (folder)
 		return files_below(w, spot.path, t->path, err);
 	if (archive)
-		return files_archive(w, spot.path, t->path, err);
+		return archive_below(w, spot.path, t->path, err);
 	rc = below(t->path, into ? last_of(path) : "", as, err);
 	return rc < 0 ? rc : files_one(w, spot.path, as, err);
 }

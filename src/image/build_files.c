@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* build_files - what COPY and ADD put in a layer: entries of a tar, made of a source's
- * tree without following any link in it. Foreign trees, foreign archives: in
- * isola-image's jail; the layer's tar is judged again when it is unpacked. */
+ * tree without following any link in it. Foreign trees: in isola-image's jail; the
+ * layer's tar is judged again when it is unpacked. */
 #include "build_priv.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
-#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,8 +85,7 @@ int files_parents(struct copying *c, const char *path, bool with_last, struct er
 
 /* ---- files and trees ---- */
 
-/* In a layer such a name would hide what is below it. */
-static bool is_mark(const char *path)
+bool files_is_mark(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	return !strncmp(slash ? slash + 1 : path, ".wh.", 4);
@@ -102,7 +100,7 @@ static int pack_one(void *arg, int dir_fd, const char *name, const char *path,
 	int rc = count(c, err);
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
 		return err_set(err, EINVAL, "%.300s is a device: it cannot be copied", path);
-	if (is_mark(path))
+	if (files_is_mark(path))
 		return err_set(err, EINVAL, "%.300s: its name is a mark of image layers", path);
 	if (rc == 0)
 		rc = join(c->to, path + n + (n > 0 && path[n] == '/'), as, err);
@@ -121,173 +119,6 @@ int files_below(struct copying *c, const char *path, const char *as, struct err 
 	c->base = path;
 	int rc = join(as, "", c->to, err);
 	return rc < 0 ? rc : stack_walk(c->from, path, c->b->limits->entries, pack_one, c, err);
-}
-
-/* ---- archives ---- */
-
-static const struct {
-	const char *name;
-	unsigned char head[6];
-	size_t size;
-} unknown[] = {
-	{ "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6 },
-	{ "bzip2", { 'B', 'Z', 'h' }, 3 },
-};
-
-struct opening {
-	int fd;
-};
-
-static int open_file(void *arg, int dir_fd, const char *name, const char *path,
-		     const struct stat *st, struct err *err)
-{
-	struct opening *o = arg;
-	if (!S_ISREG(st->st_mode))
-		return 0;
-	o->fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	return o->fd < 0 ? err_sys(err, "cannot open %.300s", path) : 0;
-}
-
-static int write_zeros(struct copying *c, uint64_t size, struct err *err)
-{
-	static const char zeros[PIECE_BYTES];
-	int rc = 0;
-	for (size_t n; rc == 0 && size > 0; size -= n) {
-		n = size < sizeof(zeros) ? (size_t)size : sizeof(zeros);
-		rc = tarw_data(c->out->tar, zeros, n, err);
-	}
-	return rc;
-}
-
-/* Holes become zeros: the layer's tar has none. */
-static int copy_data(struct copying *c, struct tar *tar, uint64_t size, struct err *err)
-{
-	const unsigned char *data = NULL;
-	size_t n = 0;
-	uint64_t offset = 0, at = 0;
-	int rc;
-	while ((rc = tar_data(tar, &data, &n, &offset, err)) > 0) {
-		rc = write_zeros(c, offset - at, err);
-		if (rc == 0)
-			rc = tarw_data(c->out->tar, data, n, err);
-		if (rc < 0)
-			return rc;
-		at = offset + n;
-	}
-	return rc < 0 ? rc : write_zeros(c, size - at, err);
-}
-
-static int put_entry(struct copying *c, struct tar *tar, const struct tar_entry *from,
-		     const char *to, struct err *err)
-{
-	struct tar_entry e = *from;
-	char clean[PATH_MAX], path[PATH_MAX], target[PATH_MAX];
-	int rc = tar_clean_name(from->path, clean, err);
-	/* The folder that is unpacked to stays as it is. */
-	if (rc < 0 || !*clean)
-		return rc;
-	if (is_mark(clean))
-		return err_set(err, EINVAL, "its name is a mark of image layers");
-	if (e.kind == TAR_CHAR || e.kind == TAR_BLOCK)
-		return err_set(err, EINVAL, "it is a device, which has no place here");
-	rc = join(to, clean, path, err);
-	e.path = path;
-	if (rc == 0 && e.kind == TAR_HARDLINK) {
-		rc = tar_clean_name(from->link, clean, err);
-		if (rc == 0)
-			rc = join(to, clean, target, err);
-		e.link = target;
-	}
-	if (c->chowned) {
-		e.uid = c->pack->uid;
-		e.gid = c->pack->gid;
-	}
-	if (rc == 0)
-		rc = tarw_entry(c->out->tar, &e, err);
-	return rc == 0 && e.kind == TAR_FILE ? copy_data(c, tar, e.size, err) : rc;
-}
-
-static int put_archive(struct copying *c, struct tar *tar, const struct tar_entry *e,
-		       const char *to, struct err *err)
-{
-	int rc;
-	do {
-		rc = count(c, err);
-		if (rc == 0)
-			rc = put_entry(c, tar, e, to, err);
-		if (rc < 0)
-			return err_prefix(err, "\"%.300s\"", e->path);
-		rc = tar_next(tar, &e, err);
-	} while (rc > 0);
-	return rc;
-}
-
-/* Opened with its first entry read. */
-struct archive {
-	int fd;
-	struct stream *stream;
-	struct tar *tar;
-	const struct tar_entry *first;
-};
-
-static void archive_fini(struct archive *a)
-{
-	tar_free(a->tar);
-	stream_free(a->stream);
-	fd_close(&a->fd);
-}
-
-#define cleanup_archive __attribute__((cleanup(archive_fini)))
-
-static int refuse_unknown(const char *path, const unsigned char *head, size_t n, struct err *err)
-{
-	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
-		if (n >= unknown[i].size && !memcmp(head, unknown[i].head, unknown[i].size))
-			return err_set(err, EOPNOTSUPP,
-				       "ADD %.200s: %s archives are not unpacked: use gzip, zstd "
-				       "or plain tar, or COPY it as it is",
-				       path, unknown[i].name);
-	return 0;
-}
-
-/* 1, or 0 for whatever does not begin like an archive. */
-static int archive_open(struct copying *c, const char *path, struct archive *ret, struct err *err)
-{
-	struct opening o = { .fd = -1 };
-	unsigned char head[8] = { 0 };
-	int rc = stack_entry(c->from, path, open_file, &o, err);
-	ret->fd = o.fd;
-	if (rc < 0 || o.fd < 0)
-		return rc;
-	ssize_t n = fd_read_all(o.fd, head, sizeof(head));
-	if (n <= 0 || lseek(o.fd, 0, SEEK_SET) < 0)
-		return 0;
-	static const struct stream_options options = { .what = "the archive",
-						       .plain_max = UINT64_MAX };
-	rc = refuse_unknown(path, head, (size_t)n, err);
-	if (rc == 0)
-		rc = stream_new(o.fd, &options, &ret->stream, err);
-	if (rc == 0)
-		rc = tar_new(stream_read, ret->stream, &ret->tar, err);
-	if (rc < 0)
-		return rc;
-	return tar_next(ret->tar, &ret->first, NULL) > 0;
-}
-
-int files_is_archive(struct copying *c, const char *path, struct err *err)
-{
-	cleanup_archive struct archive a = { .fd = -1 };
-	return archive_open(c, path, &a, err);
-}
-
-/* What comes out of it counts against the layer's limit. */
-int files_archive(struct copying *c, const char *path, const char *as, struct err *err)
-{
-	cleanup_archive struct archive a = { .fd = -1 };
-	int rc = archive_open(c, path, &a, err);
-	if (rc > 0)
-		rc = put_archive(c, a.tar, a.first, as, err);
-	return rc < 0 ? err_prefix(err, "ADD %.200s", path) : 0;
 }
 
 /* ---- what would be copied ---- */

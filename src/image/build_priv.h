@@ -108,10 +108,15 @@ int files_parents(struct copying *c, const char *path, bool with_last, struct er
 int files_one(struct copying *c, const char *path, const char *as, struct err *err);
 /* All below the folder @path goes below @as. */
 int files_below(struct copying *c, const char *path, const char *as, struct err *err);
-/* Is the file @path of c->from a tar archive? 1, 0; an error for one in a form that is
- * known and not supported. */
-int files_is_archive(struct copying *c, const char *path, struct err *err);
-/* Unpacks it below @as. */
-int files_archive(struct copying *c, const char *path, const char *as, struct err *err);
 /* Adds to c->hasher what is at @path. */
 int files_hash(struct copying *c, const char *path, struct err *err);
+/* In a layer such a name would hide what is below it. */
+bool files_is_mark(const char *path);
+
+/* ---- build_archive.c: what ADD unpacks, in a process without rights ---- */
+
+/* Is the file @path of c->from a tar archive? 1, 0; an error for one in a form that is
+ * known and not supported. */
+int archive_is_one(struct copying *c, const char *path, struct err *err);
+/* Unpacks it below @as. */
+int archive_below(struct copying *c, const char *path, const char *as, struct err *err);

@@ -13,8 +13,8 @@
  * A layer process, which parses the tar, has its layer's folder as "/" and in
  * Landlock, no other folder open, not the standard streams of the job, and no
  * CAP_SYS_ADMIN: that is kept only for the attribute trusted.overlay.opaque,
- * which its parent sets. The process that decompresses for it has no right and no file
- * at all but its descriptors. CAP_MKNOD makes what an image has; opening it is what
+ * which its parent sets. The process that decompresses for it, and the one that reads an
+ * archive of ADD, have no right and no file at all but their descriptors. CAP_MKNOD makes what an image has; opening it is what
  * nodev forbids. */
 #include "confine.h"
 

@@ -279,6 +279,20 @@ int tarw_entry(struct tarw *t, const struct tar_entry *e, struct err *err)
 	return rc;
 }
 
+int tarw_raw(struct tarw *t, const void *data, size_t size, struct err *err)
+{
+	if (t->left > 0)
+		return err_set(err, EINVAL, "content of the entry before is missing");
+	return put(t, data, size, err);
+}
+
+int tarw_flush(struct tarw *t, struct err *err)
+{
+	if (t->left > 0)
+		return err_set(err, EINVAL, "content of the last entry is missing");
+	return flush(t, err);
+}
+
 int tarw_end(struct tarw *t, struct err *err)
 {
 	if (t->left > 0)

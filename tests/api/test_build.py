@@ -415,6 +415,34 @@ def hostile():
     is_(inside(deep.id, "ls /d/m | wc -l"), "2000\n", "are copied")
 
 
+def reading():
+    """Who reads an archive that is unpacked: a process that has given up every right."""
+    if run("sh", "-c", "command -v strace").rc:
+        return skip("who reads an archive", "strace is not installed")
+    trace = T + "/trace"
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-s", "4", "-e", "trace=read,capset", "-o", trace, "-p",
+                               str(d.pid)], stderr=subprocess.DEVNULL)
+    follows = wait_for(15, lambda: "\nTracerPid:\t%d\n" % tracer.pid in open("/proc/%d/status" % d.pid).read())
+    if follows:
+        b = built("an archive that is looked at", {"Dockerfile": "FROM scratch\nADD a.tgz /in\n"},
+                  [entry("a.tgz", gzip.compress(pack({"x": "y" * 5000})))])
+    tracer.terminate()
+    tracer.wait()
+    if not follows:
+        return skip("who reads an archive", "strace cannot follow")
+    caps, readers = {}, []
+    for line in open(trace, errors="replace"):
+        pid = line.split()[0]
+        got = re.search(r"capset\(.*effective=([^,}]+)", line)
+        if got:
+            caps[pid] = got.group(1)
+        # the decompressor's pieces; the hash of a source takes smaller ones
+        if re.search(r'read\(.*"\\37\\213.*, 262144\)', line):
+            readers.append(caps.get(pid))
+    is_(set(readers), {"0"}, "it is decompressed and parsed without a capability")
+    check(b.id and len(readers) == 2, "once to see whether it is an archive, once to unpack it", readers)
+
+
 def huge():
     """What is too much, by the limits of isola-image."""
     os.environ.update(ISOLA_IMAGE_MAX_ENTRIES="50", ISOLA_IMAGE_MAX_BYTES="4m")
@@ -647,7 +675,7 @@ def oracle():
         run("umount", "-l", "%s/%s/overlay" % (T, p))
 
 
-for chapter in (steps, stages, cache, lists, copying, ignoring, failing, hostile, huge, leaving, slow, pulling,
+for chapter in (steps, stages, cache, lists, copying, ignoring, failing, hostile, reading, huge, leaving, slow, pulling,
                 cli, docker, oracle):
     try:
         chapter()

@@ -129,6 +129,37 @@ static void files__are_copied_whole(void **state)
 	assert_int_equal(got, size);
 }
 
+/* What one archive lets go is part of another. */
+static void raw__is_put_between_entries(void **state)
+{
+	const struct tar_entry e = { .kind = TAR_FILE, .path = "f", .link = "", .size = 3 };
+	const struct tar_entry after = { .kind = TAR_DIR, .path = "d", .link = "" };
+	struct err err = ERR_INIT;
+	(void)state;
+	assert_int_equal(tarw_entry(w, &e, NULL), 0);
+	assert_int_equal(tarw_flush(w, &err), -EINVAL);
+	assert_int_equal(tarw_raw(w, "", 0, &err), -EINVAL);
+	assert_int_equal(tarw_data(w, "abc", 3, NULL), 0);
+	assert_int_equal(tarw_flush(w, NULL), 0);
+	size_t n = m.bytes.len;
+	assert_int_equal(n, 1024);
+	cleanup_free void *some = malloc(n);
+	memcpy(some, m.bytes.text, n);
+	assert_int_equal(tarw_raw(w, some, n, NULL), 0);
+	assert_int_equal(tarw_entry(w, &after, NULL), 0);
+	assert_int_equal(tarw_end(w, NULL), 0);
+	cleanup_tar struct tar *t = NULL;
+	const struct tar_entry *r = NULL;
+	assert_int_equal(tar_new(memory_read, &m, &t, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(tar_next(t, &r, NULL), 1);
+		assert_string_equal(r->path, "f");
+	}
+	assert_int_equal(tar_next(t, &r, NULL), 1);
+	assert_int_equal(r->kind, TAR_DIR);
+	assert_int_equal(tar_next(t, &r, NULL), 0);
+}
+
 static void short_files__are_told(void **state)
 {
 	(void)state;
@@ -156,6 +187,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(entries__come_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(content__must_fit_the_header, setup, teardown),
 		cmocka_unit_test_setup_teardown(files__are_copied_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(raw__is_put_between_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(short_files__are_told, setup, teardown),
 		cmocka_unit_test(pack_keeps_xattr__knows_these),
 	};
