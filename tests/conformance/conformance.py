@@ -150,12 +150,19 @@ class Side:
         self.started = set()
         self.seconds = {}
 
+    def number(self, case):
+        """One that no other case of either wall has, below 250 while there are few."""
+        n = [c["id"] for c in self.table.cases if c["topic"] == "network"].index(case["id"]) \
+            if case["topic"] == "network" else 0
+        return 2 * n + WALLS.index(self.wall) + 1
+
     def fill(self, case, text):
         """@text with its names, which are the wall's own."""
         names = {"@C@": "%s-%s" % (case["id"], self.wall[0]),
                  "@V@": "v-%s-%s" % (case.get("in") or case["id"], self.wall[0]),
                  "@I@": "in-%s-%s" % (case.get("in", ""), self.wall[0]),
                  "@B@": "%s/%s" % (self.places, case["id"]), "@T@": T + "/given",
+                 "@PORT@": "8%03d" % self.number(case), "@OCTET@": str(self.number(case)),
                  "@LONG@": "x" * 100000, "@MIB@": "0123456789abcde\n" * 65536}
         for name, value in names.items():
             text = text.replace(name, value)
@@ -185,6 +192,8 @@ class Side:
     def step(self, case, step):
         if "host" in step:
             return run("sh", "-c", step["host"], limit_s=CASE_S)
+        if "in_net" in step:
+            return self.d.in_net("sh", "-c", step["in_net"], limit_s=CASE_S)
         argv = [self.fill(case, a) for a in step["do"]]
         return self.d.ctr(*with_wall(argv, self.wall), text=step.get("input"), limit_s=CASE_S)
 
