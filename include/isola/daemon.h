@@ -71,6 +71,8 @@ struct network *network_next(struct isolad *d, const struct network *net);
 const char *network_name(const struct network *net);
 int64_t network_created_ns(const struct network *net);
 json_object *network_view(const struct network *net);
+/* What went over the links of its running members, as they see it; owned. */
+json_object *network_counters(const struct network *net);
 bool network_is_unused(const struct network *net);
 /* @body: Docker's NetworkCreateRequest, borrowed. Result: {"Id", "Warning"}. */
 void network_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg);

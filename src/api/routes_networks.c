@@ -187,6 +187,14 @@ static struct network *route_network(struct exchange *x)
 	return net;
 }
 
+/* The list has no counters: they are read for each member. */
+static json_object *inspect_view(const struct network *net)
+{
+	json_object *o = network_view(net);
+	json_add(o, "Counters", network_counters(net));
+	return o;
+}
+
 void networks_inspect(struct exchange *x)
 {
 	const char *ref = x->param[0], *scope = query_get(&x->query, "scope");
@@ -198,7 +206,7 @@ void networks_inspect(struct exchange *x)
 	else if (f)
 		reply_json(x, 200, view_fixed(f));
 	else if (net)
-		reply_json(x, 200, network_view(net));
+		reply_json(x, 200, inspect_view(net));
 	else
 		reply_err(x, &err);
 }

@@ -61,8 +61,23 @@ is_(in_namespace(d.netns.pid, reach_all), "-", "all are reached, by both address
 # what went over one's link
 s = d.request("GET", "/containers/c0/stats?stream=0&one-shot=1")[2]["networks"]["eth0"]
 check(s["rx_packets"] >= 4 and s["tx_packets"] >= 4 and s["rx_bytes"] > 200, "stats count it", s)
-is_(sorted(s), sorted("%s_%s" % (a, b) for a in ("rx", "tx") for b in
-                      ("bytes", "packets", "errors", "dropped")), "under Docker's names", s)
+KEYS = ["%s_%s" % (a, b) for a in ("rx", "tx") for b in ("bytes", "packets", "errors", "dropped")]
+is_(sorted(s), sorted(KEYS + ["network"]), "under Docker's names, and with the network's", s)
+
+
+def sums():
+    """Of all members' links."""
+    all_stats = [d.request("GET", "/containers/%s/stats?stream=0&one-shot=1" % n)[2]["networks"]["eth0"]
+                 for n in members]
+    return {k: sum(s[k] for s in all_stats) for k in KEYS}
+
+
+before = sums()
+counted = d.request("GET", "/networks/" + s["network"])[2]["Counters"]
+after = sums()
+check(sorted(counted) == sorted(KEYS) and all(before[k] <= counted[k] <= after[k] for k in KEYS),
+      "the network's counters are the sum", (before, counted, after))
+check("Counters" not in d.request("GET", "/networks")[2][0], "which a list does without")
 text = d.request("GET", "/metrics")[2]
 text = text.decode() if isinstance(text, bytes) else str(text)
 found = re.findall(r'container_network_receive_packets_total{interface="eth0",id="[^"]*",image="[^"]*",'

@@ -957,6 +957,12 @@ json_object *network_view(const struct network *net)
 	return json_object_new_object();
 }
 
+json_object *network_counters(const struct network *net)
+{
+	(void)net;
+	return json_object_new_object();
+}
+
 bool network_is_unused(const struct network *net)
 {
 	(void)net;
