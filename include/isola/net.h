@@ -12,6 +12,9 @@
  *         net_tap_add(), before there is a worker. The device lives as long as somebody
  *         has a descriptor of it, so no crash of anybody leaves one behind
  *
+ * Or it has no bridge but a link of the host as its parent, on whose segment it is by
+ * itself: net_macvlan_add(). Then nothing of it passes our rules.
+ *
  * What reads or changes the kernel blocks for a few milliseconds and runs in
  * isolad's thread pool, one call at a time (src/daemon/netjob.h); all else is pure.
  * No other program is run, and no table but ours is ever changed. */
@@ -151,9 +154,20 @@ bool net_host_has_loopback6(void);
  * the one that was free. -EADDRINUSE, -EADDRNOTAVAIL..., each with a text. */
 int net_host_take_port(struct net_binding *b, struct err *err);
 
-/* ---- one network in the kernel (bridge.c, veth.c, tap.c) ---- */
+/* ---- one network in the kernel (bridge.c, veth.c, tap.c, parent.c, macvlan.c) ---- */
 
+enum net_kind { NET_KIND_BRIDGE, NET_KIND_MACVLAN };
+
+/* Who of the members of a macvlan hears whom (ip-link(8), macvlan). */
+enum net_mode { NET_MODE_BRIDGE, NET_MODE_PRIVATE, NET_MODE_VEPA, NET_MODE_PASSTHRU };
+
+/* What members are plugged into: our bridge, or the parent of macvlans. That is a link of
+ * the host's, or where there is none of the name "eth0.50", a VLAN of eth0 that we make;
+ * with @is_own, a dummy link of ours that leads nowhere. */
 struct net_bridge {
+	enum net_kind kind;
+	enum net_mode mode; /* macvlan */
+	bool is_own;        /* macvlan */
 	char name[NET_NAME_SIZE];
 	char id[65];                       /* the network's; written into the link's alias */
 	struct net_prefix subnet, subnet6; /* 6: of IPv6, or none */
@@ -170,7 +184,8 @@ struct net_port {
 	char name[NET_NAME_SIZE];    /* "eth0"; veth only */
 	struct net_addr addr, addr6; /* 6: of IPv6, or none */
 	uint8_t mac[6];
-	bool gateway; /* the default routes go through it */
+	bool gateway;   /* the default routes go through it */
+	bool unguarded; /* it may send with any address */
 };
 
 /* Our alias in front of a network's id. */
@@ -182,11 +197,11 @@ struct net; /* a netlink socket, an nftables context and what they know */
 struct net *net_new(void);
 void net_free(struct net *n);
 
-/* Makes the bridge where it is missing, with its rules; -EEXIST when a link has the
+/* Makes the bridge where it is missing, with its rules, or looks at the parent; -EEXIST when a link has the
  * name that is not ours, -EBUSY when the host has meanwhile got a route that its subnet
  * overlaps, -EPERM, -EOPNOTSUPP when the kernel lacks nftables or bridges. */
 int net_bridge_up(struct net *n, const struct net_bridge *b, struct err *err);
-/* Removes it and its rules; one that is gone is fine. */
+/* Removes it and its rules, of parents only what is ours; one that is gone is fine. */
 int net_bridge_down(struct net *n, const struct net_bridge *b, struct err *err);
 
 /* Puts one end of a veth pair into the network namespace of the process @pid, with
@@ -201,6 +216,18 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
  * left. */
 int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port *port, int *ret_fd,
 		struct err *err);
+/* Whether the host has the parent, or what a VLAN is made from, and it can be one: an
+ * Ethernet link that is up and nobody's port. The text says what is wrong. */
+int net_parent_check(struct net *n, const struct net_bridge *b, struct err *err);
+/* Puts a macvlan of the parent into the network namespace of the process @pid, as
+ * net_port_add() does with a veth. @ret_ns_fd, owned, is that namespace: the link is nowhere
+ * else. @ret_mac is its MAC, the parent's where the mode is passthru. */
+int net_macvlan_add(struct net *n, const struct net_bridge *b, const struct net_port *port,
+		    pid_t pid, pid_t parent, int *ret_ns_fd, uint8_t ret_mac[6], struct err *err);
+/* Removes it; one that is gone is fine. */
+int net_macvlan_remove(int ns_fd, const struct net_port *port, struct err *err);
+/* Opens that namespace again; owned. */
+int net_ns_open(pid_t pid, pid_t parent, int *ret_fd, struct err *err);
 /* dhcp_socket.c: a packet socket for what comes from the link @name to a DHCP server, and
  * for the answers; owned. */
 int net_dhcp_socket(const char *name, int *ret_fd, struct err *err);

@@ -22,7 +22,7 @@ const struct flag flags_network_ls[] = {
 };
 
 const struct flag flags_network_create[] = {
-	{ "driver", 'd', FLAG_STR, "name", "bridge" },
+	{ "driver", 'd', FLAG_STR, "name", "bridge, or macvlan: on a link of the host" },
 	{ "gateway", 0, FLAG_LIST, "ip", "the host's address in it (default: the first)" },
 	{ "attachable", 0, FLAG_BOOL, NULL,
 	  "all networks are; inspect shows that it was asked for" },
@@ -31,7 +31,8 @@ const struct flag flags_network_create[] = {
 	{ "ipv6", 0, FLAG_BOOL, NULL, "addresses of IPv6, too" },
 	{ "label", 0, FLAG_LIST, "key=value", "label" },
 	{ "opt", 'o', FLAG_LIST, "key=value",
-	  "com.docker.network.bridge.name=, com.docker.network.driver.mtu=" },
+	  "com.docker.network.bridge.name=, com.docker.network.driver.mtu=, isola.guard=off; of "
+	  "macvlan parent=, macvlan_mode=" },
 	{ "subnet", 0, FLAG_LIST, "subnet",
 	  "its addresses (10.5.0.0/24, fd05::/64; default: free ones)" },
 	{ .name = NULL },

@@ -60,13 +60,15 @@ static void add_own(struct strbuf *b, const struct instance *inst)
 	}
 }
 
-/* The host as a container sees it; "" without a network. */
+/* The host as a container sees it; "" without a bridge of ours. */
 static const char *host_gateway(const struct instance *inst, char *buf, size_t size)
 {
-	if (list_is_empty(&inst->endpoints))
-		return "";
-	const struct endpoint *e = container_of(inst->endpoints.next, struct endpoint, node);
-	return net_addr_format(&e->network->v4.gateway, buf, size);
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		if (e->network->kind == NET_KIND_BRIDGE)
+			return net_addr_format(&e->network->v4.gateway, buf, size);
+	}
+	return "";
 }
 
 static void make_hosts(struct strbuf *b, const struct instance *inst)

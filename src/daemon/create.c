@@ -99,6 +99,26 @@ static int check_layers(struct isolad *d, json_object *image, const char *ref, s
 	return 0;
 }
 
+static bool publishes(const struct instance *inst)
+{
+	json_object *ports = json_get(inst->host_config, "PortBindings");
+	return (ports && json_object_object_length(ports)) ||
+	       json_bool_or(inst->host_config, "PublishAllPorts", false);
+}
+
+static void warn_of_network(struct instance *inst, json_object *warnings)
+{
+	const struct endpoint *gateway = endpoint_gateway(inst);
+	if (!list_is_empty(&inst->endpoints) && inst->isolad->networks.conflict)
+		create_warn(warnings, "The network may be cut off: %s",
+			    inst->isolad->networks.conflict);
+	if (gateway && !endpoint_publishes(gateway) && publishes(inst))
+		create_warn(warnings,
+			    "Published ports (-p, -P) are ignored: network %s is a macvlan, whose "
+			    "members are reached at their own addresses",
+			    gateway->network->name);
+}
+
 static int fill(struct isolad *d, struct instance *inst, const char *name, json_object *body,
 		json_object *warnings, struct err *err)
 {
@@ -133,8 +153,8 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 		rc = endpoints_create(inst, err);
 	if (rc >= 0 && json_get(inst->host_config, "StorageOpt"))
 		rc = project_take(d, &inst->project, err);
-	if (rc >= 0 && !list_is_empty(&inst->endpoints) && d->networks.conflict)
-		create_warn(warnings, "The network may be cut off: %s", d->networks.conflict);
+	if (rc >= 0)
+		warn_of_network(inst, warnings);
 	if (rc < 0 || strcmp(json_str_or(inst->host_config, "UsernsMode", ""), "host") == 0)
 		return rc;
 	return uidrange_take(&d->uidrange, &inst->userns_base, err);
@@ -157,8 +177,8 @@ static int fill_vm(struct isolad *d, struct instance *inst, const char *name, js
 	rc = instance_apply_host_config(inst, err);
 	if (rc >= 0)
 		rc = endpoints_create(inst, err);
-	if (rc >= 0 && !list_is_empty(&inst->endpoints) && d->networks.conflict)
-		create_warn(warnings, "The network may be cut off: %s", d->networks.conflict);
+	if (rc >= 0)
+		warn_of_network(inst, warnings);
 	return rc < 0 ? rc : uidrange_take(&d->uidrange, &inst->userns_base, err);
 }
 

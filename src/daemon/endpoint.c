@@ -36,6 +36,11 @@ enum net_link endpoint_link(const struct instance *inst)
 									       : NET_LINK_VETH;
 }
 
+bool endpoint_publishes(const struct endpoint *e)
+{
+	return e->network->kind == NET_KIND_BRIDGE;
+}
+
 void endpoint_host_name(const struct endpoint *e, char ret[NET_NAME_SIZE])
 {
 	static const char *const stems[] = { [NET_LINK_VETH] = "veth", [NET_LINK_TAP] = "tap" };
@@ -151,6 +156,7 @@ void endpoint_port(const struct endpoint *e, struct net_port *ret)
 	(void)snprintf(ret->name, sizeof(ret->name), "eth%u", e->index);
 	memcpy(ret->mac, e->mac, sizeof(ret->mac));
 	ret->gateway = endpoint_gateway(e->inst) == e;
+	ret->unguarded = e->network->unguarded;
 }
 
 static unsigned int next_index(struct instance *inst)
@@ -173,6 +179,7 @@ static int new_endpoint(struct instance *inst, struct network *net, struct endpo
 	e->inst = inst;
 	e->network = net;
 	e->tap_fd = -1;
+	e->ns_fd = -1;
 	e->index = next_index(inst);
 	*ret = e;
 	return 0;
@@ -218,6 +225,11 @@ static int set_mac(struct endpoint *e, const char *text, struct err *err)
 			       "MacAddress (--mac-address): '%.32s' is no address of one device "
 			       "like 02:42:0a:01:02:03",
 			       text);
+	else if (e->network->mode == NET_MODE_PASSTHRU)
+		return err_set(err, EINVAL,
+			       "MacAddress (--mac-address): a member of network %s "
+			       "(macvlan_mode=passthru) has that of %s",
+			       e->network->name, e->network->bridge);
 	return 0;
 }
 
@@ -250,6 +262,25 @@ static int fill(struct endpoint *e, json_object *settings, const char *mac, stru
 	return rc < 0 ? rc : set_mac(e, *own ? own : mac, err);
 }
 
+/* What a macvlan cannot have as a member. */
+static int check_macvlan(const struct instance *inst, const struct network *net, struct err *err)
+{
+	if (net->kind != NET_KIND_MACVLAN)
+		return 0;
+	if (endpoint_link(inst) == NET_LINK_TAP)
+		return err_set(err, EOPNOTSUPP,
+			       "network %s is a macvlan, and a VM can be in networks of driver "
+			       "bridge only",
+			       net->name);
+	if (net->mode != NET_MODE_PASSTHRU || list_is_empty(&net->members))
+		return 0;
+	return err_set(err, EBUSY,
+		       "network %s has its one member already, as macvlan_mode=passthru gives it "
+		       "the whole link %s: container %s is in it (rm or disconnect it first)",
+		       net->name, net->bridge,
+		       container_of(net->members.next, struct endpoint, member)->inst->name);
+}
+
 static int add(struct instance *inst, struct network *net, json_object *settings, const char *mac,
 	       struct endpoint **ret, struct err *err)
 {
@@ -260,7 +291,9 @@ static int add(struct instance *inst, struct network *net, json_object *settings
 		return err_set(err, EEXIST, "%s %s is in network %s already",
 			       instance_noun(inst->kind), inst->name ? inst->name : inst->id,
 			       net->name);
-	int rc = new_endpoint(inst, net, &e, err);
+	int rc = check_macvlan(inst, net, err);
+	if (rc == 0)
+		rc = new_endpoint(inst, net, &e, err);
 	if (rc == 0)
 		rc = fill(e, settings, mac, err);
 	if (rc < 0) {
@@ -288,6 +321,7 @@ void endpoint_free(struct endpoint *e)
 	list_del(&e->member);
 	json_object_put(e->aliases);
 	fd_close(&e->tap_fd);
+	fd_close(&e->ns_fd);
 	free(e);
 }
 

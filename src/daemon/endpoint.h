@@ -35,6 +35,7 @@ struct endpoint {
 	bool asked_addr, asked_addr6;
 	bool live;  /* counted in network->live */
 	int tap_fd; /* keeps a tap until the keeper does; -1 */
+	int ns_fd;  /* where a macvlan is, to remove it there; -1 */
 	bool dhcp_told;
 };
 
@@ -45,6 +46,10 @@ void endpoint_port(const struct endpoint *e, struct net_port *ret);
 
 /* By what @inst meets its networks. */
 enum net_link endpoint_link(const struct instance *inst);
+
+/* Whether what @e is the gateway of can be reached by ports of the host: not where members
+ * have addresses of their own beside the host's. */
+bool endpoint_publishes(const struct endpoint *e);
 
 /* Published ports of a run. */
 struct bindings {

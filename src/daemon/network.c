@@ -105,9 +105,17 @@ int64_t network_created_ns(const struct network *net)
 	return net->created_ns;
 }
 
+const char *network_driver(const struct network *net)
+{
+	return net->kind == NET_KIND_MACVLAN ? "macvlan" : "bridge";
+}
+
 void network_bridge(const struct network *net, struct net_bridge *ret)
 {
-	*ret = (struct net_bridge){ .subnet = net->v4.subnet,
+	*ret = (struct net_bridge){ .kind = net->kind,
+				    .mode = net->mode,
+				    .is_own = net->own_parent,
+				    .subnet = net->v4.subnet,
 				    .subnet6 = net->v6.subnet,
 				    .gateway = net->v4.gateway,
 				    .gateway6 = net->v6.gateway,

@@ -35,8 +35,12 @@ struct network {
 	char *name;
 	struct addressing v4, v6;
 	bool internal, attachable, ipv6; /* ipv6: has it, or gets it */
-	char bridge[NET_NAME_SIZE];
-	unsigned int mtu; /* 0: the kernel's default */
+	enum net_kind kind;
+	char bridge[NET_NAME_SIZE]; /* a macvlan's: its parent */
+	enum net_mode mode;         /* macvlan */
+	bool unguarded;             /* a member may send with any address */
+	bool own_parent;            /* macvlan: a dummy, as none was named */
+	unsigned int mtu;           /* 0: the kernel's default */
 	json_object *labels, *options;
 	int64_t created_ns;
 	struct list members; /* struct endpoint.member */
@@ -80,6 +84,8 @@ void events_emit_network(struct isolad *d, const char *action, const struct netw
 			 const char *container);
 
 void network_bridge(const struct network *net, struct net_bridge *ret);
+/* "bridge", "macvlan". */
+const char *network_driver(const struct network *net);
 
 /* network_record.c: the record and back; borrowed, owned. */
 json_object *network_record(const struct network *net);

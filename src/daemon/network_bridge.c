@@ -42,9 +42,11 @@ static int run_reset(struct netjob *job, struct net *n)
 
 static bool any_up(const struct isolad *d)
 {
-	list_for_each (node, &d->networks.all)
-		if (container_of(node, struct network, node)->up)
+	list_for_each (node, &d->networks.all) {
+		const struct network *net = container_of(node, struct network, node);
+		if (net->up && net->kind == NET_KIND_BRIDGE)
 			return true;
+	}
 	return false;
 }
 

@@ -16,6 +16,7 @@
 struct making {
 	struct netjob job;
 	struct network *net;
+	struct net_bridge parent; /* of a macvlan */
 	struct net_prefix *host;
 	size_t n_host;
 	json_object *record;
@@ -58,7 +59,11 @@ static void after_save(struct netjob *job)
 static int run_look(struct netjob *job, struct net *n)
 {
 	struct making *m = container_of(job, struct making, job);
-	(void)n;
+	/* A macvlan's subnet is where its parent is. */
+	if (m->net->kind == NET_KIND_MACVLAN && m->net->v4.asked)
+		return net_parent_check(n, &m->parent, &job->err);
+	if (m->net->kind == NET_KIND_MACVLAN && net_parent_check(n, &m->parent, &job->err) < 0)
+		return -job->err.code;
 	return net_host_prefixes(NULL, &m->host, &m->n_host, &job->err);
 }
 
@@ -106,6 +111,7 @@ void network_create(struct isolad *d, json_object *body, op_done_fn *done, void 
 	}
 	m->done = done;
 	m->arg = arg;
+	network_bridge(m->net, &m->parent);
 	m->net->busy = true;
 	list_add_tail(&d->networks.all, &m->net->node);
 	netjob_begin(d, &m->job, run_look, after_look);

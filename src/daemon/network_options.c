@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network_options - `network create -o`: Docker's options of a bridge that mean something
- * here, by rows; others are refused by name. isolad, loop thread. */
+/* network_options - `network create -o`: Docker's options that mean something here, and our
+ * own, by rows; others are refused by name. isolad, loop thread. */
 #include "network_priv.h"
 
 #include "isola/json.h"
 #include "isola/num.h"
+#include "isola/strbuf.h"
 
 #include "isolad.h"
 
@@ -38,25 +39,63 @@ static int take_mtu(struct network *net, const char *text, struct err *err)
 	return 0;
 }
 
+static int take_mode(struct network *net, const char *text, struct err *err)
+{
+	static const char *const names[] = { [NET_MODE_BRIDGE] = "bridge",
+					     [NET_MODE_PRIVATE] = "private",
+					     [NET_MODE_VEPA] = "vepa",
+					     [NET_MODE_PASSTHRU] = "passthru" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], text)) {
+			net->mode = (enum net_mode)i;
+			return 0;
+		}
+	return err_set(err, EINVAL, "'%.64s' is none of bridge, private, vepa, passthru", text);
+}
+
+static int take_guard(struct network *net, const char *text, struct err *err)
+{
+	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+		return err_set(err, EINVAL, "'%.64s' is neither on nor off", text);
+	net->unguarded = !strcmp(text, "off");
+	return 0;
+}
+
+#define OF(kind) (1u << (kind))
+#define OF_ANY   (OF(NET_KIND_BRIDGE) | OF(NET_KIND_MACVLAN))
+
 static const struct {
 	const char *key;
+	unsigned int kinds;
 	int (*take)(struct network *net, const char *text, struct err *err);
 } rows[] = {
-	{ "com.docker.network.bridge.name", take_bridge },
-	{ "com.docker.network.driver.mtu", take_mtu },
+	{ "com.docker.network.bridge.name", OF(NET_KIND_BRIDGE), take_bridge },
+	{ "com.docker.network.driver.mtu", OF_ANY, take_mtu },
+	{ "isola.guard", OF(NET_KIND_BRIDGE), take_guard },
+	{ "macvlan_mode", OF(NET_KIND_MACVLAN), take_mode },
+	{ "parent", OF(NET_KIND_MACVLAN), take_bridge },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static int refuse(const struct network *net, const char *key, struct err *err)
+{
+	cleanup_strbuf struct strbuf all = STRBUF_INIT;
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].kinds & OF(net->kind))
+			strbuf_printf(&all, "%s%s", all.len ? ", " : "", rows[i].key);
+	return err_set(err, EOPNOTSUPP,
+		       "Options (--opt): '%.64s' is not supported: a network of driver %s has %s",
+		       key, network_driver(net), all.text ? all.text : "");
+}
 
 static int take(struct network *net, const char *key, const char *text, struct err *err)
 {
 	for (size_t i = 0; i < ROWS; i++)
-		if (!strcmp(rows[i].key, key)) {
+		if (!strcmp(rows[i].key, key) && (rows[i].kinds & OF(net->kind))) {
 			int rc = rows[i].take(net, text, err);
 			return rc < 0 ? err_prefix(err, "Options (--opt): %s", key) : 0;
 		}
-	return err_set(err, EOPNOTSUPP,
-		       "Options (--opt): '%.64s' is not supported: only %s and %s are", key,
-		       rows[0].key, rows[1].key);
+	return refuse(net, key, err);
 }
 
 bool network_is_bridge_name(const char *text)
@@ -87,9 +126,13 @@ int network_bridge_is_free(const struct network *net, struct err *err)
 	list_for_each (node, &net->isolad->networks.all) {
 		const struct network *other = container_of(node, struct network, node);
 		if (other != net && !strcmp(other->bridge, net->bridge))
-			return err_set(err, EEXIST, "network %s has the bridge %s already",
-				       other->name, net->bridge);
+			return err_set(err, EEXIST, "network %s has the %s %s already", other->name,
+				       net->kind == NET_KIND_MACVLAN ? "parent" : "bridge",
+				       net->bridge);
 	}
+	/* A macvlan's parent is looked at by net_parent_check(). */
+	if (net->kind == NET_KIND_MACVLAN)
+		return 0;
 	if (if_nametoindex(net->bridge))
 		return err_set(err, EEXIST, "the host has a link named %s already", net->bridge);
 	return 0;

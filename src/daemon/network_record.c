@@ -33,6 +33,8 @@ json_object *network_record(const struct network *net)
 	json_add_i64(o, "version", VERSION);
 	json_add_str(o, "id", net->id);
 	json_add_str(o, "name", net->name);
+	if (net->kind == NET_KIND_MACVLAN)
+		json_add_str(o, "driver", network_driver(net));
 	add_addressing(o, &net->v4, keys[0]);
 	if (net->ipv6)
 		add_addressing(o, &net->v6, keys[1]);
@@ -72,6 +74,14 @@ static int load_addressing(json_object *doc, const char *const key[3], uint8_t f
 	return rc < 0 ? rc : inside(a, err);
 }
 
+static int take_driver(struct network *net, const char *driver)
+{
+	if (*driver && strcmp(driver, "bridge") != 0 && strcmp(driver, "macvlan") != 0)
+		return -EINVAL;
+	net->kind = !strcmp(driver, "macvlan") ? NET_KIND_MACVLAN : NET_KIND_BRIDGE;
+	return 0;
+}
+
 int network_load(struct network *net, json_object *doc, struct err *err)
 {
 	const char *name = json_str_or(doc, "name", ""), *bridge = json_str_or(doc, "bridge", "");
@@ -81,6 +91,8 @@ int network_load(struct network *net, json_object *doc, struct err *err)
 	if (!id_is_name(name) || !network_is_bridge_name(bridge))
 		return err_set(err, EINVAL, "name or bridge is malformed");
 	net->ipv6 = json_get(doc, "subnet6");
+	if (take_driver(net, json_str_or(doc, "driver", "")) < 0)
+		return err_set(err, EINVAL, "driver is malformed");
 	int rc = load_addressing(doc, keys[0], AF_INET, &net->v4, err);
 	if (rc == 0 && net->ipv6)
 		rc = load_addressing(doc, keys[1], AF_INET6, &net->v6, err);
@@ -88,6 +100,7 @@ int network_load(struct network *net, json_object *doc, struct err *err)
 		rc = network_take_options(net, json_get(doc, "options"), err);
 	if (rc < 0)
 		return rc;
+	net->own_parent = net->kind == NET_KIND_MACVLAN && !*net->bridge;
 	(void)snprintf(net->bridge, sizeof(net->bridge), "%s", bridge);
 	net->internal = json_bool_or(doc, "internal", false);
 	net->attachable = json_bool_or(doc, "attachable", false);
@@ -223,9 +236,10 @@ int network_check(struct network *net, json_object *body, struct err *err)
 	if (!id_is_name(name))
 		return err_set(err, EINVAL, "Name: '%.64s' is no name: [a-zA-Z0-9][a-zA-Z0-9_.-]+",
 			       name);
-	if (*driver && strcmp(driver, "bridge") != 0)
+	if (take_driver(net, driver) < 0)
 		return err_set(err, EOPNOTSUPP,
-			       "Driver (--driver): '%.64s' is not supported: only bridge is",
+			       "Driver (--driver): '%.64s' is not supported: only bridge and "
+			       "macvlan are",
 			       driver);
 	if (*scope && strcmp(scope, "local") != 0)
 		return err_set(err, EOPNOTSUPP, "Scope (--scope): only local is supported");
@@ -237,7 +251,9 @@ int network_check(struct network *net, json_object *body, struct err *err)
 		return rc;
 	if ((rc = network_take_options(net, json_get(o, "Options"), err)) < 0)
 		return rc;
-	net->internal = json_bool_or(o, "Internal", false);
+	/* As with Docker, a macvlan of nothing leads nowhere. */
+	net->own_parent = net->kind == NET_KIND_MACVLAN && !*net->bridge;
+	net->internal = json_bool_or(o, "Internal", false) || net->own_parent;
 	net->attachable = json_bool_or(o, "Attachable", false);
 	net->labels = json_object_get(json_get(o, "Labels"));
 	net->created_ns = num_now_ns();

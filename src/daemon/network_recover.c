@@ -17,7 +17,7 @@ struct orphans {
 	struct isolad *isolad;
 	char (*names)[NET_NAME_SIZE];
 	size_t n;
-	bool any; /* a link of our networks, needed or not */
+	bool any; /* a link of our bridges, needed or not */
 };
 
 static bool is_port_of(struct network *net, const char *name)
@@ -37,7 +37,7 @@ static void on_link(void *arg, const char *name, const char *id, const char *bri
 	struct orphans *o = arg;
 	struct network *net = network_by_id(o->isolad, bridge_id ? bridge_id : id);
 	/* Without one it is another isolad's. */
-	o->any = o->any || net;
+	o->any = o->any || (net && net->kind == NET_KIND_BRIDGE);
 	if (!net || (bridge_id ? is_port_of(net, name) : net->live > 0))
 		return;
 	void *more = realloc(o->names, (o->n + 1) * sizeof(*o->names));
@@ -75,6 +75,8 @@ static int remake_rules(struct isolad *d, struct err *err)
 		return err_set(err, ENOMEM, "out of memory");
 	list_for_each (node, &d->networks.all) {
 		struct network *net = container_of(node, struct network, node);
+		if (net->kind == NET_KIND_MACVLAN)
+			continue; /* nothing of it passes our rules */
 		if (net->live)
 			network_bridge(net, &bridges[all.n_bridges++]);
 		list_for_each (member, &net->members) {
@@ -116,8 +118,10 @@ void networks_recover(struct isolad *d)
 		if (instance_is_running(inst) && !list_is_empty(&inst->endpoints))
 			endpoints_adopt(inst);
 	}
-	list_for_each (node, &d->networks.all)
-		live = live || container_of(node, struct network, node)->live;
+	list_for_each (node, &d->networks.all) {
+		const struct network *net = container_of(node, struct network, node);
+		live = live || (net->live && net->kind == NET_KIND_BRIDGE);
+	}
 	/* Where no network was in use, a table is another isolad's, or empty. */
 	if ((remove_orphans(d) || live) && remake_rules(d, &e) < 0)
 		log_error(NULL, "the networks' rules cannot be made: %s", e.text);

@@ -24,7 +24,8 @@ struct plug {
 	struct net_bridge bridge;
 	struct net_port port;
 	struct network *network; /* used until the job is done, so it stays */
-	int tap_fd;              /* made here; -1 */
+	int tap_fd, ns_fd;       /* made here; -1 */
+	uint8_t mac[6];          /* macvlan: what it got */
 	bool wants_names;        /* at its gateway */
 	int names_fds[2];        /* made here; -1 */
 	struct err names_err;    /* why not */
@@ -48,8 +49,13 @@ struct up {
 
 static void undo(struct up *up, struct net *n, size_t made)
 {
-	while (made-- > 0)
-		(void)net_port_remove(n, &up->items[made].port, NULL);
+	while (made-- > 0) {
+		struct plug *p = &up->items[made];
+		if (p->bridge.kind == NET_KIND_BRIDGE)
+			(void)net_port_remove(n, &p->port, NULL);
+		else if (p->ns_fd >= 0)
+			(void)net_macvlan_remove(p->ns_fd, &p->port, NULL);
+	}
 }
 
 static int add_link(struct up *up, struct plug *p, struct net *n)
@@ -58,6 +64,9 @@ static int add_link(struct up *up, struct plug *p, struct net *n)
 	int rc = net_bridge_up(n, &p->bridge, err);
 	if (rc < 0)
 		return rc;
+	if (p->bridge.kind == NET_KIND_MACVLAN)
+		return net_macvlan_add(n, &p->bridge, &p->port, up->pid, up->keeper, &p->ns_fd,
+				       p->mac, err);
 	/* Who has no names runs all the same. */
 	if (p->wants_names)
 		(void)net_gateway_open(&p->bridge, p->names_fds, &p->names_err);
@@ -84,9 +93,12 @@ static int run_up(struct netjob *job, struct net *n)
 
 static void up_free(struct up *up)
 {
-	for (size_t i = 0; i < up->n; i++)
-		for (size_t k = 0; k < 3; k++)
-			fd_close(k < 2 ? &up->items[i].names_fds[k] : &up->items[i].tap_fd);
+	for (size_t i = 0; i < up->n; i++) {
+		struct plug *p = &up->items[i];
+		int *fds[] = { &p->tap_fd, &p->ns_fd, &p->names_fds[0], &p->names_fds[1] };
+		for (size_t k = 0; k < sizeof(fds) / sizeof(fds[0]); k++)
+			fd_close(fds[k]);
+	}
 	for (size_t i = 0; i < 3; i++)
 		fd_close(&up->resolver[i]);
 	free(up->items);
@@ -108,6 +120,11 @@ static void on_linked(struct instance *inst, struct plug *p)
 			 p->names_err.text);
 	else if (p->wants_names && resolver_gateway_is_missing(p->network))
 		resolver_gateway_open(p->network, p->names_fds);
+	if (e && p->ns_fd >= 0) {
+		fd_close(&e->ns_fd);
+		e->ns_fd = take_fd(&p->ns_fd);
+		memcpy(e->mac, p->mac, sizeof(e->mac));
+	}
 	events_emit_network(inst->isolad, "connect", p->network, inst->id);
 }
 
@@ -150,7 +167,7 @@ static void after_up(struct netjob *job)
 static void fill_plug(struct endpoint *e, struct plug *p)
 {
 	p->network = e->network;
-	p->tap_fd = p->names_fds[0] = p->names_fds[1] = -1;
+	p->tap_fd = p->ns_fd = p->names_fds[0] = p->names_fds[1] = -1;
 	p->wants_names =
 		endpoint_link(e->inst) == NET_LINK_TAP && resolver_gateway_is_missing(e->network);
 	network_bridge(e->network, &p->bridge);
@@ -223,9 +240,16 @@ void endpoint_up(struct endpoint *e, plug_fn *done, void *arg)
 
 /* ---- down ---- */
 
+/* A link that goes. */
+struct unplug {
+	struct net_port port;
+	enum net_kind kind;
+	int ns_fd; /* macvlan's; -1 */
+};
+
 struct down {
 	struct netjob job;
-	struct net_port *ports;
+	struct unplug *items;
 	size_t n;
 	struct net_binding *bindings;
 	size_t n_bindings;
@@ -235,13 +259,20 @@ struct down {
 	void *arg;
 };
 
+static int remove_link(struct net *n, const struct unplug *u, struct err *err)
+{
+	if (u->kind == NET_KIND_BRIDGE)
+		return net_port_remove(n, &u->port, err);
+	return u->ns_fd >= 0 ? net_macvlan_remove(u->ns_fd, &u->port, err) : 0;
+}
+
 static int run_down(struct netjob *job, struct net *n)
 {
 	struct down *down = container_of(job, struct down, job);
 	struct err e = ERR_INIT;
 	int rc = net_rules_unpublish(n, &down->from, down->bindings, down->n_bindings, &job->err);
 	for (size_t i = 0; i < down->n; i++)
-		if (net_port_remove(n, &down->ports[i], &e) < 0 && rc == 0)
+		if (remove_link(n, &down->items[i], &e) < 0 && rc == 0)
 			rc = err_copy(&job->err, &e);
 	if (down->pid && net_port_route(n, down->pid, down->keeper, &down->next, &e) < 0 && rc == 0)
 		rc = err_copy(&job->err, &e);
@@ -255,19 +286,30 @@ static void after_down(struct netjob *job)
 		log_warn(NULL, "network: %s", job->err.text);
 	if (down->done)
 		down->done(down->arg, job->err.code ? &job->err : NULL);
+	for (size_t i = 0; i < down->n; i++)
+		fd_close(&down->items[i].ns_fd);
 	free(down->bindings);
-	free(down->ports);
+	free(down->items);
 	free(down);
 }
 
 static struct down *down_new(size_t n)
 {
 	struct down *down = calloc(1, sizeof(*down));
-	if (!down || !(down->ports = calloc(n + 1, sizeof(*down->ports))))
+	if (!down || !(down->items = calloc(n + 1, sizeof(*down->items))))
 		abort(); /* see later.h */
 	down->job.run = run_down;
 	down->job.done = after_down;
 	return down;
+}
+
+/* The link of @e is @down's from here on. */
+static void give(struct endpoint *e, struct down *down)
+{
+	struct unplug *u = &down->items[down->n++];
+	endpoint_port(e, &u->port);
+	u->kind = e->network->kind;
+	u->ns_fd = take_fd(&e->ns_fd);
 }
 
 static void let_go(struct endpoint *e)
@@ -310,7 +352,7 @@ void endpoints_down(struct instance *inst)
 	list_for_each (node, &inst->endpoints) {
 		struct endpoint *e = container_of(node, struct endpoint, node);
 		if (e->live)
-			endpoint_port(e, &down->ports[down->n++]);
+			give(e, down);
 	}
 	/* It may run from here on. Before the bridges, whose turn to go network_unuse() may
 	 * queue. */
@@ -329,7 +371,7 @@ void endpoint_down(struct endpoint *e, plug_fn *done, void *arg)
 	down->done = done;
 	down->arg = arg;
 	bool was_gateway = endpoint_gateway(inst) == e;
-	endpoint_port(e, &down->ports[down->n++]);
+	give(e, down);
 	let_go(e);
 	if (was_gateway) {
 		take_bindings(inst, down);
@@ -359,6 +401,9 @@ void endpoints_adopt(struct instance *inst)
 			continue;
 		ep->live = true;
 		network_use(ep->network);
+		if (ep->network->kind == NET_KIND_MACVLAN &&
+		    net_ns_open(inst->pid, inst->keeper_pid, &ep->ns_fd, &e) < 0)
+			log_warn(inst->id, "%s", e.text);
 	}
 	for (size_t i = 0; i < b->n; i++)
 		if (b->items[i].fd < 0 && net_host_take_port(&b->items[i], &e) < 0)

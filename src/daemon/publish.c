@@ -226,6 +226,9 @@ int publish_take(struct instance *inst, struct err *err)
 					"way to the outside")
 			      : 0;
 	}
+	/* As with Docker: create has warned of it. */
+	if (!endpoint_publishes(endpoint_gateway(inst)))
+		return 0;
 	if (asked) {
 		json_object_object_foreach (asked, key, list)
 			if (rc == 0)

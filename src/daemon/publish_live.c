@@ -254,6 +254,12 @@ static int plan_live(struct op *op, struct change *ch, struct bindings *next, js
 		return err_set(err, EINVAL,
 			       "PublishAdd (--publish-add): none of its networks has a way to the "
 			       "outside");
+	if (!endpoint_publishes(gateway))
+		return err_set(
+			err, EINVAL,
+			"PublishAdd (--publish-add): network %s is a macvlan, whose members "
+			"are reached at their own addresses: no port of the host leads there",
+			gateway->network->name);
 	ch->gateway = gateway;
 	ch->to = endpoint_addrs(gateway);
 	ch->gone = calloc(now->n + 1, sizeof(*ch->gone));

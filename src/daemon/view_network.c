@@ -239,7 +239,7 @@ json_object *network_view(const struct network *net)
 	json_add_str(o, "Id", net->id);
 	view_add_time(o, "Created", net->created_ns);
 	json_add_str(o, "Scope", "local");
-	json_add_str(o, "Driver", "bridge");
+	json_add_str(o, "Driver", network_driver(net));
 	json_add_bool(o, "EnableIPv6", net->ipv6);
 	json_add(o, "IPAM", view_ipam(net));
 	json_add_bool(o, "Internal", net->internal);

@@ -116,20 +116,6 @@ static int look(struct nl_sock *sock, const struct net_bridge *b, struct err *er
 	return kernel_link_delete(sock, b->name, err);
 }
 
-/* What is in @more, of the link @index. */
-static int change(struct nl_sock *sock, int index, struct rtnl_link *more, const char *name,
-		  struct err *err)
-{
-	struct rtnl_link *link = rtnl_link_alloc();
-	int rc = link ? 0 : -NLE_NOMEM;
-	if (rc == 0) {
-		rtnl_link_set_ifindex(link, index);
-		rc = rtnl_link_change(sock, link, more, 0);
-	}
-	rtnl_link_put(link);
-	return rc < 0 ? kernel_err(err, rc, "change the link", name) : 0;
-}
-
 /* Returns its index. */
 static int make(struct nl_sock *sock, const struct net_bridge *b, struct err *err)
 {
@@ -149,7 +135,7 @@ static int make(struct nl_sock *sock, const struct net_bridge *b, struct err *er
 		rtnl_link_set_ifalias(more, alias);
 		if (b->mtu)
 			rtnl_link_set_mtu(more, b->mtu);
-		rc = change(sock, index, more, b->name, err);
+		rc = kernel_link_change(sock, index, more, b->name, err);
 	}
 	rtnl_link_put(link);
 	rtnl_link_put(more);
@@ -167,7 +153,7 @@ static int set_up(struct nl_sock *sock, const struct net_bridge *b, int index, s
 	if (rc == 0) {
 		rtnl_link_set_addr(more, lladdr);
 		rtnl_link_set_flags(more, IFF_UP);
-		rc = change(sock, index, more, b->name, err);
+		rc = kernel_link_change(sock, index, more, b->name, err);
 	}
 	nl_addr_put(lladdr);
 	rtnl_link_put(more);
@@ -253,6 +239,8 @@ static int build(struct net *n, struct nl_sock *sock, const struct net_bridge *b
 int net_bridge_up(struct net *n, const struct net_bridge *b, struct err *err)
 {
 	struct nl_sock *sock = NULL;
+	if (b->kind == NET_KIND_MACVLAN)
+		return kernel_parent_up(n, b, err);
 	int rc = kernel_sock(n, &sock, err);
 	if (rc == 0)
 		rc = look(sock, b, err);
@@ -267,6 +255,8 @@ int net_bridge_down(struct net *n, const struct net_bridge *b, struct err *err)
 	struct nl_sock *sock = NULL;
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
 	struct err later = ERR_INIT;
+	if (b->kind == NET_KIND_MACVLAN)
+		return kernel_parent_down(n, b, err);
 	int rc = kernel_sock(n, &sock, err);
 	if (rc == 0)
 		rc = look(sock, b, err);
@@ -355,7 +345,7 @@ int kernel_port_up(struct nl_sock *sock, const struct net_bridge *b, const char 
 		rtnl_link_set_flags(more, IFF_UP);
 		if (b->mtu)
 			rtnl_link_set_mtu(more, b->mtu);
-		rc = change(sock, index, more, name, err);
+		rc = kernel_link_change(sock, index, more, name, err);
 	}
 	rtnl_link_put(more);
 	return rc;

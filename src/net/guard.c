@@ -88,6 +88,8 @@ void net_guard_text_port(struct strbuf *s, const struct net_port *port, bool add
 {
 	char text[NET_ADDR_TEXT];
 	struct net_addr local;
+	if (port->unguarded)
+		return;
 	element(s, add, "ports", port->host_name, NULL);
 	element(s, add, "macs", port->host_name, net_mac_format(port->mac, text, sizeof(text)));
 	element(s, add, "addrs4", port->host_name,
@@ -102,6 +104,8 @@ void net_guard_text_port(struct strbuf *s, const struct net_port *port, bool add
 int kernel_guard(struct net *n, const struct net_port *port, struct err *err)
 {
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	if (port->unguarded)
+		return 0;
 	net_guard_text_port(&s, port, true);
 	return strbuf_ok(&s) ? kernel_nft(n, s.text, NULL, err)
 			     : err_set(err, ENOMEM, "out of memory");
@@ -112,6 +116,6 @@ void kernel_unguard(struct net *n, const struct net_port *port)
 	cleanup_strbuf struct strbuf s = STRBUF_INIT;
 	net_guard_text_port(&s, port, false);
 	/* With the table everything of it went. */
-	if (n->has_table && strbuf_ok(&s))
+	if (n->has_table && !port->unguarded && strbuf_ok(&s))
 		(void)kernel_nft(n, s.text, NULL, NULL);
 }

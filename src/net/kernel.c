@@ -102,6 +102,19 @@ int kernel_link_delete(struct nl_sock *sock, const char *name, struct err *err)
 	return 0;
 }
 
+int kernel_link_change(struct nl_sock *sock, int index, struct rtnl_link *more, const char *name,
+		       struct err *err)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+	int rc = link ? 0 : -NLE_NOMEM;
+	if (rc == 0) {
+		rtnl_link_set_ifindex(link, index);
+		rc = rtnl_link_change(sock, link, more, 0);
+	}
+	rtnl_link_put(link);
+	return rc < 0 ? kernel_err(err, rc, "change the link", name) : 0;
+}
+
 int kernel_addr_add(struct nl_sock *sock, int index, const struct net_addr *addr, unsigned int len,
 		    struct err *err)
 {

@@ -45,6 +45,31 @@ int kernel_port_up(struct nl_sock *sock, const struct net_bridge *b, const char 
 int kernel_inside(pid_t pid, pid_t parent, int (*run)(void *arg, struct err *err), void *arg,
 		  int *ret_pidfd, struct err *err);
 
+/* Another network namespace (inside_link.c). */
+struct inside {
+	int fd;
+	struct nl_sock *sock;
+};
+
+int inside_open(struct inside *in, pid_t pid, pid_t parent, struct err *err);
+/* @fd is borrowed; inside_fini() closes a copy. */
+int inside_enter(struct inside *in, int fd, struct err *err);
+void inside_fini(struct inside *in);
+#define cleanup_inside __attribute__((cleanup(inside_fini)))
+/* Gives the link port->name addresses and routes, and sets it up. */
+int inside_set(const struct inside *in, const struct net_bridge *b, const struct net_port *port,
+	       struct err *err);
+int inside_add_default(const struct inside *in, const struct net_addr *gateway, struct err *err);
+
+/* What is in @more, of the link @index. */
+struct rtnl_link;
+int kernel_link_change(struct nl_sock *sock, int index, struct rtnl_link *more, const char *name,
+		       struct err *err);
+
+/* parent.c: as net_bridge_up() and net_bridge_down(). */
+int kernel_parent_up(struct net *n, const struct net_bridge *b, struct err *err);
+int kernel_parent_down(struct net *n, const struct net_bridge *b, struct err *err);
+
 /* Runs commands as one transaction; the first line of nft's complaint is the text. With
  * @ret_json its output is JSON and owned by the caller. */
 int kernel_nft(struct net *n, const char *commands, char **ret_json, struct err *err);

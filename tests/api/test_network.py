@@ -206,7 +206,7 @@ for flags, text in [(["--subnet", "10.77.0.0/16", "xx"], "overlaps"),
                     (["--subnet", "10.78.0.0/16", "--ip-range", "10.1.0.0/24", "xx"], "--ip-range"),
                     (["--subnet", "fd00::/64", "xx"], "--ipv6"),
                     (["--subnet", out.subnet, "xx"], "host has a route"),
-                    (["--driver", "macvlan", "xx"], "--driver.*macvlan"),
+                    (["--driver", "ipvlan", "xx"], "--driver.*macvlan"),
                     (["-o", "a=b", "xx"], "--opt"),
                     (["blue"], "already exists"), (["host"], "already exists"),
                     (["a b"], "no name")]:

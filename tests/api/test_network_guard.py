@@ -210,6 +210,33 @@ d.ctr("network", "disconnect", "blue", "hostile")
 table = d.in_net("nft", "list", "table", "bridge", "isola").out
 is_(len(re.findall(MACS, table)), 3, "and is not any more", table)
 
+# further addresses, where a network is made for them
+r = d.ctr("network", "create", "-o", "isola.guard=maybe", "loose")
+check(r.rc != 0 and "isola.guard: 'maybe' is neither on nor off" in r.err, "what is no setting is refused", r)
+is_(d.ctr("network", "create", "-o", "isola.guard=off", "--subnet", "10.67.0.0/24", "loose").rc, 0, "a network without guard")
+for name, network in (("free", "loose"), ("near", "loose")):
+    is_(d.ctr("run", "-d", "--name", name, "--network", network, "busybox", "sleep", "1000").rc, 0, name + " runs")
+    pid[name] = d.request("GET", "/containers/%s/json" % name)[2]["State"]["Pid"]
+
+
+def has_second(name, addr, other):
+    """Whether @other has an answer from a further address of @name."""
+    run("nsenter", "--net=/proc/%d/ns/net" % pid[name], "--", "ip", "addr", "add", addr + "/24", "dev", "eth0")
+    port = 7000 + int(addr.split(".")[3])
+    second = in_namespace_hold(pid[name], port)
+    got = in_namespace(pid[other], tcp_read, addr, port)
+    second.close()
+    return got
+
+
+is_(has_second("third", "10.66.0.200", "victim"), None, "an address beside the lease is heard of by nobody")
+is_(has_second("free", "10.67.0.200", "near"), "held\n", "but in that network")
+stop_isolad(signal.SIGKILL)
+check(start_isolad(*FLAGS), "isolad is killed, and starts again")
+is_(has_second("free", "10.67.0.201", "near"), "held\n", "it still is")
+is_(has_second("third", "10.66.0.201", "victim"), None, "and the others' guard, too")
+d.ctr("rm", "-f", "free", "near")
+
 # that all this can be seen at all
 d.in_net("nft", "delete", "table", "bridge", "isola")
 seen = attack(pid["victim"], "eth0")

@@ -83,6 +83,17 @@ static void net_guard__knows_all_of_a_port(void **state)
 				       "delete element bridge isola ports { \"veth0\" }\n"));
 }
 
+static void net_guard__lets_who_is_unguarded(void **state)
+{
+	(void)state;
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	struct net_port p = { .host_name = "veth1", .unguarded = true };
+	assert_int_equal(net_addr_parse("10.201.0.2", &p.addr), 0);
+	net_guard_text_port(&s, &p, true);
+	net_guard_text_port(&s, &p, false);
+	assert_int_equal(s.len, 0);
+}
+
 #define CHAIN(family, table, name, hook, policy)                                                   \
 	"{\"chain\":{\"family\":\"" family "\",\"table\":\"" table "\",\"name\":\"" name           \
 	"\",\"hook\":\"" hook "\",\"policy\":\"" policy "\"}}"
@@ -121,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(net_rules__are_elements_of_sets),
 		cmocka_unit_test(net_guard__knows_all_of_a_port),
+		cmocka_unit_test(net_guard__lets_who_is_unguarded),
 		cmocka_unit_test(net_rules_find_conflict__names_the_mend),
 	};
 	return cmocka_run_group_tests_name("net_rules", tests, NULL, NULL);
