@@ -592,6 +592,10 @@ void net_main(const struct registry *r, const char *actions, int data_fd, int ct
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 		_exit(1);
+	if (libcurl_load(&err) < 0) {
+		(void)fprintf(stderr, "isola-image: %s\n", err.text);
+		_exit(1);
+	}
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !(h.multi = curl_multi_init()))
 		_exit(1);
 	trust_init(&h.trust);

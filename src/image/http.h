@@ -5,11 +5,11 @@
 
 #include "registry.h"
 #include "auth.h"
+#include "libcurl.h"
 #include "trust.h"
 
 #include "isola/strbuf.h"
 
-#include <curl/curl.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -3,8 +3,7 @@
 #pragma once
 
 #include "registry.h"
-
-#include <curl/curl.h>
+#include "libcurl.h"
 
 /* The system's are a bundle, which takes OpenSSL some 20 ms to read, and on most hosts
  * also a folder in which it looks up the one it needs by its hash (X509_LOOKUP_hash_dir(3)).
