@@ -2,6 +2,7 @@
 /* connect - joining and leaving networks after create, running or not: ops, so that
  * neither meets a start or an end half-way. isolad, loop thread. */
 #include "isola/json.h"
+#include "isola/step.h"
 
 #include "bundle.h"
 #include "endpoint.h"
@@ -61,6 +62,7 @@ static void on_saved(void *arg, const struct err *err)
 {
 	struct op *op = arg;
 	op->pinned = false;
+	step_reached("connect.saved");
 	op_finish(op, err, NULL);
 }
 
@@ -87,6 +89,7 @@ static void on_connected(void *arg, const struct err *err)
 	struct op *op = arg;
 	struct instance *inst = op->inst;
 	op->pinned = false;
+	step_reached("connect.linked");
 	if (inst->isolad->stopping) {
 		op_finish(op, err, NULL);
 		return;
@@ -119,6 +122,7 @@ static void connect_run(struct op *op)
 		op_finish(op, &e, NULL);
 		return;
 	}
+	step_reached("connect.leased");
 	if (!instance_is_running(inst)) {
 		save(op);
 		return;
@@ -133,6 +137,7 @@ static void on_unplugged(void *arg, const struct err *err)
 	struct op *op = arg;
 	(void)err;
 	op->pinned = false;
+	step_reached("disconnect.unlinked");
 	if (op->inst->isolad->stopping)
 		op_finish(op, NULL, NULL);
 	else
@@ -157,6 +162,7 @@ static void disconnect_run(struct op *op)
 	if (live)
 		endpoint_down(ep, on_unplugged, op);
 	endpoint_free(ep);
+	step_reached("disconnect.left");
 	resolver_update(inst);
 	if (live)
 		change_files(inst);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* isolad - the daemon's main(): settings, the object, its loop. See isolad(8). */
+#include "isola/step.h"
+
 #include "isolad.h"
 
 #include <malloc.h>
@@ -29,6 +31,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	tune_malloc();
+	step_init();
 	log_init("isolad", config.log_level);
 	struct isolad d;
 	int rc = isolad_init(&d, argc, argv, &config, &e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network_recover - what a crash left: links of what does not run go, rules are made anew.
- * isolad, loop thread, before it serves. */
+/* network_recover - what a crash left: links of what does not run go, those that what runs
+ * lacks come back, rules are made anew. isolad, loop thread, before it serves. */
 #include "network_priv.h"
 
 #include "isola/fd.h"
@@ -13,21 +13,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An endpoint that runs, and whether its link was seen. */
+struct seen {
+	struct endpoint *endpoint;
+	char name[NET_NAME_SIZE];
+	bool is_there;
+};
+
 struct orphans {
 	struct isolad *isolad;
+	struct seen *live;
+	size_t n_live;
 	char (*names)[NET_NAME_SIZE];
 	size_t n;
 	bool any; /* a link of our bridges, needed or not */
 };
 
-static bool is_port_of(struct network *net, const char *name)
+static bool is_port_of(struct orphans *o, const struct network *net, const char *name)
 {
-	list_for_each (node, &net->members) {
-		struct endpoint *e = container_of(node, struct endpoint, member);
-		char host_name[NET_NAME_SIZE];
-		endpoint_host_name(e, host_name);
-		if (e->live && !strcmp(host_name, name))
-			return true;
+	for (size_t i = 0; i < o->n_live; i++) {
+		if (o->live[i].endpoint->network != net || strcmp(o->live[i].name, name) != 0)
+			continue;
+		o->live[i].is_there = true;
+		return true;
 	}
 	return false;
 }
@@ -38,7 +46,7 @@ static void on_link(void *arg, const char *name, const char *id, const char *bri
 	struct network *net = network_by_id(o->isolad, bridge_id ? bridge_id : id);
 	/* Without one it is another isolad's. */
 	o->any = o->any || (net && net->kind == NET_KIND_BRIDGE);
-	if (!net || (bridge_id ? is_port_of(net, name) : net->live > 0))
+	if (!net || (bridge_id ? is_port_of(o, net, name) : net->live > 0))
 		return;
 	void *more = realloc(o->names, (o->n + 1) * sizeof(*o->names));
 	if (!more)
@@ -91,27 +99,81 @@ static int remake_rules(struct isolad *d, struct err *err)
 	return rc < 0 || !all.n_bridges ? rc : republish(d, err);
 }
 
-/* Whether there were any links of our networks. */
-static bool remove_orphans(struct isolad *d)
+/* The record says that it has this link: it was cut off in a disconnect, or somebody else
+ * has removed it. */
+static void plug_again(struct isolad *d, const struct endpoint *e)
 {
-	struct orphans o = { .isolad = d };
+	struct net_bridge bridge;
+	struct net_port port;
+	struct err err = ERR_INIT;
+	network_bridge(e->network, &bridge);
+	endpoint_port(e, &port);
+	int rc = net_bridge_up(d->networks.net, &bridge, &err);
+	if (rc == 0)
+		rc = net_port_add(d->networks.net, &bridge, &port, e->inst->pid,
+				  e->inst->keeper_pid, &err);
+	if (rc < 0)
+		log_warn(e->inst->id, "its link in network %s is missing: %s", e->network->name,
+			 err.text);
+	else
+		log_info(e->inst->id, "made its link in network %s anew, which was missing",
+			 e->network->name);
+}
+
+/* A tap goes with who has it open, and a macvlan is nowhere to be seen. */
+static bool has_veth(const struct endpoint *e)
+{
+	return e->live && e->network->kind == NET_KIND_BRIDGE &&
+	       endpoint_link(e->inst) == NET_LINK_VETH;
+}
+
+static void list_live(struct orphans *o)
+{
+	size_t n = 0;
+	list_for_each (node, &o->isolad->networks.all)
+		n += container_of(node, struct network, node)->live;
+	o->live = calloc(n + 1, sizeof(*o->live));
+	if (!o->live)
+		abort(); /* see later.h */
+	list_for_each (node, &o->isolad->networks.all) {
+		list_for_each (member, &container_of(node, struct network, node)->members) {
+			struct endpoint *e = container_of(member, struct endpoint, member);
+			if (!e->live || o->n_live >= n)
+				continue;
+			o->live[o->n_live].endpoint = e;
+			endpoint_host_name(e, o->live[o->n_live++].name);
+		}
+	}
+}
+
+static void look_at_links(struct orphans *o)
+{
 	struct err e = ERR_INIT;
-	if (net_links(d->networks.net, on_link, &o, &e) < 0)
+	list_live(o);
+	if (net_links(o->isolad->networks.net, on_link, o, &e) < 0) {
 		log_warn(NULL, "%s", e.text);
-	for (size_t i = 0; i < o.n; i++) {
-		if (net_link_remove(d->networks.net, o.names[i], &e) < 0)
+		o->n_live = 0; /* not seen is not missing */
+	}
+	for (size_t i = 0; i < o->n; i++) {
+		if (net_link_remove(o->isolad->networks.net, o->names[i], &e) < 0)
 			log_warn(NULL, "%s", e.text);
 		else
 			log_info(NULL, "removed the link %s, which nothing that runs uses",
-				 o.names[i]);
+				 o->names[i]);
 	}
-	free(o.names);
-	return o.any;
+}
+
+static void plug_missing(struct orphans *o)
+{
+	for (size_t i = 0; i < o->n_live; i++)
+		if (!o->live[i].is_there && has_veth(o->live[i].endpoint))
+			plug_again(o->isolad, o->live[i].endpoint);
 }
 
 void networks_recover(struct isolad *d)
 {
 	struct err e = ERR_INIT;
+	struct orphans links = { .isolad = d };
 	bool live = false;
 	list_for_each (node, &d->registry.instances) {
 		struct instance *inst = container_of(node, struct instance, node);
@@ -123,8 +185,12 @@ void networks_recover(struct isolad *d)
 		live = live || (net->live && net->kind == NET_KIND_BRIDGE);
 	}
 	/* Where no network was in use, a table is another isolad's, or empty. */
-	if ((remove_orphans(d) || live) && remake_rules(d, &e) < 0)
+	look_at_links(&links);
+	if ((links.any || live) && remake_rules(d, &e) < 0)
 		log_error(NULL, "the networks' rules cannot be made: %s", e.text);
+	plug_missing(&links);
+	free(links.names);
+	free(links.live);
 	dhcp_flush(d);
 	resolver_recover(d);
 }

@@ -9,6 +9,7 @@
 #include "endpoint.h"
 
 #include "isola/fd.h"
+#include "isola/step.h"
 
 #include "isolad.h"
 #include "life.h"
@@ -62,6 +63,7 @@ static int add_link(struct up *up, struct plug *p, struct net *n)
 {
 	struct err *err = &up->job.err;
 	int rc = net_bridge_up(n, &p->bridge, err);
+	step_reached("plug.bridge");
 	if (rc < 0)
 		return rc;
 	if (p->bridge.kind == NET_KIND_MACVLAN)
@@ -84,8 +86,10 @@ static int run_up(struct netjob *job, struct net *n)
 		rc = add_link(up, &up->items[made], n);
 	if (rc == 0 && up->resolved && up->link == NET_LINK_VETH)
 		rc = net_resolver_open(up->pid, up->keeper, up->resolver, &job->err);
+	step_reached("plug.link");
 	if (rc == 0)
 		rc = net_rules_publish(n, &up->to, up->bindings, up->n_bindings, &job->err);
+	step_reached("plug.published");
 	if (rc < 0)
 		undo(up, n, made);
 	return rc;
@@ -271,9 +275,11 @@ static int run_down(struct netjob *job, struct net *n)
 	struct down *down = container_of(job, struct down, job);
 	struct err e = ERR_INIT;
 	int rc = net_rules_unpublish(n, &down->from, down->bindings, down->n_bindings, &job->err);
+	step_reached("unplug.unpublished");
 	for (size_t i = 0; i < down->n; i++)
 		if (remove_link(n, &down->items[i], &e) < 0 && rc == 0)
 			rc = err_copy(&job->err, &e);
+	step_reached("unplug.link");
 	if (down->pid && net_port_route(n, down->pid, down->keeper, &down->next, &e) < 0 && rc == 0)
 		rc = err_copy(&job->err, &e);
 	return rc;

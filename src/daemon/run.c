@@ -8,6 +8,7 @@
 #include "isola/json.h"
 #include "isola/keeper.h"
 #include "isola/num.h"
+#include "isola/step.h"
 
 #include "exec.h"
 #include "health.h"
@@ -109,8 +110,10 @@ void run_ended(struct instance *inst, json_object *exit)
 	if (life->ended)
 		return;
 	life->ended = true;
+	step_reached("end.noticed");
 	take_exit(inst, exit);
 	endpoints_down(inst);
+	step_reached("end.unplugging");
 	bool again = policy_may_act(inst) && restart_wanted(inst);
 	(void)state_apply(inst, again ? EVENT_ENDED_AGAIN : EVENT_ENDED, NULL);
 	execs_ended(inst, json_get(exit, "execs"));
@@ -346,6 +349,7 @@ static void clear_run_dir(struct instance *inst)
 	struct life *life = life_of(inst);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && life->run_dir_fd >= 0; i++)
 		(void)unlinkat(life->run_dir_fd, files[i], 0);
+	step_reached("end.cleared");
 	fd_close(&life->run_dir_fd);
 }
 

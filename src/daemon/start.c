@@ -11,6 +11,7 @@
 #include "isola/json.h"
 #include "isola/keeper.h"
 #include "isola/num.h"
+#include "isola/step.h"
 #include "isola/wire.h"
 
 #include "bundle.h"
@@ -62,6 +63,7 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 	struct op *op = arg;
 	struct instance *inst = op->inst;
 	op->pinned = false;
+	step_reached("start.started");
 	if (inst->isolad->stopping) {
 		op_finish(op, err, NULL);
 		return;
@@ -96,7 +98,9 @@ static void on_started(void *arg, const struct err *err, json_object *reply)
 
 static void send_start(struct op *op)
 {
+	step_reached("start.saved");
 	link_call(op->inst->link, "start", NULL, -1, on_started, op);
+	step_reached("start.asked");
 }
 
 /* No payload will run in it. */
@@ -134,6 +138,7 @@ static void on_ports_saved(void *arg, const struct err *err)
 static void on_plugged(void *arg, const struct err *err)
 {
 	struct op *op = arg;
+	step_reached("start.plugged");
 	if (err || !life_of(op->inst)->bindings.n)
 		on_ports_saved(op, err);
 	else
@@ -146,6 +151,7 @@ static void on_created(void *arg, const struct err *err, json_object *reply)
 	struct op *op = arg;
 	struct instance *inst = op->inst;
 	(void)reply;
+	step_reached("start.created");
 	if (inst->isolad->stopping || !inst->link)
 		on_started(op, err, NULL);
 	else if (err || !life_of(inst)->init_pid)
@@ -166,8 +172,10 @@ static int begin_run(struct op *op, struct err *err)
 	if (dir < 0)
 		return dir;
 	int rc = bundle_write(inst, dir, err);
+	step_reached("start.bundle");
 	if (rc == 0)
 		rc = spawn_keeper(inst, socks, err);
+	step_reached("start.spawned");
 	if (rc < 0)
 		return rc;
 	life->run_dir_fd = take_fd(&dir);
@@ -226,7 +234,10 @@ static void take_network(struct op *op)
 {
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
-	if (publish_take(inst, &e) < 0) {
+	step_reached("start.prepared");
+	int rc = publish_take(inst, &e);
+	step_reached("start.ports");
+	if (rc < 0) {
 		run_start_failed(inst, 0, &e);
 		op_finish(op, &e, NULL);
 	} else if (!list_is_empty(&inst->endpoints) && endpoint_link(inst) == NET_LINK_TAP) {

@@ -8,6 +8,7 @@
  * thread. */
 #include "isola/json.h"
 #include "isola/signo.h"
+#include "isola/step.h"
 
 #include "isolad.h"
 #include "life.h"
@@ -90,6 +91,7 @@ void send_signal(struct instance *inst, int signo, bool all)
 		return;
 	emit_kill(inst, signo);
 	link_call(inst->link, "kill", kill_message(signo, all), -1, NULL, NULL);
+	step_reached("stop.asked");
 	if (inst->state == INSTANCE_PAUSED)
 		thaw(inst);
 }

@@ -5,6 +5,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/pid.h"
+#include "isola/step.h"
 
 #include "control.h"
 
@@ -35,7 +36,10 @@ int create_open(struct keeper *k, struct err *err)
 	if (k->run_dir_fd < 0)
 		return err_sys(err, "cannot open %s", k->run_dir);
 	int rc = control_listen(k, err);
-	return rc < 0 ? rc : write_pid(k, err);
+	if (rc == 0)
+		rc = write_pid(k, err);
+	step_reached("keeper.open");
+	return rc;
 }
 
 static const struct payload_type *const payloads[] = {
@@ -63,6 +67,7 @@ int create_payload(struct keeper *k, struct err *err)
 			       err);
 	if (rc == 0)
 		rc = k->payload->create(k, err);
+	step_reached("keeper.created");
 	keepspec_shrink(&k->spec);
 	return rc;
 }

@@ -5,6 +5,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/num.h"
+#include "isola/step.h"
 
 #include "control.h"
 #include "create.h"
@@ -91,7 +92,9 @@ void keeper_finish(struct keeper *k)
 	k->rec.oom = oom_check(&k->oom) > 0 || k->rec.oom;
 	oom_fini(&k->oom);
 	k->state = STATE_EXITED;
+	step_reached("keeper.ended");
 	write_exit(k);
+	step_reached("keeper.recorded");
 	json_object *event = exitrec_json(&k->rec);
 	if (event)
 		json_add_str(event, "event", "exit");
@@ -208,6 +211,7 @@ int keeper_start(struct keeper *k, struct err *err)
 	/* Before: no line of its log is older than its start. */
 	k->rec.started_ns = num_now_ns();
 	int rc = k->payload->start(k, err);
+	step_reached("keeper.started");
 	if (rc == 0)
 		keeper_started(k);
 	else if (rc != -EINPROGRESS)

@@ -4,6 +4,7 @@
 #include "isola/ctr.h"
 #include "isola/id.h"
 #include "isola/keeper.h"
+#include "isola/step.h"
 
 #include "heap.h"
 #include "life.h"
@@ -99,6 +100,7 @@ static int prepare(char **argv)
 	/* Whatever else isolad had open is no business of a payload. */
 	(void)close_range(KEEPER_CONTROL_FD + 1, UINT_MAX, 0);
 	ignore_signals();
+	step_init();
 	heap_init();
 	return 0;
 }
