@@ -125,7 +125,8 @@ static int apply_option(struct mount_point *p, const char *option, size_t len, s
 		p->no_copy = true;
 		return 0;
 	}
-	if (len == 2 && !memcmp(option, "ro", 2)) {
+	/* As with Docker, "ro" is of all that is mounted below, too; "rro" says so. */
+	if ((len == 2 && !memcmp(option, "ro", 2)) || (len == 3 && !memcmp(option, "rro", 3))) {
 		p->read_only = true;
 		return 0;
 	}

@@ -274,6 +274,23 @@ good("type=bind, bind-recursive=readonly",
      ctr("run", "--rm", "--mount",
          "type=bind,src=%s/deep,dst=/x,readonly,bind-recursive=readonly" % T, "busybox", "ls", "/x"),
      "in\n")
+if run("mount", "-t", "tmpfs", "-o", "mode=1777", "below", T + "/deep/in").rc:
+    skip("what is mounted below is read-only, too", "no tmpfs can be mounted")
+else:
+    bind = "type=bind,src=%s/deep,dst=/x,readonly" % T
+    for what, argv, want in [
+            ("-v ...:rro", ("-v", T + "/deep:/x:rro"), "no"), ("-v ...:ro", ("-v", T + "/deep:/x:ro"), "no"),
+            ("bind-recursive=readonly", ("--mount", bind + ",bind-recursive=readonly"), "no"),
+            ("bind-recursive=writable", ("--mount", bind + ",bind-recursive=writable"), "yes"),
+            ("-v ... without", ("-v", T + "/deep:/x"), "yes")]:
+        got = ctr("run", "--rm", "--user", "0", *argv, "busybox", "sh", "-c",
+                  "(echo x >/x/in/new) 2>/dev/null && echo yes || echo no")
+        good(what + ": what is mounted below", got, want + "\n")
+    good("rro is shown", ctr("create", "--name", "deep", "-v", T + "/deep:/x:rro", "busybox", "true"))
+    mount = json.loads(ctr("inspect", "deep").out)[0]["Mounts"][0]
+    is_((mount["Mode"], mount["RW"]), ("rro", False), "in inspect")
+    ctr("rm", "deep")
+    run("umount", T + "/deep/in")
 good("type=tmpfs", ctr("run", "--rm", "--mount", "type=tmpfs,dst=/x,tmpfs-size=1m", "busybox", "sh",
                        "-c", "df /x | tail -1 | awk '{print $2}'"), "1024\n")
 clean()
