@@ -144,6 +144,7 @@ int root_enter(const struct guest *g, int root, struct err *err);
 /* net.c */
 int net_setup(const uint8_t *data, size_t size, struct err *err); /* lo, and all GF_LINK */
 int net_link(const uint8_t *data, size_t size, struct err *err);  /* one's fields */
+int net_unlink(const uint8_t *data, size_t size, struct err *err);
 
 /* cgroup.c */
 int cgroup_make(struct guest *g, struct err *err);

@@ -6,10 +6,13 @@
 #include "isola/fd.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -109,6 +112,55 @@ static int find(int sock, const uint8_t mac[6], char ret[IFNAMSIZ])
 	return rc;
 }
 
+/* ---- devices that come and go ----
+ *
+ * A machine has places at which a virtio device may come to be (virtio 1.2, 4.2.2.1: device
+ * ID 0). Their driver looks at them when it is told to. */
+
+#define DEVICES "/sys/bus/platform/devices"
+#define DRIVER  "/sys/bus/platform/drivers/virtio-mmio/"
+
+static bool is_place(const char *name)
+{
+	return !strncmp(name, "LNRO0005:", 9) || !strncmp(name, "virtio-mmio.", 12);
+}
+
+/* Those without a device fail, as they did when the guest booted. */
+static void look_for_devices(void)
+{
+	DIR *dir = opendir(DEVICES);
+	struct dirent *e;
+	while (dir && (e = readdir(dir))) {
+		char path[PATH_MAX];
+		(void)snprintf(path, sizeof(path), DEVICES "/%s/driver", e->d_name);
+		if (is_place(e->d_name) && access(path, F_OK) < 0)
+			(void)fd_write_file(AT_FDCWD, DRIVER "bind", e->d_name);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
+int net_unlink(const uint8_t *data, size_t size, struct err *err)
+{
+	struct link_spec l;
+	char path[64], place[PATH_MAX];
+	if (link_spec_parse(data, size, &l) < 0)
+		return err_set(err, EPROTO, "isola-keeper sent a malformed link");
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/device", l.name);
+	/* .../LNRO0005:03/virtio2 */
+	char *slash = realpath(path, place) ? strrchr(place, '/') : NULL;
+	if (slash) {
+		*slash = '\0';
+		slash = strrchr(place, '/');
+	}
+	if (!slash || !is_place(slash + 1))
+		return err_set(err, ENODEV, "the link %s is no device of the machine", l.name);
+	int rc = fd_write_file(AT_FDCWD, DRIVER "unbind", slash + 1);
+	return rc < 0 ? err_rc(err, rc, "cannot let go of the link %s", l.name) : 0;
+}
+
+/* ---- links ---- */
+
 static int set_up(int sock, const char *name, bool up)
 {
 	struct ifreq req = { 0 };
@@ -202,6 +254,10 @@ int net_link(const uint8_t *data, size_t size, struct err *err)
 	if (sock < 0)
 		return err_sys(err, "cannot make a socket");
 	int rc = l.has_mac ? find(sock, l.mac, name) : 0;
+	if (rc == -ENODEV) {
+		look_for_devices();
+		rc = find(sock, l.mac, name);
+	}
 	if (rc == 0 && l.has_mac)
 		rc = rename_link(sock, name, l.name);
 	if (rc == 0)

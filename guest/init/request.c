@@ -175,6 +175,18 @@ static int do_link(struct guest *g, uint64_t seq, const uint8_t *body, size_t si
 	return net_link(f.data, f.size, err);
 }
 
+static int do_unlink(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		     struct tlv_writer *w, struct err *err)
+{
+	struct tlv_field f;
+	(void)g;
+	(void)seq;
+	(void)w;
+	if (tlv_find(body, size, GF_LINK, &f) <= 0)
+		return err_set(err, EPROTO, "isola-keeper sent no link");
+	return net_unlink(f.data, f.size, err);
+}
+
 static int do_online(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
 		     struct tlv_writer *w, struct err *err)
 {
@@ -217,7 +229,7 @@ static const struct {
 	{ GUEST_SIGNAL, do_signal },     { GUEST_RESIZE, do_resize }, { GUEST_PS, do_ps },
 	{ GUEST_STATS, do_stats },       { GUEST_CLOCK, do_clock },   { GUEST_FREEZE, do_freeze },
 	{ GUEST_THAW, do_thaw },         { GUEST_LINK, do_link },     { GUEST_ONLINE, do_online },
-	{ GUEST_SHUTDOWN, do_shutdown },
+	{ GUEST_SHUTDOWN, do_shutdown }, { GUEST_UNLINK, do_unlink },
 };
 
 void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size)

@@ -73,9 +73,11 @@ enum guest_type {
 	GUEST_CLOCK = 23,  /* GF_CLOCK_NS */
 	GUEST_FREEZE = 24, /* the container's processes; answered when they are */
 	GUEST_THAW = 25,
-	GUEST_LINK = 26,     /* GF_LINK: one more, or more for one that is there */
+	GUEST_LINK = 26,     /* GF_LINK: one more, or more for one that is there; its device may be
+			      * one that the machine has got just now */
 	GUEST_ONLINE = 28,   /* GF_CPUS: so many processors online */
 	GUEST_SHUTDOWN = 29, /* syncs, and powers off; not answered */
+	GUEST_UNLINK = 30,   /* GF_LINK with GF_NAME alone: its device is let go of */
 };
 
 /* A process: GF_PROCESS, GF_ARG*, GF_ENV*, GF_CWD, GF_USER? or GF_UID and GF_GID,

@@ -77,6 +77,7 @@
  *                            multi-queue whatever "queues" says; the keeper keeps it
  *                            from worker to worker, and it goes with the keeper
  *     {"folder": "/abs", "readonly": bool}   shares: a sandboxed virtiofsd for it
+ *     a net that is "spare" is a place for one that comes by "link"
  *     {"passt": true}        nets' "socket": a passt(1), as the user of "jail"
  *     {"pty": true}          consoles: a terminal of the keeper's, whose name is
  *                            written to consoles.json, {"<id>": "/dev/pts/N"}
@@ -129,6 +130,11 @@
  *            and "start": { "first_run_us", "cpu_us" } of its "running" }
  *   balloon, net, pin, console   { "args": {...} as isola/vmm.h has them }
  *   disk     { "args": {...} and maybe "size": bytes, to which the file grows first }
+ * Of containers in VMs only; EBUSY when paused. One at a time:
+ *   link     { "args": { "port": a tap device of isolad's, "link": an item of "links" } }
+ *            it is the guest's; or, where it was before, has these addresses and gateways,
+ *            too. ENOSPC: no place for it, in the machine file's nets, is free
+ *   unlink   { "args": { "port", "name": of the link } }
  *
  * Events (keeper -> every connection), each { "event", ... }:
  *   hello      { "version", "pid" (payload's init, 0 if there is none), "state":

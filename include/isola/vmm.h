@@ -30,7 +30,7 @@
  *                 "auto"|"io_uring"|"sync", "serial": text, "queues": 1, "discard": true,
  *                 "rate": RATE }],
  *     "nets": [{ "id", "tap": SOURCE | [SOURCE per queue] | "socket": SOURCE (a
- *                connected passt stream socket), "mac": "02:..", "mtu": n, "queues": 1,
+ *                connected passt stream socket) | "spare": true (see "plug"), "mac": "02:..", "mtu": n, "queues": 1,
  *                "offload": true, "rate_rx": RATE, "rate_tx": RATE }],
  *     "vsock": { "cid": 3.., "listen": SOURCE (listening Unix socket; by hand a path),
  *                "connect": "keeper" | {"path": prefix} (where guest connections go) },
@@ -58,6 +58,9 @@
  *   balloon    { "size": bytes }
  *   disk       { "id", "rate": RATE|absent, "resize": true|absent (look at the size anew) }
  *   net        { "id", "rate_rx", "rate_tx": RATE }
+ *   plug       { "id", "mac", "mtu": absent } + 1 fd    a net that is spare becomes a device,
+ *              by a queue of a tap; EBUSY when it is one already
+ *   unplug     { "id" }                                   and is spare again
  *   pin        { "vcpu": n, "cpus": [n, ...] }
  *   console    { "id", "rows", "columns" }
  *   quit       {}   end at once, as if the power were cut

@@ -6,6 +6,7 @@
 
 #include "bundle.h"
 #include "endpoint.h"
+#include "guests.h"
 #include "isolad.h"
 #include "isolation.h"
 #include "life.h"
@@ -14,18 +15,17 @@
 #include "vm.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define VM_NETWORKS_MAX 8
 
-/* op->name: the network's id; op->body: EndpointSettings. */
+/* op->name: the network's id; op->body: EndpointSettings, or the error that connect ends
+ * with; op->stage: that one's code; of disconnect: it left its default route. */
 
 static int may_change(const struct instance *inst, struct err *err)
 {
 	const char *mode = json_str_or(inst->host_config, "NetworkMode", "");
-	int rc = isolation_refuse(inst, "a change of networks", err);
-	if (rc < 0)
-		return rc;
 	if (inst->state == INSTANCE_REMOVING || inst->state == INSTANCE_DEAD)
 		return err_set(err, EBUSY, "%s %s is being removed", instance_noun(inst->kind),
 			       inst->name);
@@ -41,10 +41,17 @@ static int may_change(const struct instance *inst, struct err *err)
 	return 0;
 }
 
-/* A VM has one network device an endpoint, and devices are found when it boots. */
+/* A VM has one network device an endpoint, and devices are found when it boots; of one
+ * that runs an image our own init looks for those that come later. */
 static int may_connect(const struct instance *inst, struct err *err)
 {
-	if (endpoint_link(inst) == NET_LINK_TAP && instance_is_running(inst))
+	bool runs = instance_is_running(inst);
+	if (runs && isolation_is_vm(inst->host_config) && list_is_empty(&inst->endpoints))
+		return err_set(err, EBUSY,
+			       "container %s runs in a VM that was started without a network "
+			       "device, and gets none while it does: stop it first",
+			       inst->name);
+	if (inst->kind == INSTANCE_VM && runs)
 		return err_set(err, EBUSY,
 			       "%s %s runs, and a VM gets no further network device while it does: "
 			       "stop it first",
@@ -84,10 +91,82 @@ static void change_files(struct instance *inst)
 		bundle_files_change(inst, life_of(inst)->run_dir_fd);
 }
 
+/* ---- a container in a VM that runs: its guest has to see to its links ---- */
+
+/* False: nobody is there to be asked. */
+static bool tell_guest(struct op *op, const char *what, const struct endpoint *e,
+		       link_reply_fn *reply)
+{
+	struct instance *inst = op->inst;
+	char port[NET_NAME_SIZE], name[NET_NAME_SIZE];
+	if (!isolation_is_vm(inst->host_config) || !instance_is_running(inst) || !inst->link)
+		return false;
+	json_object *msg = json_object_new_object(), *args = json_object_new_object();
+	endpoint_host_name(e, port);
+	(void)snprintf(name, sizeof(name), "eth%u", e->index);
+	json_add_str(args, "port", port);
+	if (!strcmp(what, "link"))
+		json_add(args, "link", guest_link(e));
+	else
+		json_add_str(args, "name", name);
+	json_add(msg, "args", args);
+	op->pinned = true;
+	link_call(inst->link, what, msg, -1, reply, op);
+	return true;
+}
+
+static void joined(struct op *op)
+{
+	struct instance *inst = op->inst;
+	/* It ended meanwhile: what the job made goes again. */
+	if (!instance_is_running(inst))
+		endpoints_down(inst);
+	else
+		change_files(inst);
+	save(op);
+}
+
+static void on_given_up(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	struct err e = ERR_INIT;
+	(void)err;
+	op->pinned = false;
+	(void)err_set(&e, op->stage, "%s", json_str_or(op->body, "error", ""));
+	op_finish(op, &e, NULL);
+}
+
+static void on_guest_linked(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	struct instance *inst = op->inst;
+	struct endpoint *ep = endpoint_of(op);
+	(void)reply;
+	op->pinned = false;
+	if (inst->isolad->stopping) {
+		op_finish(op, err, NULL);
+		return;
+	}
+	endpoints_settled(inst);
+	if (!err || !instance_is_running(inst) || !ep || !ep->live) {
+		joined(op);
+		return;
+	}
+	op->stage = err->code;
+	json_object_put(op->body);
+	op->body = json_object_new_object();
+	json_add_str(op->body, "error", err->text);
+	op->pinned = true;
+	endpoint_down(ep, on_given_up, op);
+	endpoint_free(ep);
+	resolver_update(inst);
+}
+
 static void on_connected(void *arg, const struct err *err)
 {
 	struct op *op = arg;
 	struct instance *inst = op->inst;
+	struct endpoint *ep = endpoint_of(op);
 	op->pinned = false;
 	step_reached("connect.linked");
 	if (inst->isolad->stopping) {
@@ -95,16 +174,12 @@ static void on_connected(void *arg, const struct err *err)
 		return;
 	}
 	if (err) {
-		endpoint_free(endpoint_of(op));
+		endpoint_free(ep);
 		op_finish(op, err, NULL);
 		return;
 	}
-	/* It ended meanwhile: what the job made goes again. */
-	if (!instance_is_running(inst))
-		endpoints_down(inst);
-	else
-		change_files(inst);
-	save(op);
+	if (!ep || !tell_guest(op, "link", ep, on_guest_linked))
+		joined(op);
 }
 
 static void connect_run(struct op *op)
@@ -131,17 +206,67 @@ static void connect_run(struct op *op)
 	endpoint_up(ep, on_connected, op);
 }
 
+static void on_guest_moved(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	(void)reply;
+	op->pinned = false;
+	if (err)
+		log_warn(op->inst->id, "its guest keeps no default route: %s", err->text);
+	if (op->inst->isolad->stopping)
+		op_finish(op, NULL, NULL);
+	else
+		save(op);
+}
+
 /* A failure is logged; what counts is that it is not a member any more. */
 static void on_unplugged(void *arg, const struct err *err)
 {
 	struct op *op = arg;
+	struct endpoint *next = endpoint_gateway(op->inst);
 	(void)err;
 	op->pinned = false;
 	step_reached("disconnect.unlinked");
 	if (op->inst->isolad->stopping)
 		op_finish(op, NULL, NULL);
-	else
+	else if (!op->stage || !next || !next->live ||
+		 !tell_guest(op, "link", next, on_guest_moved))
 		save(op);
+}
+
+static void leave(struct op *op, struct endpoint *ep)
+{
+	struct instance *inst = op->inst;
+	struct err e = ERR_INIT;
+	bool live = ep->live;
+	op->stage = endpoint_gateway(inst) == ep;
+	op->pinned = live;
+	if (live)
+		endpoint_down(ep, on_unplugged, op);
+	endpoint_free(ep);
+	step_reached("disconnect.left");
+	resolver_update(inst);
+	if (live)
+		change_files(inst);
+	/* A reset makes the machine anew: without what has gone. */
+	if (live && inst->kind == INSTANCE_VM &&
+	    vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)
+		log_warn(inst->id, "%s", e.text);
+	if (!live)
+		save(op);
+}
+
+/* Whatever the guest made of it: the link goes. But one that is paused stays as it is. */
+static void on_guest_unlinked(void *arg, const struct err *err, json_object *reply)
+{
+	struct op *op = arg;
+	struct endpoint *ep = endpoint_of(op);
+	(void)reply;
+	op->pinned = false;
+	if (op->inst->isolad->stopping || !ep || (err && err->code == EBUSY))
+		op_finish(op, err, NULL);
+	else
+		leave(op, ep);
 }
 
 static void disconnect_run(struct op *op)
@@ -153,25 +278,10 @@ static void disconnect_run(struct op *op)
 	if (rc == 0 && !ep)
 		rc = err_set(&e, EINVAL, "%s %s is not connected to network %.12s",
 			     instance_noun(inst->kind), inst->name, op->name);
-	if (rc < 0) {
+	if (rc < 0)
 		op_finish(op, &e, NULL);
-		return;
-	}
-	bool live = ep->live;
-	op->pinned = live;
-	if (live)
-		endpoint_down(ep, on_unplugged, op);
-	endpoint_free(ep);
-	step_reached("disconnect.left");
-	resolver_update(inst);
-	if (live)
-		change_files(inst);
-	/* A reset makes the machine anew: without what has gone. */
-	if (live && endpoint_link(inst) == NET_LINK_TAP &&
-	    vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)
-		log_warn(inst->id, "%s", e.text);
-	if (!live)
-		save(op);
+	else if (!ep->live || !tell_guest(op, "unlink", ep, on_guest_unlinked))
+		leave(op, ep);
 }
 
 static const struct op_type connect_type = { .name = "connect", .run = connect_run };

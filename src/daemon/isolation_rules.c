@@ -71,7 +71,10 @@ const struct wall_row wall_rows[] = {
 	DIFFERS("--memory-swappiness", "MemorySwappiness", "of the VM's processes on the host"),
 	DIFFERS("--mount", "Mounts",
 		"by virtio-fs; not at or below /dev, /proc and /sys; what the host mounts there later is seen, not what the guest mounts"),
-	SAME("--network", "NetworkMode"),
+	DIFFERS("--network", "NetworkMode",
+		"in a network with names the name server is the gateway; while it runs it joins "
+		"three networks more than it began with, and none when that was none; no "
+		"macvlan"),
 	REFUSED("--network container:ID", "NetworkMode", "container:",
 		"its network devices are in the guest's own kernel, which shares none with another "
 		"container, nor with another VM; a network that both are in does"),

@@ -224,6 +224,8 @@ static int create(struct keeper *k, struct err *err)
 	int rc = make_root(g, err);
 	guest_times_mark(&g->times, GUEST_TIME_ROOT);
 	if (rc == 0)
+		rc = guest_nics_read(g, err);
+	if (rc == 0)
 		rc = payload_vm.create(k, err);
 	guest_times_mark(&g->times, GUEST_TIME_WORKER);
 	if (rc < 0)
@@ -378,6 +380,7 @@ static void free_all(struct keeper *k)
 		return;
 	ctr_spec_free(g->host_spec);
 	json_object_put(g->links);
+	guest_nics_end(g);
 	free(g);
 	k->guest = NULL;
 }
@@ -390,6 +393,7 @@ const struct payload_type payload_guest = {
 	.kill = send_signal,
 	.freeze = freeze,
 	.exec = guest_exec_start,
+	.command = guest_nic_command,
 	.update = update,
 	.resize = resize,
 	.remove = remove_all,

@@ -15,6 +15,7 @@
  *   guest_times.c    what that took
  *   guest_exec.c     further processes
  *   guest_console.c  what the kernel prints
+ *   guest_nic.c      links that come and go
  *   guest_split.c, guest_setup.c, guest_process.c    config.json, taken apart
  *   guest_link.c     the protocol */
 #pragma once
@@ -43,13 +44,32 @@ struct guest_console {
 	size_t n;        /* ever written */
 };
 
+#define GUEST_NICS_MAX 8
+
+/* A place for a network device: of the machine file's nets. */
+struct guest_nic {
+	char id[16];   /* the worker's */
+	char port[16]; /* the tap device that it has; "": free */
+};
+
+/* What is under way with one of them. */
+struct guest_linking {
+	bool busy;
+	struct guest_nic *nic;
+	struct asker asker;
+	json_object *link; /* owned; NULL: it goes */
+};
+
 struct guest {
 	struct keeper *k;
 	struct guest_link link;
 	struct guest_console console;
 	struct ctr_spec *host_spec; /* of the holder; owned */
 	json_object *links;         /* of keeper.json, owned; NULL: none */
-	int64_t boot_ms;            /* until READY */
+	struct guest_nic nics[GUEST_NICS_MAX];
+	size_t n_nics;
+	struct guest_linking linking;
+	int64_t boot_ms; /* until READY */
 	struct timer boot_timer, end_timer;
 	struct guest_times times;
 	struct payio_fds fds; /* of the first process, until it runs */
@@ -88,6 +108,14 @@ int guest_exec_start(struct keeper *k, const struct request *r, const struct ctr
 /* False: it is none of an exec's. Takes @fd if so. */
 bool guest_exec_stream(struct guest *g, uint64_t process, enum guest_stream stream, int fd);
 bool guest_exec_exited(struct guest *g, uint64_t process, int status);
+
+/* ---- guest_nic.c ---- */
+
+/* Which places the machine has. */
+int guest_nics_read(struct guest *g, struct err *err);
+/* "link" and "unlink". */
+int guest_nic_command(struct keeper *k, const struct request *r, struct err *err);
+void guest_nics_end(struct guest *g);
 
 /* ---- guest_console.c ---- */
 

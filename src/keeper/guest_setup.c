@@ -171,20 +171,23 @@ static void put_texts(struct tlv_writer *w, uint16_t tag, json_object *list)
 		tlv_put_text(w, tag, json_item_str(list, i));
 }
 
+void guest_setup_put_link(struct tlv_writer *w, json_object *link)
+{
+	int64_t mtu = json_i64_or(link, "mtu", 0);
+	size_t mark = tlv_open(w, GF_LINK);
+	tlv_put_text(w, GF_MAC, json_str_or(link, "mac", NULL));
+	tlv_put_text(w, GF_NAME, json_str_or(link, "name", NULL));
+	if (mtu > 0)
+		tlv_put_u64(w, GF_MTU, (uint64_t)mtu);
+	put_texts(w, GF_ADDRESS, json_get(link, "addresses"));
+	put_texts(w, GF_GATEWAY, json_get(link, "gateways"));
+	tlv_close(w, mark);
+}
+
 static void put_links(struct tlv_writer *w, json_object *links)
 {
-	for (size_t i = 0; i < json_len(links); i++) {
-		json_object *link = json_object_array_get_idx(links, i);
-		int64_t mtu = json_i64_or(link, "mtu", 0);
-		size_t mark = tlv_open(w, GF_LINK);
-		tlv_put_text(w, GF_MAC, json_str_or(link, "mac", NULL));
-		tlv_put_text(w, GF_NAME, json_str_or(link, "name", NULL));
-		if (mtu > 0)
-			tlv_put_u64(w, GF_MTU, (uint64_t)mtu);
-		put_texts(w, GF_ADDRESS, json_get(link, "addresses"));
-		put_texts(w, GF_GATEWAY, json_get(link, "gateways"));
-		tlv_close(w, mark);
-	}
+	for (size_t i = 0; i < json_len(links); i++)
+		guest_setup_put_link(w, json_object_array_get_idx(links, i));
 }
 
 static void put_clock(struct tlv_writer *w)

@@ -14,3 +14,6 @@
 /* @links: [{"name","mac","mtu","addresses": ["a/24"],"gateways": [...]}] of keeper.json, or
  * NULL. -EOPNOTSUPP names what a guest cannot. */
 int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, struct err *err);
+
+/* One of @links, as GF_LINK. */
+void guest_setup_put_link(struct tlv_writer *w, json_object *link);

@@ -214,7 +214,7 @@ static op_fn *const functions[OP_COUNT] = {
 	[OP_START] = op_start,   [OP_ATTACH] = op_attach, [OP_EXEC] = op_exec,
 	[OP_RESIZE] = op_resize, [OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
 	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update, [OP_DETACH] = op_detach,
-	[OP_MOUNT] = op_mount,   [OP_UNMOUNT] = op_mount, [OP_RESET... OP_CONSOLE] = op_command,
+	[OP_MOUNT] = op_mount,   [OP_UNMOUNT] = op_mount, [OP_RESET... OP_UNLINK] = op_command,
 };
 
 /* Not every kind of payload has all. */

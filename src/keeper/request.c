@@ -64,6 +64,8 @@ static const struct {
 	[OP_NET] = { "net", F_ARGS },
 	[OP_PIN] = { "pin", F_ARGS },
 	[OP_CONSOLE] = { "console", F_ARGS },
+	[OP_LINK] = { "link", F_ARGS },
+	[OP_UNLINK] = { "unlink", F_ARGS },
 };
 
 static int get_id(json_object *o, const char *key, const char **ret, struct err *err)

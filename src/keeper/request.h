@@ -37,6 +37,9 @@ enum op {
 	OP_NET,
 	OP_PIN,
 	OP_CONSOLE,
+	/* Of containers in VMs. */
+	OP_LINK,
+	OP_UNLINK,
 	OP_COUNT,
 };
 

@@ -141,7 +141,7 @@ static int keep_stdio(struct vm *vm, struct stdio_set *set, struct err *err)
 static int open_lasting(struct vm *vm, struct err *err)
 {
 	cleanup_json json_object *machine = NULL;
-	int rc = vm_machine_read(vm, &machine, err);
+	int rc = vm_machine_read(vm->k, &machine, err);
 	if (rc == 0)
 		rc = vm_vsock_open(vm, machine, err);
 	return rc < 0 ? rc : vm_consoles_open(vm, machine, err);
@@ -613,6 +613,9 @@ static int command(struct keeper *k, const struct request *r, struct err *err)
 		return relay(vm, "stats", NULL, on_stats, err);
 	case OP_DISK:
 		return disk(vm, r->args, err);
+	case OP_LINK:
+	case OP_UNLINK:
+		return err_set(err, EOPNOTSUPP, "a VM knows no \"%s\"", request_op_name(r->op));
 	default:
 		return relay(vm, request_op_name(r->op), json_copy(r->args), on_relayed, err);
 	}

@@ -122,6 +122,9 @@ typedef void vm_reply_fn(struct vm *vm, const struct asker *asker, json_object *
  * called with ETIMEDOUT. */
 int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker *asker,
 	    vm_reply_fn *reply, struct err *err);
+/* The same with a descriptor (borrowed; -1: none). */
+int vm_call_fd(struct vm *vm, const char *op, json_object *args, int fd, const struct asker *asker,
+	       vm_reply_fn *reply, struct err *err);
 void vm_link_on_time(struct timer *timer); /* vm->call_timer */
 /* Warns for the operator, but not without end. */
 void vm_warn(struct vm *vm, const char *text);
@@ -157,7 +160,7 @@ void vm_fds_close(struct vm_fds *fds);
 /* Adds a descriptor, taken; returns its number in the worker, or -errno. */
 int vm_fds_add(struct vm_fds *fds, int fd, struct err *err);
 /* machine.json of the run folder, owned. */
-int vm_machine_read(struct vm *vm, json_object **ret, struct err *err);
+int vm_machine_read(const struct keeper *k, json_object **ret, struct err *err);
 /* Grows the file of disk @id to @size bytes. */
 int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err);
 
@@ -167,6 +170,9 @@ int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err);
  * list of {"fd"} in its place. */
 int vm_tap_open(struct vm *vm, json_object *net, struct vm_fds *fds, struct err *err);
 void vm_ports_close(struct vm *vm);
+/* One more port, of a VM that runs: a queue of it, owned, or -errno; and it goes. */
+int vm_port_open(struct vm *vm, const char *name, struct err *err);
+void vm_port_drop(struct vm *vm, const char *name);
 
 /* ---- vm_helper.c ---- */
 

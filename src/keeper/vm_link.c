@@ -99,6 +99,12 @@ void vm_link_on_time(struct timer *timer)
 int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker *asker,
 	    vm_reply_fn *reply, struct err *err)
 {
+	return vm_call_fd(vm, op, args, -1, asker, reply, err);
+}
+
+int vm_call_fd(struct vm *vm, const char *op, json_object *args, int fd, const struct asker *asker,
+	       vm_reply_fn *reply, struct err *err)
+{
 	size_t n = 0;
 	cleanup_json json_object *msg = args ? args : json_object_new_object();
 	struct call *call = NULL;
@@ -118,7 +124,7 @@ int vm_call(struct vm *vm, const char *op, json_object *args, const struct asker
 		call->asker = *asker;
 	json_add_str(msg, "op", op);
 	json_add_i64(msg, "seq", call->seq);
-	int rc = wire_send(vm->link.fd, msg, NULL, 0, err);
+	int rc = wire_send(vm->link.fd, msg, &fd, fd >= 0, err);
 	if (rc < 0) {
 		free(call);
 		return rc == -EAGAIN ? err_set(err, EBUSY, "isola-vmm does not read its requests")

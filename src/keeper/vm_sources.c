@@ -40,10 +40,10 @@ int vm_fds_add(struct vm_fds *fds, int fd, struct err *err)
 	return VMM_FIRST_FD + (int)fds->n++;
 }
 
-int vm_machine_read(struct vm *vm, json_object **ret, struct err *err)
+int vm_machine_read(const struct keeper *k, json_object **ret, struct err *err)
 {
 	json_object *o = NULL;
-	int rc = json_read_file(vm->k->run_dir_fd, "machine.json", MACHINE_BYTES_MAX, &o, err);
+	int rc = json_read_file(k->run_dir_fd, "machine.json", MACHINE_BYTES_MAX, &o, err);
 	if (rc == 0 && !json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
 		return err_set(err, EINVAL, "machine.json must be an object");
@@ -200,7 +200,7 @@ int vm_disk_grow(struct vm *vm, const char *id, int64_t size, struct err *err)
 	cleanup_json json_object *machine = NULL;
 	json_object *disk = NULL;
 	struct stat st;
-	int rc = vm_machine_read(vm, &machine, err);
+	int rc = vm_machine_read(vm->k, &machine, err);
 	if (rc < 0)
 		return rc;
 	json_object *list = json_get(machine, "disks");
@@ -246,6 +246,8 @@ static int start_passt(struct opening *op, json_object *net)
 
 static int open_net(struct opening *op, json_object *net)
 {
+	if (json_bool_or(net, "spare", false))
+		return 0;
 	if (json_get(net, "tap"))
 		return vm_tap_open(op->vm, net, op->fds, op->err);
 	json_object *socket = json_get(net, "socket");

@@ -159,7 +159,7 @@ int vm_spawn(struct vm *vm, struct err *err)
 	cleanup_json json_object *machine = NULL;
 	cleanup_fd int memfd = -1;
 	int socks[2] = { -1, -1 };
-	int rc = vm_machine_read(vm, &machine, err);
+	int rc = vm_machine_read(vm->k, &machine, err);
 	if (rc == 0)
 		rc = vm_sources_open(vm, machine, &fds, err);
 	if (rc == 0 && (memfd = make_memfd(machine, err)) < 0)

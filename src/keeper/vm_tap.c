@@ -78,6 +78,30 @@ void vm_ports_close(struct vm *vm)
 	vm->n_ports = 0;
 }
 
+void vm_port_drop(struct vm *vm, const char *name)
+{
+	for (size_t i = 0; i < vm->n_ports; i++) {
+		if (strcmp(vm->ports[i].name, name))
+			continue;
+		fd_close(&vm->ports[i].fd);
+		vm->ports[i] = vm->ports[--vm->n_ports];
+		return;
+	}
+}
+
+int vm_port_open(struct vm *vm, const char *name, struct err *err)
+{
+	int rc = keep(vm, name, err);
+	if (rc < 0)
+		return rc;
+	int fd = open_existing(name, true, err);
+	if (fd == -ENODEV)
+		(void)err_set(err, ENODEV, "the VM's port %s of its network is gone", name);
+	if (fd < 0)
+		vm_port_drop(vm, name);
+	return fd;
+}
+
 static int no_such(const char *name, bool port, bool multi_queue, struct err *err)
 {
 	if (port)

@@ -196,6 +196,21 @@ static int update_device(struct control *c, const struct request *r, json_object
 	return dev->type->update(dev, r->name, msg, err) < 0 ? err_prefix(err, "%s", dev->id) : 0;
 }
 
+static int plug_device(struct control *c, const struct request *r, json_object *msg, int *fd,
+		       struct err *err)
+{
+	bool plug = r->op == REQUEST_PLUG;
+	struct device *dev = find_device(c->vm, r);
+	if (!dev)
+		return err_set(err, EINVAL, "%s: there is no %.64s", r->name, r->id);
+	if (!dev->type->plug || !dev->type->unplug)
+		return err_set(err, EOPNOTSUPP, "%s: %s is there for good", r->name, dev->id);
+	if (plug && *fd < 0)
+		return err_set(err, EINVAL, "%s: no descriptor came with it", r->name);
+	int rc = plug ? dev->type->plug(dev, msg, fd, err) : dev->type->unplug(dev, err);
+	return rc < 0 ? err_prefix(err, "%s", dev->id) : 0;
+}
+
 static int pin(struct control *c, const struct request *r, struct err *err)
 {
 	if (r->vcpu >= c->vm->n_vcpus)
@@ -219,7 +234,8 @@ static void inject_nmi(struct vm *vm)
 }
 
 /* Does it; 1: it answers by itself. */
-static int carry_out(struct control *c, const struct request *r, json_object *msg, struct err *err)
+static int carry_out(struct control *c, const struct request *r, json_object *msg, int *fd,
+		     struct err *err)
 {
 	switch (r->op) {
 	case REQUEST_RUN:
@@ -254,6 +270,9 @@ static int carry_out(struct control *c, const struct request *r, json_object *ms
 	case REQUEST_NET:
 	case REQUEST_CONSOLE:
 		return update_device(c, r, msg, err);
+	case REQUEST_PLUG:
+	case REQUEST_UNPLUG:
+		return plug_device(c, r, msg, fd, err);
 	case REQUEST_ANSWER:
 		break;
 	}
@@ -279,7 +298,7 @@ static void on_request(struct control *c, json_object *msg, int *fd)
 	if (rc == 0 && !(r.phases & c->phase))
 		rc = err_set(&err, EBUSY, "%s: the VM is %s", r.name, phase_name(c->phase));
 	if (rc == 0)
-		rc = carry_out(c, &r, msg, &err);
+		rc = carry_out(c, &r, msg, fd, &err);
 	if (rc < 0)
 		reply_error(c, r.seq, &err);
 	else if (rc == 0)

@@ -49,7 +49,7 @@ struct pair {
 
 struct net {
 	struct virtio v;
-	struct net_backend *backend;
+	struct net_backend *backend; /* NULL: an empty place */
 	struct turn turn;
 	struct ratelimit *rx_limit, *tx_limit;
 	unsigned int handles, n_pairs, n_active;
@@ -89,12 +89,16 @@ static void on_event(uv_poll_t *poll, int status, int events);
 static bool wants_input(const struct pair *p)
 {
 	const struct net *net = p->net;
-	return virtio_serving(&net->v) && net->link_up && p->index < net->n_active && !p->hungry &&
-	       !p->limited && net->v.queues[rx_queue(p)].live;
+	return net->backend && virtio_serving(&net->v) && net->link_up &&
+	       p->index < net->n_active && !p->hungry && !p->limited &&
+	       net->v.queues[rx_queue(p)].live;
 }
 
+/* Only with a backend there is something to watch. */
 static void watch(struct pair *p)
 {
+	if (!p->poll.data || uv_is_closing((const uv_handle_t *)&p->poll))
+		return;
 	int events = wants_input(p) ? UV_READABLE : 0;
 	if (p->full && p->net->link_up && virtio_serving(&p->net->v))
 		events |= UV_WRITABLE;
@@ -472,21 +476,27 @@ static const struct virtio_type net_virtio = {
 
 /* --- life --- */
 
-static void on_closed(uv_handle_t *handle)
+static void let_go(struct net *net)
 {
-	struct net *net = handle->data;
 	if (--net->handles)
 		return;
-	net->backend->type->free(net->backend);
+	if (net->backend)
+		net->backend->type->free(net->backend);
 	for (unsigned int i = 0; i < net->n_pairs; i++)
 		net_rx_fini(&net->pairs[i].rx);
 	free(net);
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+	let_go(handle->data);
+}
+
 static void on_pair_closed(uv_handle_t *handle)
 {
-	handle->data = ((struct pair *)handle->data)->net;
-	on_closed(handle);
+	struct pair *p = handle->data;
+	handle->data = NULL;
+	let_go(p->net);
 }
 
 static void net_free(struct device *dev)
@@ -498,23 +508,42 @@ static void net_free(struct device *dev)
 	ratelimit_free(net->rx_limit);
 	ratelimit_free(net->tx_limit);
 	for (unsigned int i = 0; i < net->n_pairs; i++)
-		if (net->pairs[i].poll.data)
+		if (net->pairs[i].poll.data &&
+		    !uv_is_closing((const uv_handle_t *)&net->pairs[i].poll))
 			uv_close((uv_handle_t *)&net->pairs[i].poll, on_pair_closed);
 	uv_close((uv_handle_t *)&net->turn.idle, on_closed);
+}
+
+static int watch_backend(struct net *net, struct err *err)
+{
+	for (unsigned int i = 0; net->backend && i < net->n_pairs; i++) {
+		struct pair *p = &net->pairs[i];
+		int rc = uv_poll_init(&net->v.device.vm->loop, &p->poll, net->backend->fds[i]);
+		if (rc < 0)
+			return err_rc(err, rc, "%s: cannot watch the network", net->v.device.id);
+		p->poll.data = p;
+		net->handles++;
+	}
+	return 0;
+}
+
+static uint64_t offers(const struct net *net)
+{
+	uint64_t all = BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_CTRL_VQ);
+	if (net->backend)
+		all |= net->backend->features;
+	if (net->mtu)
+		all |= BIT(VIRTIO_NET_F_MTU);
+	return net->n_pairs > 1 ? all | BIT(VIRTIO_NET_F_MQ) : all;
 }
 
 static int start(struct net *net, const struct net_args *args, struct err *err)
 {
 	uv_loop_t *loop = &net->v.device.vm->loop;
-	for (unsigned int i = 0; i < net->n_pairs; i++) {
-		struct pair *p = &net->pairs[i];
-		int rc = uv_poll_init(loop, &p->poll, net->backend->fds[i]);
-		if (rc < 0)
-			return err_rc(err, rc, "%s: cannot watch the network", args->id);
-		p->poll.data = p;
-		net->handles++;
-	}
-	int rc = ratelimit_new(loop, &args->rx, on_rx_limit, net, &net->rx_limit, err);
+	int rc = watch_backend(net, err);
+	if (rc < 0)
+		return rc;
+	rc = ratelimit_new(loop, &args->rx, on_rx_limit, net, &net->rx_limit, err);
 	if (rc == 0)
 		rc = ratelimit_new(loop, &args->tx, on_tx_limit, net, &net->tx_limit, err);
 	return rc;
@@ -523,10 +552,11 @@ static int start(struct net *net, const struct net_args *args, struct err *err)
 int net_make(struct vm *vm, const struct net_args *args, struct net_backend *backend,
 	     struct device **ret, struct err *err)
 {
-	unsigned int n = backend->n_pairs;
+	unsigned int n = backend ? backend->n_pairs : 1;
 	struct net *net = calloc(1, sizeof(*net) + n * sizeof(net->pairs[0]));
 	if (!net) {
-		backend->type->free(backend);
+		if (backend)
+			backend->type->free(backend);
 		return err_set(err, ENOMEM, "no memory for a network device");
 	}
 	net->v.device.vm = vm;
@@ -534,7 +564,8 @@ int net_make(struct vm *vm, const struct net_args *args, struct net_backend *bac
 	net->backend = backend;
 	net->n_pairs = n;
 	net->n_active = 1;
-	net->link_up = true;
+	net->link_up = net->backend != NULL;
+	net->v.absent = !net->backend;
 	net->mtu = args->mtu;
 	memcpy(net->mac, args->mac, sizeof(net->mac));
 	for (unsigned int i = 0; i < n; i++) {
@@ -544,22 +575,50 @@ int net_make(struct vm *vm, const struct net_args *args, struct net_backend *bac
 	(void)turn_init(&net->turn, &vm->loop, on_turn);
 	net->turn.idle.data = net;
 	net->handles = 1;
-	uint64_t offered = backend->features | BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |
-			   BIT(VIRTIO_NET_F_CTRL_VQ);
-	if (args->mtu)
-		offered |= BIT(VIRTIO_NET_F_MTU);
-	if (n > 1)
-		offered |= BIT(VIRTIO_NET_F_MQ);
 	int rc = start(net, args, err);
 	if (rc == 0)
 		rc = virtio_init(&net->v, vm, &device_net, &net_virtio, 2 * n + 1, NET_QUEUE_SIZE,
-				 offered, sizeof(struct virtio_net_config), err);
+				 offers(net), sizeof(struct virtio_net_config), err);
 	if (rc < 0) {
 		net_free(&net->v.device);
 		return rc;
 	}
 	*ret = &net->v.device;
 	return 0;
+}
+
+/* --- places: a device that comes and goes while the guest runs --- */
+
+/* Its driver is to have let go of it; one that has not finds a device that was reset. */
+static int unplug(struct device *dev, struct err *err)
+{
+	struct net *net = container_of(dev, struct net, v.device);
+	(void)err;
+	if (!net->backend)
+		return 0;
+	virtio_unplug(&net->v);
+	for (unsigned int i = 0; i < net->n_pairs; i++)
+		uv_close((uv_handle_t *)&net->pairs[i].poll, on_pair_closed);
+	net->backend->type->free(net->backend);
+	net->backend = NULL;
+	net->link_up = false;
+	return 0;
+}
+
+static int take_backend(struct net *net, int *fd, struct err *err)
+{
+	struct net_backend *b = NULL;
+	int one = take_fd(fd);
+	int rc = net_tap_new(&one, 1, true, &b, err);
+	if (rc < 0)
+		return rc;
+	net->backend = b;
+	rc = watch_backend(net, err);
+	if (rc < 0) {
+		b->type->free(b);
+		net->backend = NULL;
+	}
+	return rc;
 }
 
 /* --- the machine file --- */
@@ -569,7 +628,7 @@ struct net_conf {
 	struct source taps[NET_PAIRS_MAX], socket;
 	unsigned int n_taps; /* 0: the socket */
 	int64_t queues;
-	bool offload;
+	bool offload, spare; /* spare: neither, yet */
 };
 
 static int hex_digit(char c)
@@ -632,10 +691,34 @@ static int check_taps(const struct net_conf *conf, struct err *err)
 	return 0;
 }
 
+/* "plug": { "id", "mac", "mtu" } with a queue of a tap interface. */
+static int plug(struct device *dev, json_object *args, int *fd, struct err *err)
+{
+	struct net *net = container_of(dev, struct net, v.device);
+	const char *mac = NULL;
+	uint8_t bytes[6];
+	int64_t mtu = 0;
+	if (net->backend || net->pairs[0].poll.data || net->n_pairs != 1)
+		return err_set(err, EBUSY, "this place is not free");
+	int rc = json_get_str(args, "mac", &mac, err);
+	if (rc == 0)
+		return err_set(err, EINVAL, "mac: is missing");
+	if (rc < 0 || (rc = parse_mac(mac, bytes, err)) < 0 ||
+	    (rc = machine_int(args, "", "mtu", MTU_MIN, UINT16_MAX, &mtu, err)) < 0 ||
+	    (rc = take_backend(net, fd, err)) < 0)
+		return rc;
+	memcpy(net->mac, bytes, sizeof(net->mac));
+	net->mtu = (uint16_t)mtu;
+	net->link_up = true;
+	virtio_plug(&net->v, offers(net));
+	return 0;
+}
+
 static int conf_parse(json_object *conf, struct net_conf *ret, struct err *err)
 {
-	static const char *const known[] = { "id",     "tap",     "socket",  "mac",     "mtu",
-					     "queues", "offload", "rate_rx", "rate_tx", NULL };
+	static const char *const known[] = { "id",      "tap",    "socket",  "mac",
+					     "mtu",     "queues", "offload", "rate_rx",
+					     "rate_tx", "spare",  NULL };
 	const char *mac = NULL;
 	int64_t mtu = 0;
 	*ret = (struct net_conf){ .offload = true };
@@ -643,6 +726,7 @@ static int conf_parse(json_object *conf, struct net_conf *ret, struct err *err)
 	if (rc < 0 || (rc = json_get_str(conf, "id", &ret->args.id, err)) < 0 ||
 	    (rc = json_get_str(conf, "mac", &mac, err)) < 0 ||
 	    (rc = json_get_bool(conf, "offload", &ret->offload, err)) < 0 ||
+	    (rc = json_get_bool(conf, "spare", &ret->spare, err)) < 0 ||
 	    (rc = machine_int(conf, "", "mtu", MTU_MIN, UINT16_MAX, &mtu, err)) < 0 ||
 	    (rc = source_get(conf, "socket", &ret->socket, err)) < 0)
 		return rc;
@@ -651,11 +735,11 @@ static int conf_parse(json_object *conf, struct net_conf *ret, struct err *err)
 	rc = parse_taps(conf, ret, err);
 	if (rc < 0)
 		return rc;
-	if (has_socket == (ret->n_taps > 0))
-		return err_set(err, EINVAL, "must have either tap or socket");
+	if (has_socket + (ret->n_taps > 0) + ret->spare != 1)
+		return err_set(err, EINVAL, "must have either tap or socket, or be spare");
 	ret->queues = ret->n_taps > 1 ? ret->n_taps : 1;
-	rc = machine_int(conf, "", "queues", 1, has_socket ? 1 : NET_PAIRS_MAX, &ret->queues, err);
-	if (rc < 0 || (!has_socket && (rc = check_taps(ret, err)) < 0))
+	rc = machine_int(conf, "", "queues", 1, ret->n_taps ? NET_PAIRS_MAX : 1, &ret->queues, err);
+	if (rc < 0 || (ret->n_taps && (rc = check_taps(ret, err)) < 0))
 		return rc;
 	if (!ret->args.id || !*ret->args.id || strlen(ret->args.id) > 63)
 		return err_set(err, EINVAL, "id: must have from 1 to 63 bytes");
@@ -728,7 +812,7 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 		return rc;
 	if (!memcmp(parsed.args.mac, none, sizeof(none)))
 		make_mac(vm->machine ? vm->machine->id : "", parsed.args.id, parsed.args.mac);
-	rc = open_backend(&parsed, &backend, err);
+	rc = parsed.spare ? 0 : open_backend(&parsed, &backend, err);
 	if (rc < 0)
 		return err_prefix(err, "%s", parsed.args.id);
 	return net_make(vm, &parsed.args, backend, ret, err);
@@ -793,6 +877,8 @@ const struct device_type device_net = {
 	.check = check,
 	.make = make,
 	.update = update,
+	.plug = plug,
+	.unplug = unplug,
 	.stats = stats,
 	.quiesce = quiesce,
 	.resume = resume,

@@ -15,6 +15,6 @@ struct net_args {
 	struct ratelimit_args rx, tx;
 };
 
-/* A network device over @backend (taken, also on failure). */
+/* A network device over @backend (taken, also on failure); NULL: an empty place for one. */
 int net_make(struct vm *vm, const struct net_args *args, struct net_backend *backend,
 	     struct device **ret, struct err *err);

@@ -24,6 +24,10 @@ struct device_type {
 	int (*make)(struct vm *vm, json_object *conf, struct device **ret, struct err *err);
 	/* May be NULL: nothing to do. On the loop's thread. */
 	int (*update)(struct device *dev, const char *op, json_object *args, struct err *err);
+	/* May be NULL: it is there for good. A place becomes a device that uses @fd (taken by
+	 * setting it to -1) as @args say, and becomes free again. On the loop's thread. */
+	int (*plug)(struct device *dev, json_object *args, int *fd, struct err *err);
+	int (*unplug)(struct device *dev, struct err *err);
 	json_object *(*stats)(struct device *dev); /* owned */
 	/* Finish what is under way and begin nothing new; @done when at rest. */
 	void (*quiesce)(struct device *dev, void (*done)(void *arg), void *arg);

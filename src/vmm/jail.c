@@ -196,6 +196,8 @@ static const struct filter_row loop_rows[] = {
 	IOCTL(TCGETS,			"terminal given back at the end, by hand"),
 	IOCTL(TCSETSW,			"terminal given back at the end, by hand"),
 	IOCTL(TUNSETOFFLOAD,		"net: what the driver negotiated"),
+	IOCTL(TUNGETIFF,		"net: what a port is that comes later"),
+	IOCTL(TUNSETVNETHDRSZ,		"net: the same"),
 	IOCTL(TUNSETQUEUE,		"net: queue pairs the driver uses"),
 	ANY(sendmsg,			"the keeper, vhost-user, vsock"),
 	ANY(recvmsg,			"the keeper, vhost-user, vsock"),

@@ -27,6 +27,8 @@ static const struct {
 	[REQUEST_BALLOON] = { "balloon", ALWAYS, "balloon", { "size" } },
 	[REQUEST_DISK] = { "disk", ALWAYS, "disks", { "id", "rate", "resize" } },
 	[REQUEST_NET] = { "net", ALWAYS, "nets", { "id", "rate_rx", "rate_tx" } },
+	[REQUEST_PLUG] = { "plug", ALWAYS, "nets", { "id", "mac", "mtu" } },
+	[REQUEST_UNPLUG] = { "unplug", ALWAYS, "nets", { "id" } },
 	[REQUEST_PIN] = { "pin", ALWAYS, NULL, { "vcpu", "cpus" } },
 	[REQUEST_CONSOLE] = { "console", ALWAYS, "consoles", { "id", "rows", "columns" } },
 	[REQUEST_QUIT] = { "quit", ALWAYS },

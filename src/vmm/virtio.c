@@ -69,6 +69,19 @@ static void stop(struct virtio *v)
 	__atomic_store_n(&v->status, 0, __ATOMIC_SEQ_CST);
 }
 
+void virtio_plug(struct virtio *v, uint64_t offered)
+{
+	__atomic_store_n(&v->offered, offered | FEATURES_COMMON, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&v->absent, false, __ATOMIC_SEQ_CST);
+}
+
+void virtio_unplug(struct virtio *v)
+{
+	__atomic_store_n(&v->absent, true, __ATOMIC_SEQ_CST);
+	stop(v);
+	v->transport->reset(v->transport);
+}
+
 void virtio_fini(struct virtio *v)
 {
 	if (v->queues)
@@ -143,6 +156,8 @@ static void activate(struct virtio *v, const struct virtq_config *configs)
 void virtio_set_status(struct virtio *v, uint8_t status, uint64_t features,
 		       const struct virtq_config *configs)
 {
+	if (virtio_is_absent(v))
+		return;
 	if (status == 0) {
 		stop(v);
 		v->transport->reset(v->transport);

@@ -70,6 +70,7 @@ struct virtio {
 	struct virtio_transport *transport;
 	bool active;    /* between activate() and reset() */
 	bool quiescent; /* paused: kicks are kept until virtio_resume() */
+	bool absent;    /* atomic: an empty place, device ID 0 (4.2.2.1) */
 	uint64_t n_kicks, n_interrupts;
 };
 
@@ -84,6 +85,17 @@ void virtio_fini(struct virtio *v);
 static inline bool virtio_has(const struct virtio *v, unsigned int feature_bit)
 {
 	return v->features >> feature_bit & 1;
+}
+
+/* An empty place on the bus becomes a device that offers @offered, as if it were new; and
+ * the other way round, by a reset that the driver has not asked for. What the device shows
+ * of itself is to be there before. Drivers look only when they are told to. */
+void virtio_plug(struct virtio *v, uint64_t offered);
+void virtio_unplug(struct virtio *v);
+
+static inline bool virtio_is_absent(const struct virtio *v)
+{
+	return __atomic_load_n(&v->absent, __ATOMIC_SEQ_CST);
 }
 
 /* The status register. Any thread. */

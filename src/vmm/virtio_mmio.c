@@ -125,7 +125,7 @@ static bool read_here(const struct virtio_mmio *m, uint32_t offset, uint32_t *re
 		*ret = VERSION;
 		return true;
 	case VIRTIO_MMIO_DEVICE_ID:
-		*ret = m->v->type->id;
+		*ret = virtio_is_absent(m->v) ? 0 : m->v->type->id;
 		return true;
 	case VIRTIO_MMIO_VENDOR_ID:
 		*ret = VENDOR;
@@ -134,7 +134,8 @@ static bool read_here(const struct virtio_mmio *m, uint32_t offset, uint32_t *re
 		*ret = __atomic_load_n(&m->interrupt_status, __ATOMIC_SEQ_CST);
 		return true;
 	case VIRTIO_MMIO_DEVICE_FEATURES:
-		*ret = feature_word(m->v->offered, m->features_select);
+		*ret = feature_word(__atomic_load_n(&m->v->offered, __ATOMIC_SEQ_CST),
+				    m->features_select);
 		return true;
 	case VIRTIO_MMIO_QUEUE_READY:
 		*ret = q ? q->ready : 0;

@@ -105,6 +105,26 @@ like(sh("two", "nslookup %s" % end("box", "blue")["IPAddress"]), r"name = box\.b
 like(sh("two", "nslookup %s" % inspect("box")["Id"][:12]), re.escape(end("box", "blue")["IPAddress"]),
      "a short id")
 
+# ---- networks come and go while it runs
+is_(d.ctr("network", "connect", "--alias", "uno", "blue", "one").rc, 0, "it joins a network")
+is_(sh("one", "ls /sys/class/net"), "eth0\neth1\nlo\n", "and has a link more")
+is_(sh("one", "cat /sys/class/net/eth1/address"), end("one", "blue")["MacAddress"] + "\n", "with its MAC")
+like(sh("one", "ip route"), r"default via 10\.201\.0\.1 dev eth0", "its default route is as before")
+check(answers("box", "uno", "one"), "its alias is known")
+check(wait_for(30, lambda: sh("one", "head -n 1 /etc/resolv.conf") == "nameserver 10.77.0.1\n"),
+      "it has a name server now")
+check(answers("one", "box"), "which knows the others")
+is_(d.ctr("network", "disconnect", "bridge", "one").rc, 0, "it leaves its first network")
+is_(sh("one", "ls /sys/class/net"), "eth1\nlo\n", "whose link goes")
+like(sh("one", "ip route"), r"default via 10\.77\.0\.1 dev eth1", "the next one has the default route")
+is_(d.ctr("network", "connect", "bridge", "one").rc, 0, "it joins that again")
+is_(sh("one", "ls /sys/class/net"), "eth1\neth2\nlo\n", "by a link of its own")
+is_(reached(d.pid, end("one")["IPAddress"]), "one\n", "the host reaches it there")
+is_(d.ctr("network", "disconnect", "blue", "one").rc, 0, "and it leaves the other")
+is_(sh("one", "ls /sys/class/net"), "eth2\nlo\n", "with that link alone")
+r = d.ctr("update", "--publish-add", "8090:80", "one")
+is_(r.rc, 0, "what was published went with the first network, and is published anew", r)
+
 # ---- isolad is killed
 d.stop(signal.SIGKILL)
 is_(reached(out.process.pid, out.host_address, 8090), "one\n", "it answers without isolad")

@@ -59,6 +59,14 @@ for want in ("mtu 1400", "inet 10.9.8.7/24", "inet6 fd00::7/64", "default via 10
     check(want in out, "eth0 has: %s" % want, out)
 for bad in ("10.9.8.7", "10.9.8.7/33", "x/8", "1.2.3.4/", "fd00::1/129"):
     is_(p.call(GUEST_LINK, [(GF_LINK, [(GF_NAME, "eth0"), (GF_ADDRESS, bad)])])[0], 71, "no address: " + bad)
+is_(i.sh(63, "ip link add old2 type veth peer name old3 && ip link set old2 address 02:00:00:00:00:02 2>&1"), (0, ""), "another one")
+is_(p.call(GUEST_LINK, [(GF_LINK, [(GF_NAME, "eth1"), (GF_MAC, "02:00:00:00:00:02"),
+                                   (GF_ADDRESS, "10.9.9.7/24")])])[:2], (0, ""), "with IPv4 alone")
+is_(i.sh(64, "ip -6 addr show dev eth1"), (0, ""), "has nothing of IPv6")
+for name in ("eth0", "eth7"):
+    error = p.call(GUEST_UNLINK, [(GF_LINK, [(GF_NAME, name)])])
+    is_(error[0], 19, "no device of the machine's: " + name, error)
+    like(error[1], name, "is named")
 
 # ------------------------------------------------------------------------- who
 is_(i.sh(6, "id -u; id -g; id -G; echo $HOME", more=[(GF_USER, "u")]), (0, "1000\n1001\n1001 7\n/home/u\n"),

@@ -11,10 +11,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_ids.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BIT(n)  (1ULL << (n))
 #define QUEUE   32
@@ -779,6 +786,8 @@ static void machine_file__names_what_is_wrong(void **state)
 		{ "{\"id\":\"n\",\"tap\":{\"fd\":9},\"rate_rx\":{\"ops\":{\"size\":0}}}",
 		  "rate_rx" },
 		{ "{\"id\":\"n\",\"tap\":{\"fd\":9},\"x\":1}", "x" },
+		{ "{\"id\":\"n\",\"tap\":{\"fd\":9},\"spare\":true}", "spare" },
+		{ "{\"id\":\"n\",\"spare\":true,\"queues\":2}", "queues" },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -788,6 +797,136 @@ static void machine_file__names_what_is_wrong(void **state)
 		assert_non_null(strstr(err.text, bad[i].word));
 		json_object_put(conf);
 	}
+}
+
+/* --- places --- */
+
+static bool link_is_up(struct fixture *f)
+{
+	cleanup_json json_object *o = device_net.stats(f->dev);
+	return json_bool_or(o, "link_up", false);
+}
+
+static uint32_t device_id(struct fixture *f)
+{
+	return rig_read(&f->rig, 0, VIRTIO_MMIO_DEVICE_ID);
+}
+
+/* No driver gets it to do anything. */
+static void assert_is_empty(struct fixture *f)
+{
+	assert_int_equal(device_id(f), 0);
+	assert_int_equal(start(f, MRG | CTRLQ, 3), 0);
+	rig_kick(&f->rig, 0, 1);
+	bool quiet = false;
+	device_net.quiesce(f->dev, on_quiet, &quiet);
+	device_net.resume(f->dev);
+	assert_int_equal(link_is_up(f), false);
+	assert_int_equal(f->rig.n_warns, 0);
+}
+
+static void unplug__leaves_an_empty_place(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	uint8_t frame[100], got[200];
+	frame_init(frame, sizeof(frame), 1);
+	guest_sends(f, 1, frame, sizeof(frame));
+	assert_int_equal(host_takes(f, 0, got, sizeof(got)), sizeof(frame));
+	assert_int_equal(device_id(f), VIRTIO_ID_NET);
+	assert_int_equal(device_net.unplug(f->dev, &err), 0);
+	assert_is_empty(f);
+	rig_turn(&f->rig);
+	assert_is_empty(f);
+	/* The other end sees that nobody is there. */
+	assert_int_equal(send(f->host[0], "x", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(device_net.unplug(f->dev, &err), 0);
+}
+
+static void unplug__and_the_end_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	assert_int_equal(device_net.unplug(f->dev, &err), 0);
+	/* teardown() frees it before the loop has turned. */
+}
+
+static struct fixture *make_spare(void)
+{
+	struct err err = ERR_INIT;
+	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
+	rig_init(&f->rig, 16ULL << 20);
+	f->host[0] = f->host[1] = -1;
+	assert_int_equal(net_make(&f->rig.vm, &plain, NULL, &f->dev, &err), 0);
+	return f;
+}
+
+static int plug(struct fixture *f, const char *args, int *fd)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *o = json_tokener_parse(args);
+	int rc = device_net.plug(f->dev, o, fd, &err);
+	assert_true(rc == 0 || *err.text);
+	return rc;
+}
+
+static void plug__refuses_what_is_no_tap(void **state)
+{
+	struct fixture *f = make_spare();
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_is_empty(f);
+	assert_int_equal(plug(f, "{}", &fd), -EINVAL);
+	assert_int_equal(plug(f, "{\"mac\":\"03:00:00:00:00:01\"}", &fd), -EINVAL);
+	assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:01\",\"mtu\":1}", &fd), -EINVAL);
+	assert_true(fd >= 0);
+	assert_true(plug(f, "{\"mac\":\"02:00:00:00:00:01\"}", &fd) < 0);
+	assert_int_equal(fd, -1);
+	assert_is_empty(f);
+	*state = f;
+	assert_int_equal(teardown(state), 0);
+}
+
+static int open_tap(void)
+{
+	struct ifreq req = { .ifr_name = "tap0",
+			     .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
+	if (unshare(CLONE_NEWNET) < 0)
+		return -1;
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &req) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+static void plug__makes_a_device_again_and_again(void **state)
+{
+	struct err err = ERR_INIT;
+	struct fixture *f = make_spare();
+	*state = f;
+	for (int i = 0; i < 3; i++) {
+		int fd = open_tap(), other = -1;
+		if (fd < 0) {
+			assert_int_equal(teardown(state), 0);
+			skip();
+		}
+		assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:07\",\"mtu\":1300}", &fd), 0);
+		assert_int_equal(fd, -1);
+		assert_int_equal(device_id(f), VIRTIO_ID_NET);
+		assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:08\"}", &other), -EBUSY);
+		assert_int_equal(start(f, MRG | CTRLQ | BIT(VIRTIO_NET_F_MTU), 3) & NEEDS, 0);
+		uint32_t mac = rig_read(&f->rig, 0, VIRTIO_MMIO_CONFIG + 4);
+		assert_int_equal((mac >> 8) & 0xff, 7);
+		assert_int_equal(link_is_up(f), true);
+		assert_int_equal(device_net.unplug(f->dev, &err), 0);
+		assert_int_equal(device_id(f), 0);
+		/* Its handle closes with the next turn. */
+		assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:08\"}", &other), -EBUSY);
+		rig_turn(&f->rig);
+		assert_is_empty(f);
+	}
+	assert_int_equal(teardown(state), 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -814,6 +953,10 @@ int main(void)
 		cmocka_unit_test(stream__frames_both_ways),
 		cmocka_unit_test(stream__slow_peer),
 		cmocka_unit_test(stream__bad_lengths_pull_the_cable),
+		CASE(unplug__leaves_an_empty_place),
+		CASE(unplug__and_the_end_at_once),
+		cmocka_unit_test(plug__refuses_what_is_no_tap),
+		cmocka_unit_test(plug__makes_a_device_again_and_again),
 		cmocka_unit_test(machine_file__names_what_is_wrong),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
