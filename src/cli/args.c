@@ -186,6 +186,19 @@ void args_fini(struct args *args)
 	args->values = NULL;
 }
 
+bool args_have_argument(const struct verb *verb, int argc, char **argv)
+{
+	struct args args;
+	if (args_parse(verb, NULL, argc, argv, &args, NULL) < 0)
+		return false;
+	int i = 0;
+	while (args.argc && argv[i] != args.argv[0] && strcmp(argv[i], "--") != 0)
+		i++;
+	bool has = args.argc && argv[i] == args.argv[0];
+	args_fini(&args);
+	return has;
+}
+
 static const char *last_value(const struct args *args, const char *flag)
 {
 	for (size_t i = args->n_values; i > 0; i--)

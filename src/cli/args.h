@@ -68,6 +68,8 @@ struct args {
 int args_parse(const struct verb *verb, const struct refused *refused, int argc, char **argv,
 	       struct args *ret, struct err *err);
 void args_fini(struct args *args);
+/* Whether the command line is one of @verb that has an argument, and not behind "--". */
+bool args_have_argument(const struct verb *verb, int argc, char **argv);
 
 /* Whether the verb has the flag at all. */
 bool args_knows(const struct args *args, const char *flag);

@@ -127,3 +127,25 @@ void cell_usage(json_object *row, json_object *doc, bool trunc)
 	memory_cells(doc, row);
 	block_cell(doc, row);
 }
+
+static void put_host(struct strbuf *b, const char *ip, int64_t port)
+{
+	bool six = strchr(ip, ':');
+	strbuf_printf(b, "%s%s%s:%lld->", six ? "[" : "", ip, six ? "]" : "", (long long)port);
+}
+
+/* "0.0.0.0:8080->80/tcp, 53/udp" */
+void cell_ports(json_object *row, json_object *ports)
+{
+	cleanup_strbuf struct strbuf b = STRBUF_INIT;
+	for (size_t i = 0; i < json_len(ports); i++) {
+		json_object *o = json_object_array_get_idx(ports, i);
+		int64_t host = json_i64_or(o, "PublicPort", 0);
+		strbuf_puts(&b, i ? ", " : "");
+		if (host)
+			put_host(&b, json_str_or(o, "IP", ""), host);
+		strbuf_printf(&b, "%lld/%s", (long long)json_i64_or(o, "PrivatePort", 0),
+			      json_str_or(o, "Type", ""));
+	}
+	json_add_str(row, "Ports", b.text ? b.text : "");
+}

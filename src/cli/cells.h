@@ -9,6 +9,7 @@
 
 void cell_id(json_object *row, const char *id, bool trunc);      /* ID */
 void cell_names(json_object *row, json_object *names);           /* Names */
+void cell_ports(json_object *row, json_object *ports);           /* Ports */
 void cell_labels(json_object *row, json_object *labels);         /* Labels */
 void cell_times(json_object *row, int64_t created);              /* RunningFor, CreatedAt */
 void cell_state(json_object *row, json_object *doc);             /* Status, State */

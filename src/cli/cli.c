@@ -88,6 +88,12 @@ int cli_dispatch(struct cli *cli, const char *group, const struct verb *verbs, i
 		help_verb(cli->program, group, verb);
 		return 0;
 	}
+	const struct verb *image =
+		cli->kind->image_verbs ? verb_find(cli->kind->image_verbs, verb->name) : NULL;
+	if (image && args_have_argument(image, argc - 1, argv + 1)) {
+		verb = image;
+		cli->kind = cli->kind->image_kind;
+	}
 	struct err err = ERR_INIT;
 	struct args args;
 	if (args_parse(verb, cli->kind->refused, argc - 1, argv + 1, &args, &err) < 0) {

@@ -20,6 +20,7 @@
 
 struct cli;
 struct column;
+struct verb;
 
 /* How ps and stats show an instance: columns (format.h), the first @n_default of
  * them unless --format says else, and what fills a row from the daemon's document. */
@@ -43,6 +44,12 @@ struct kind {
 	bool images;     /* inspect knows images, too */
 	bool own_events; /* events shows this kind's alone unless told else */
 	struct listing ps, stats;
+	/* ps lists the containers in microVMs, too, as this shows them; NULL: it does not. */
+	void (*fill_container)(json_object *row, json_object *doc, bool trunc);
+	/* A verb of these, when its command line is one with an argument where ours has
+	 * none, is for @image_kind: `vmctl run IMAGE`. NULL: there are none. */
+	const struct verb *image_verbs;
+	const struct kind *image_kind;
 	const struct refused *refused;
 	/* The body of a create request; owned, NULL with @err. */
 	json_object *(*create_body)(struct cli *cli, struct args *args, struct err *err);

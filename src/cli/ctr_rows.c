@@ -16,11 +16,21 @@ const struct flag flags_ps_size[] = {
 };
 
 static const struct column ps_columns[] = {
-	{ "CONTAINER ID", "ID" },      { "IMAGE", "Image" },       { "COMMAND", "Command" },
-	{ "CREATED", "RunningFor" },   { "STATUS", "Status" },     { "PORTS", "Ports" },
-	{ "NAMES", "Names" },          { "SIZE", "Size" }, /* last by default when asked for */
-	{ "CREATED AT", "CreatedAt" }, { "STATE", "State" },       { "LABELS", "Labels" },
-	{ "MOUNTS", "Mounts" },        { "NETWORKS", "Networks" }, { NULL, NULL },
+	{ "CONTAINER ID", "ID" },
+	{ "IMAGE", "Image" },
+	{ "COMMAND", "Command" },
+	{ "CREATED", "RunningFor" },
+	{ "STATUS", "Status" },
+	{ "PORTS", "Ports" },
+	{ "ISOLATION", "Isolation" },
+	{ "NAMES", "Names" },
+	{ "SIZE", "Size" }, /* last by default when asked for */
+	{ "CREATED AT", "CreatedAt" },
+	{ "STATE", "State" },
+	{ "LABELS", "Labels" },
+	{ "MOUNTS", "Mounts" },
+	{ "NETWORKS", "Networks" },
+	{ NULL, NULL },
 };
 
 static void shorten(char *text, size_t max)
@@ -51,28 +61,6 @@ static void add_networks(json_object *row, json_object *c)
 	json_add_str(row, "Networks", b.text ? b.text : "");
 }
 
-static void put_host(struct strbuf *b, const char *ip, int64_t port)
-{
-	bool six = strchr(ip, ':');
-	strbuf_printf(b, "%s%s%s:%lld->", six ? "[" : "", ip, six ? "]" : "", (long long)port);
-}
-
-/* "0.0.0.0:8080->80/tcp, 53/udp" */
-static void add_ports(json_object *row, json_object *ports)
-{
-	cleanup_strbuf struct strbuf b = STRBUF_INIT;
-	for (size_t i = 0; i < json_len(ports); i++) {
-		json_object *o = json_object_array_get_idx(ports, i);
-		int64_t host = json_i64_or(o, "PublicPort", 0);
-		strbuf_puts(&b, i ? ", " : "");
-		if (host)
-			put_host(&b, json_str_or(o, "IP", ""), host);
-		strbuf_printf(&b, "%lld/%s", (long long)json_i64_or(o, "PrivatePort", 0),
-			      json_str_or(o, "Type", ""));
-	}
-	json_add_str(row, "Ports", b.text ? b.text : "");
-}
-
 static void add_size(json_object *row, json_object *c)
 {
 	char rw[32], root[32], text[80] = "";
@@ -99,7 +87,9 @@ static void fill_ps(json_object *row, json_object *c, bool trunc)
 	json_add_str(row, "Command", quoted.text);
 	cell_times(row, json_i64_or(c, "Created", 0));
 	cell_state(row, c);
-	add_ports(row, json_get(c, "Ports"));
+	cell_ports(row, json_get(c, "Ports"));
+	json_add_str(row, "Isolation",
+		     json_str_or(json_get(c, "HostConfig"), "Isolation", "container"));
 	cell_names(row, json_get(c, "Names"));
 	cell_labels(row, json_get(c, "Labels"));
 	add_mounts(row, json_get(c, "Mounts"));
@@ -139,5 +129,5 @@ static void fill_stats(json_object *row, json_object *doc, bool trunc)
 	json_add_str(row, "PIDs", text);
 }
 
-const struct listing ctr_ps = { ps_columns, 7, fill_ps };
+const struct listing ctr_ps = { ps_columns, 8, fill_ps };
 const struct listing ctr_stats = { stats_columns, 8, fill_stats };

@@ -6,6 +6,7 @@
 #include "isola/json.h"
 #include "verbs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,10 +21,32 @@ const struct flag flags_ps[] = {
 	{ .name = NULL },
 };
 
-static int ps_target(struct cli *cli, struct args *args, struct strbuf *target, struct err *err)
+static const char *last_n(struct args *args)
 {
-	const char *last = args_str(args, "last", args_bool(args, "latest") ? "1" : NULL);
-	client_target_path(target, cli->kind->collection);
+	return args_str(args, "last", args_bool(args, "latest") ? "1" : NULL);
+}
+
+static int add_filters(struct strbuf *target, struct args *args, bool guests, struct err *err)
+{
+	if (!guests)
+		return cli_add_filters(target, args, err);
+	cleanup_json json_object *filters = cli_filters(args, err);
+	if (!filters)
+		return -EINVAL;
+	json_object *vm = json_object_new_array();
+	(void)json_object_array_add(vm, json_object_new_string("vm"));
+	json_add(filters, "isolation", vm);
+	client_target_query(target, "filters",
+			    json_object_to_json_string_ext(filters, JSON_C_TO_STRING_PLAIN));
+	return 0;
+}
+
+/* @guests: of the containers in microVMs, instead of the program's own kind. */
+static int ps_target(struct cli *cli, struct args *args, bool guests, struct strbuf *target,
+		     struct err *err)
+{
+	const char *last = last_n(args);
+	client_target_path(target, guests ? "containers" : cli->kind->collection);
 	strbuf_puts(target, "/json");
 	if (args_bool(args, "all") || last)
 		client_target_query(target, "all", "1");
@@ -32,24 +55,52 @@ static int ps_target(struct cli *cli, struct args *args, struct strbuf *target, 
 	const char *format = args_str(args, "format", "");
 	if (args_bool(args, "size") || strstr(format, ".Size"))
 		client_target_query(target, "size", "1");
-	return cli_add_filters(target, args, err);
+	return add_filters(target, args, guests, err);
+}
+
+static int get_list(struct cli *cli, struct args *args, bool guests, json_object **ret,
+		    struct err *err)
+{
+	cleanup_strbuf struct strbuf target = STRBUF_INIT;
+	int rc = ps_target(cli, args, guests, &target, err);
+	return rc < 0 ? rc : client_call(cli_client(cli), "GET", target.text, NULL, ret, err);
+}
+
+static int64_t age_of(json_object *list, size_t i)
+{
+	return i < json_len(list) ? json_i64_or(json_object_array_get_idx(list, i), "Created", 0)
+				  : INT64_MIN;
+}
+
+/* Both lists are newest first, and so is what becomes of them. */
+static void fill_rows(struct cli *cli, struct args *args, json_object *own, json_object *guests,
+		      json_object *rows)
+{
+	bool trunc = !args_bool(args, "no-trunc");
+	int64_t most = args_bool(args, "latest") ? 1 : args_int(args, "last", -1);
+	size_t n = json_len(own) + json_len(guests), a = 0, b = 0;
+	if (last_n(args) && most > 0 && (size_t)most < n)
+		n = (size_t)most;
+	while (a + b < n) {
+		json_object *row = json_object_new_object();
+		if (age_of(own, a) >= age_of(guests, b))
+			cli->kind->ps.fill(row, json_object_array_get_idx(own, a++), trunc);
+		else
+			cli->kind->fill_container(row, json_object_array_get_idx(guests, b++),
+						  trunc);
+		json_object_array_add(rows, row);
+	}
 }
 
 int verb_ps(struct cli *cli, struct args *args)
 {
 	struct err err = ERR_INIT;
-	cleanup_strbuf struct strbuf target = STRBUF_INIT;
-	cleanup_json json_object *list = NULL, *rows = json_object_new_array();
-	if (ps_target(cli, args, &target, &err) < 0 ||
-	    client_call(cli_client(cli), "GET", target.text, NULL, &list, &err) < 0)
-		return cli_fail(cli, 1, &err);
-	bool trunc = !args_bool(args, "no-trunc");
+	cleanup_json json_object *own = NULL, *guests = NULL, *rows = json_object_new_array();
 	const struct listing *ps = &cli->kind->ps;
-	for (size_t i = 0; i < json_len(list); i++) {
-		json_object *row = json_object_new_object();
-		ps->fill(row, json_object_array_get_idx(list, i), trunc);
-		json_object_array_add(rows, row);
-	}
+	if (get_list(cli, args, false, &own, &err) < 0 ||
+	    (cli->kind->fill_container && get_list(cli, args, true, &guests, &err) < 0))
+		return cli_fail(cli, 1, &err);
+	fill_rows(cli, args, own, guests, rows);
 	const char *format = args_str(args, "format", NULL);
 	if (args_bool(args, "quiet") && !format)
 		format = "{{.ID}}";

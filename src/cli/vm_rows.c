@@ -11,11 +11,12 @@
 
 static const struct column ps_columns[] = {
 	{ "VM ID", "ID" },
-	{ "KERNEL", "Kernel" },
+	{ "KERNEL OR IMAGE", "Kernel" },
 	{ "CPUS", "Cpus" },
 	{ "MEMORY", "Memory" },
 	{ "CREATED", "RunningFor" },
 	{ "STATUS", "Status" },
+	{ "PORTS", "Ports" },
 	{ "NAMES", "Names" }, /* the rest when asked for */
 	{ "CREATED AT", "CreatedAt" },
 	{ "STATE", "State" },
@@ -54,20 +55,40 @@ static void add_kernel(json_object *row, const char *path, bool trunc)
 	json_add_str(row, "Kernel", shown);
 }
 
-static void fill_ps(json_object *row, json_object *doc, bool trunc)
+static void add_size(json_object *row, json_object *size)
 {
 	char text[32];
-	cell_id(row, json_str_or(doc, "Id", ""), trunc);
-	add_kernel(row, json_str_or(doc, "Kernel", ""), trunc);
-	(void)snprintf(text, sizeof(text), "%lld", (long long)json_i64_or(doc, "Cpus", 1));
+	(void)snprintf(text, sizeof(text), "%lld", (long long)json_i64_or(size, "Cpus", 1));
 	json_add_str(row, "Cpus", text);
-	format_size_binary(json_i64_or(doc, "Memory", 0), text, sizeof(text));
+	format_size_binary(json_i64_or(size, "Memory", 0), text, sizeof(text));
 	json_add_str(row, "Memory", text);
+}
+
+static void add_common(json_object *row, json_object *doc, bool trunc)
+{
+	cell_id(row, json_str_or(doc, "Id", ""), trunc);
 	cell_times(row, json_i64_or(doc, "Created", 0));
 	cell_state(row, doc);
+	cell_ports(row, json_get(doc, "Ports"));
 	json_add_str(row, "Reason", json_str_or(doc, "Reason", ""));
 	cell_names(row, json_get(doc, "Names"));
 	cell_labels(row, json_get(doc, "Labels"));
+}
+
+static void fill_ps(json_object *row, json_object *doc, bool trunc)
+{
+	add_kernel(row, json_str_or(doc, "Kernel", ""), trunc);
+	add_size(row, doc);
+	add_common(row, doc, trunc);
+}
+
+void vm_fill_container(json_object *row, json_object *doc, bool trunc)
+{
+	char text[300];
+	(void)snprintf(text, sizeof(text), "image %s", json_str_or(doc, "Image", ""));
+	json_add_str(row, "Kernel", text);
+	add_size(row, json_get(doc, "Isola"));
+	add_common(row, doc, trunc);
 }
 
 /* Adds a counter if @stats has it; -1 stands for none yet. */
@@ -118,5 +139,5 @@ static void fill_stats(json_object *row, json_object *doc, bool trunc)
 	add_exits(row, vm);
 }
 
-const struct listing vm_ps = { ps_columns, 7, fill_ps };
+const struct listing vm_ps = { ps_columns, 8, fill_ps };
 const struct listing vm_stats = { stats_columns, 8, fill_stats };

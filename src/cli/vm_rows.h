@@ -5,3 +5,5 @@
 #include "cli.h"
 
 extern const struct listing vm_ps, vm_stats;
+/* A container in a microVM, in the columns of vm_ps. */
+void vm_fill_container(json_object *row, json_object *doc, bool trunc);

@@ -8,6 +8,7 @@
 #include "verbs.h"
 #include "vm_boot.h"
 #include "vm_flags.h"
+#include "vm_image.h"
 #include "vm_refused.h"
 #include "vm_rows.h"
 #include "vm_seed.h"
@@ -24,13 +25,16 @@
 	}
 
 static const struct verb verbs[] = {
-	{ "run", NULL, "[-- COMMAND [ARG...]]", "create a VM and run it",
+	{ "run", NULL, "[-- COMMAND [ARG...]] | IMAGE [COMMAND] [ARG...]",
+	  "create a VM and run it; with IMAGE: as ctrctl run --isolation vm, with its flags",
 	  "  vmctl run -it --disk debian.raw --memory 512m --cloud-init user-data\n"
 	  "  vmctl run --rm --disk root.ext4 -- /bin/sh -c 'uname -a'\n"
+	  "  vmctl run --rm -v data:/data alpine uname -r\n"
 	  "  vmctl run -d --name db --kernel bzImage --disk db.img --cmdline root=/dev/vda \\\n"
 	  "      --cpus 2 --net tap=tap0 --restart on-failure\n",
 	  FLAGS(flags_vm_run, flags_vm_create, flags_vm_live), 0, -1, true, verb_run },
-	{ "create", NULL, "[-- COMMAND [ARG...]]", "create a VM, do not run it",
+	{ "create", NULL, "[-- COMMAND [ARG...]] | IMAGE [COMMAND] [ARG...]",
+	  "create a VM, do not run it; with IMAGE: as ctrctl create --isolation vm",
 	  "  vmctl create --name db --disk db.raw && vmctl start db\n",
 	  FLAGS(flags_vm_create, flags_vm_live), 0, -1, true, verb_create },
 	{ "start", NULL, "VM...", "run created or stopped VMs", NULL, FLAGS(flags_start), 1, -1,
@@ -114,6 +118,7 @@ static void signal_tail(int nth, int signo, char *buf, size_t size)
 
 int main(int argc, char **argv)
 {
+	const struct kind images = vm_image_kind();
 	const struct kind kind = {
 		.noun = "VM",
 		.collection = "vms",
@@ -122,6 +127,9 @@ int main(int argc, char **argv)
 		.deleted = "VmsDeleted",
 		.own_events = true,
 		.ps = vm_ps,
+		.fill_container = vm_fill_container,
+		.image_verbs = vm_image_verbs,
+		.image_kind = &images,
 		.stats = vm_stats,
 		.refused = vm_refused,
 		.create_body = create_body,

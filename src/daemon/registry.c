@@ -3,6 +3,7 @@
 #include "registry.h"
 
 #include "isolad.h"
+#include "isolation.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,7 +80,10 @@ struct instance *registry_find(struct isolad *d, enum instance_kind kind, const 
 		(void)err_set(err, EINVAL,
 			      "Multiple IDs found with provided prefix: %s: give more digits", ref);
 	else
-		(void)err_set(err, ENOENT, "No such %s: %.300s", instance_noun(kind), ref);
+		(void)err_set(err, ENOENT, "No such %s: %.300s%s", instance_noun(kind), ref,
+			      inst && isolation_is_vm(inst->host_config)
+				      ? " (a container in a microVM has that name: use ctrctl)"
+				      : "");
 	return NULL;
 }
 

@@ -8,6 +8,7 @@
 #include "folders.h"
 #include "health.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "mounts.h"
 #include "view.h"
 
@@ -317,7 +318,14 @@ json_object *view_summary(struct instance *inst)
 	json_add_str(o, "Status", status);
 	json_object *host = json_object_new_object(), *net = json_object_new_object();
 	json_add_str(host, "NetworkMode", network_mode(inst));
+	json_add_str(host, "Isolation", json_str_or(inst->host_config, "Isolation", "container"));
 	json_add(o, "HostConfig", host);
+	if (isolation_is_vm(inst->host_config)) {
+		json_object *size = json_object_new_object();
+		json_add_i64(size, "Cpus", guest_cpus(inst->host_config));
+		json_add_i64(size, "Memory", guest_memory(inst->host_config));
+		json_add(o, "Isola", size);
+	}
 	json_add(net, "Networks", view_endpoints(inst));
 	json_add(o, "NetworkSettings", net);
 	json_add(o, "Mounts", make_mounts(inst));

@@ -5,6 +5,7 @@
 #include "filter.h"
 #include "health.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "life.h"
 #include "mounts.h"
 
@@ -255,7 +256,7 @@ static int match_isolation(const struct asked *d, struct instance *inst, const c
 	bool vm = !strcmp(value, "vm");
 	if (!vm && strcmp(value, "default") != 0 && strcmp(value, "container") != 0)
 		return bad_value("isolation", value, err);
-	return inst && (inst->kind == INSTANCE_VM) == vm;
+	return inst && isolation_is_vm(inst->host_config) == vm;
 }
 
 static const struct {

@@ -128,7 +128,7 @@ bad 125 "image frob" "an unknown command of image" image frob
 ctr create --name one -l k=v -l n=1 box:one true >/dev/null
 ctr run --name two box:one sh -c 'exit 3'
 ctr run -d --name three --hostname h3 box:one sh -c 'dd if=/dev/zero of=/f bs=1k count=64 2>/dev/null; sleep 1000' >/dev/null
-says "CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +NAMES" "ps" ps
+says "CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +ISOLATION +NAMES" "ps" ps
 good three "ps lists what runs" ps --format '{{.Names}}'
 good "$(printf 'three\ntwo\none')" "ps -a, the newest first" ps -a --format '{{.Names}}'
 good "$(printf 'three\ntwo')" "ps -n" ps -n 2 --format '{{.Names}}'

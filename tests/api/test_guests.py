@@ -83,6 +83,42 @@ like(r.err, "--privileged pierces a container's wall: it runs in a microVM", "an
 r = create("--isolation", "auto", "--cap-add", "NET_ADMIN")
 is_((wall(r), r.err), ("container", ""), "auto leaves the usual where it is")
 
+
+# ------------------------------------------------------------------------- seen from the CLIs
+def vmctl(*argv, **kw):
+    return run(BUILD + "/vmctl", "-H", "unix://" + d.socket, *argv, limit_s=60, **kw)
+
+
+none = ("--network", "none")
+r = vmctl("create", "--name", "box", "--hostname", "h", "-e", "A=B", *none, "busybox",
+          "echo", "--disk", "x")
+is_((r.rc, r.err), (0, ""), "vmctl create IMAGE takes ctrctl's flags")
+is_(wall(r), "vm", "and makes a microVM")
+r = vmctl("create", "--isolation", "container", *none, "busybox")
+check(r.rc and "ctrctl does that" in r.err, "and nothing else", r)
+r = vmctl("create", "--disk", T + "/nothing", "--", "busybox")
+check(r.rc and "/nothing" in r.err, "a disk, or what is behind --, makes a machine", r)
+r = vmctl("ps", "-a", "--filter", "name=box")
+like(r.out, r"^VM ID +KERNEL OR IMAGE +CPUS .*\n[0-9a-f]{12} +image busybox +1 +256MiB .*Created "
+     r"+box\n$", "vmctl ps shows it")
+is_(len(vmctl("ps", "-aq").out.split()), len(d.ctr("ps", "-aq", "-f", "isolation=vm").out.split()),
+    "and all of them")
+is_(vmctl("ps", "-q", "-n", "2").out.split(),
+    d.ctr("ps", "-q", "-n", "2", "-f", "isolation=vm").out.split(), "the newest two")
+r = d.ctr("ps", "-a", "--format", "{{.Names}} {{.Isolation}}", "-f", "name=box")
+is_(r.out, "box vm\n", "ctrctl ps tells the wall")
+r = d.ctr("ps", "-a", "--format", "{{.Isolation}}", "--filter", "isolation=container")
+is_(set(r.out.split()), {"container"}, "and filters by it")
+r = vmctl("stop", "box")
+check(r.rc and "a container in a microVM has that name: use ctrctl" in r.err,
+      "vmctl says who goes on with it", r)
+if shutil.which("docker"):
+    r = run("docker", "-H", "unix://" + d.socket, "create", "--runtime", "vm", *none, "busybox", "true",
+            limit_s=60)
+    is_(wall(r) if r.rc == 0 else r, "vm", "docker create --runtime vm")
+else:
+    skip("docker create --runtime vm", "needs the docker CLI")
+
 # ---------------------------------------------------------------------------- defaults, rules
 POLICY = T + "/policy.json"
 

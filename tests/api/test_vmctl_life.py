@@ -61,7 +61,7 @@ check(r.rc == 0 and re.fullmatch(r"[0-9a-f]{64}\n", r.out), "run -d prints the i
 vm = r.out.strip()
 is_(state("web", "Status"), "running", "it runs")
 r = vmctl("ps")
-like(r.out, r"^VM ID +KERNEL +CPUS +MEMORY +CREATED +STATUS +NAMES\n%s +vm_guest.elf +1 +16MiB "
+like(r.out, r"^VM ID +KERNEL OR IMAGE +CPUS +MEMORY +CREATED +STATUS +PORTS +NAMES\n%s +vm_guest.elf +1 +16MiB "
      r"+.* ago +Up .* +web\n$" % vm[:12], "ps shows it")
 good(vmctl("ps", "--filter", "label=a=b", "--format", "{{.Names}} {{.State}}"), "web running\n",
      "ps takes filters and templates")
