@@ -165,6 +165,8 @@ int view_filters_check(struct isolad *d, enum instance_kind kind, json_object *f
 void view_size(struct instance *inst, op_done_fn *done, void *arg);
 /* One Docker stats sample; @prev (may be NULL) fills precpu_stats. */
 json_object *stats_sample(struct instance *inst, json_object *prev, struct err *err);
+/* The real boundary of @inst, from the kernel: "Explanation" of docs/openapi.json. */
+json_object *explain(struct instance *inst);
 /* {"Titles","Processes"}; @ps_args as for ps(1), a supported subset. */
 json_object *top_list(struct instance *inst, const char *ps_args, struct err *err);
 json_object *system_info(struct isolad *d);

@@ -25,6 +25,7 @@ void containers_list(struct exchange *x);
 void containers_create(struct exchange *x);
 void containers_inspect(struct exchange *x);
 void containers_top(struct exchange *x);
+void containers_explain(struct exchange *x);
 void containers_update(struct exchange *x);
 void containers_mounts(struct exchange *x);
 void containers_rename(struct exchange *x);

@@ -207,6 +207,13 @@ void containers_inspect(struct exchange *x)
 		reply_json(x, 200, view_inspect(inst));
 }
 
+void containers_explain(struct exchange *x)
+{
+	struct instance *inst = route_instance(x);
+	if (inst)
+		reply_json(x, 200, explain(inst));
+}
+
 void containers_top(struct exchange *x)
 {
 	struct err err = ERR_INIT;

@@ -31,6 +31,10 @@ extern const struct flag flags_prune[], flags_prune_all[];
 int verb_prune(struct cli *cli, struct args *args);
 int verb_image_prune(struct cli *cli, struct args *args);
 
+/* explain.c */
+extern const struct flag flags_explain[];
+int verb_explain(struct cli *cli, struct args *args);
+
 /* show.c */
 extern const struct flag flags_ps[], flags_inspect[], flags_logs[], flags_events[], flags_format[];
 int verb_ps(struct cli *cli, struct args *args);

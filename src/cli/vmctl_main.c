@@ -63,6 +63,8 @@ static const struct verb verbs[] = {
 	{ "inspect", NULL, "VM...", "show everything about VMs",
 	  "  vmctl inspect -f '{{.State.Reason}}' db\n", FLAGS(flags_format), 1, -1, false,
 	  verb_inspect },
+	{ "explain", NULL, "VM...", "show the real boundary of VMs", NULL, FLAGS(flags_explain), 1,
+	  -1, false, verb_explain },
 	{ "logs", NULL, "VM", "show what the serial port printed",
 	  "  vmctl logs -f --since 10m db\n", FLAGS(flags_logs), 1, 1, false, verb_logs },
 	{ "console", "attach", "VM", "connect to the serial port; ctrl-p,ctrl-q leaves",

@@ -235,7 +235,7 @@ int guest_machine_write(struct instance *inst, const struct bundle_env *env, int
 	const char *why = guests_missing(inst->isolad);
 	if (why)
 		return err_set(err, EOPNOTSUPP, "a microVM is not possible here: %s", why);
-	int rc = inst->isolad->guests.made ? 0 : guests_make_initrd(inst->isolad, err);
+	int rc = guests_make_initrd(inst->isolad, err);
 	if (rc < 0)
 		return rc;
 	cleanup_json json_object *machine = make_machine(inst, env);

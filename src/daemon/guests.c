@@ -5,7 +5,7 @@
 #include "isolad.h"
 
 #include "isola/fd.h"
-#include "isola/strbuf.h"
+#include "isola/initrd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define INITRD         "guest.initrd"
-#define INIT_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define INITRD "guest.initrd"
 
 /* The folder of our own executable, with a slash behind. */
 static char *find_init(const char *configured)
@@ -53,45 +52,53 @@ int guests_init(struct guests *g, const struct config *config, const char *state
 	return g->kernel && g->init && g->initrd ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-/* ---- the initramfs: a cpio archive, "newc" (initramfs-buffer-format.rst) ---- */
+/* ---- the initramfs ---- */
 
-static void pad(struct strbuf *b)
+/* The folder of a kernel's modules: beside it, as guest/kernel/fetch makes it. NULL: it
+ * has none, or memory is out. */
+static char *modules_of(const struct guests *g)
 {
-	while (b->len % 4)
-		strbuf_putc(b, '\0');
+	const char *slash = strrchr(g->kernel, '/');
+	char *path = NULL;
+	if (!slash || asprintf(&path, "%.*s/modules", (int)(slash - g->kernel), g->kernel) < 0)
+		return NULL;
+	char *list = join(path, "list");
+	if (list && access(list, R_OK) == 0) {
+		free(list);
+		return path;
+	}
+	free(list);
+	free(path);
+	return NULL;
 }
 
-static void put_entry(struct strbuf *b, unsigned int number, const char *name, unsigned int mode,
-		      const void *data, size_t size)
+/* Another kernel may have been put into the place of the one before. */
+static int64_t stamp_of(const struct guests *g)
 {
-	strbuf_printf(b, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", number,
-		      mode, 0, 0, 1, 0, size, 0, 0, 0, 0, strlen(name) + 1, 0);
-	strbuf_add(b, name, strlen(name) + 1);
-	pad(b);
-	if (size)
-		strbuf_add(b, data, size);
-	pad(b);
+	struct stat k = { 0 }, i = { 0 };
+	(void)stat(g->kernel, &k);
+	(void)stat(g->init, &i);
+	return (int64_t)(k.st_ino ^ i.st_ino) ^ k.st_mtim.tv_sec ^ k.st_mtim.tv_nsec ^
+	       i.st_mtim.tv_sec ^ i.st_mtim.tv_nsec ^ k.st_size;
 }
 
 int guests_make_initrd(struct isolad *d, struct err *err)
 {
 	struct guests *g = &d->guests;
-	static const char *const folders[] = { "dev", "proc", "sys", "root", "run" };
-	cleanup_strbuf struct strbuf b = STRBUF_INIT;
-	cleanup_free char *program = malloc(INIT_BYTES_MAX);
-	cleanup_fd int fd = open(g->init, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -errno : program ? fd_read_all(fd, program, INIT_BYTES_MAX) : -ENOMEM;
-	if (n < 0)
-		return err_rc(err, (int)n, "cannot read %s", g->init);
-	unsigned int number = 1;
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		put_entry(&b, number++, folders[i], S_IFDIR | 0755, NULL, 0);
-	put_entry(&b, number++, "init", S_IFREG | 0755, program, (size_t)n);
-	put_entry(&b, number, "TRAILER!!!", 0, NULL, 0);
-	if (!strbuf_ok(&b))
-		return err_set(err, ENOMEM, "out of memory");
-	int rc = fd_write_atomic(d->roots.run_fd, INITRD, b.text, b.len, 0600, FD_SYNC_NO, err);
+	int64_t stamp = stamp_of(g);
+	if (g->made && stamp == g->stamp)
+		return 0;
+	cleanup_free char *modules = modules_of(g);
+	cleanup_fd int fd = openat(d->roots.run_fd, INITRD ".new",
+				   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int rc = fd < 0 ? err_sys(err, "cannot make the guests' initial RAM disk")
+			: initrd_write(fd, g->init, modules, err);
+	if (rc == 0 && renameat(d->roots.run_fd, INITRD ".new", d->roots.run_fd, INITRD) < 0)
+		rc = err_sys(err, "cannot make the guests' initial RAM disk");
+	if (rc < 0)
+		(void)unlinkat(d->roots.run_fd, INITRD ".new", 0);
 	g->made = rc == 0;
+	g->stamp = stamp;
 	return rc;
 }
 

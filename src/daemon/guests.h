@@ -18,13 +18,15 @@ struct endpoint;
 struct guests {
 	char *kernel, *init, *initrd; /* absolute paths, owned; initrd is made of init */
 	bool made;                    /* the initramfs is there */
+	int64_t stamp;                /* of what it was made of */
 	char missing[2048];           /* what guests_missing() returns */
 };
 
 /* Finds kernel and isola-init, by the settings. */
 int guests_init(struct guests *g, const struct config *config, const char *state, const char *run,
 		struct err *err);
-/* Makes the initramfs in the run folder, once. It is small. */
+/* Makes the initramfs in the run folder, of isola-init and the modules that lie in the
+ * folder "modules" beside the kernel, if there are any; again when one of them changed. */
 int guests_make_initrd(struct isolad *d, struct err *err);
 void guests_fini(struct guests *g);
 

@@ -39,16 +39,28 @@ static const struct {
 	{ "SYSLOG", "--cap-add SYSLOG" },
 };
 
+static const char *piercing_flag(const char *name)
+{
+	if (!strncmp(name, "CAP_", 4))
+		name += 4;
+	for (size_t k = 0; k < sizeof(piercing_caps) / sizeof(piercing_caps[0]); k++)
+		if (!strcmp(name, piercing_caps[k].name))
+			return piercing_caps[k].flag;
+	return NULL;
+}
+
+bool isolation_is_piercing(const char *capability)
+{
+	return piercing_flag(capability) != NULL;
+}
+
 static const char *piercing_cap(json_object *host)
 {
 	json_object *list = json_get(host, "CapAdd");
 	for (size_t i = 0; i < json_len(list); i++) {
-		const char *name = json_item_str(list, i);
-		if (!strncmp(name, "CAP_", 4))
-			name += 4;
-		for (size_t k = 0; k < sizeof(piercing_caps) / sizeof(piercing_caps[0]); k++)
-			if (!strcmp(name, piercing_caps[k].name))
-				return piercing_caps[k].flag;
+		const char *flag = piercing_flag(json_item_str(list, i));
+		if (flag)
+			return flag;
 	}
 	return NULL;
 }

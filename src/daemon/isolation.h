@@ -34,6 +34,8 @@ bool isolation_may_be_vm(const struct config *config, const struct isolation_pol
 
 /* The first thing in @host that pierces a container's wall, as its flag; or NULL. */
 const char *isolation_pierced(json_object *host);
+/* Whether it is one of the capabilities that do: "CAP_SYS_ADMIN". */
+bool isolation_is_piercing(const char *capability);
 
 struct instance;
 /* Refuses that a container with @host joins a namespace of @donor (@field: NetworkMode,

@@ -53,7 +53,7 @@ int top_parse_stat(const char *text, struct top_process *p, int64_t *ret_start_t
 }
 
 /* Arguments are separated by NUL; what a terminal could obey becomes '?'. */
-static void make_harmless(char *text, size_t size)
+void top_make_harmless(char *text, size_t size)
 {
 	while (size && !text[size - 1])
 		size--;
@@ -115,10 +115,10 @@ static int read_process(const struct sampling *s, pid_t pid, struct top_process 
 	p->gid = inside_id(s, st.st_gid);
 	p->elapsed_ticks = s->uptime_ticks - start_ticks;
 	p->start_ns = s->now_ns - p->elapsed_ticks * (1000000000 / hertz);
-	make_harmless(p->comm, strlen(p->comm));
+	top_make_harmless(p->comm, strlen(p->comm));
 	ssize_t n = read_file(dir, "cmdline", p->command, sizeof(p->command));
 	if (n > 0)
-		make_harmless(p->command, (size_t)n);
+		top_make_harmless(p->command, (size_t)n);
 	if (n <= 0 || !*p->command)
 		(void)snprintf(p->command, sizeof(p->command), "[%s]", p->comm);
 	return 0;

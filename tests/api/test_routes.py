@@ -228,6 +228,19 @@ def _():
     not_found("GET", "/containers/{id}/json")
 
 
+@route("GET", "/containers/{id}/explain")
+def _():
+    with Sleeper() as cid:
+        o = ask("GET", "/containers/%s/explain" % cid)[2]
+        is_((o["Wall"], o["Running"], o["Boundaries"][0]["Role"]), ("container", True, "payload"),
+            "explain")
+    cid = create(d, "true")
+    o = ask("GET", "/containers/%s/explain" % cid)[2]
+    is_((o["Running"], "Boundaries" in o), (False, False), "explain of one that does not run")
+    remove(d, cid)
+    not_found("GET", "/containers/{id}/explain")
+
+
 @route("GET", "/containers/{id}/top")
 def _():
     with Sleeper() as cid:

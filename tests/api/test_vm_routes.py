@@ -301,6 +301,20 @@ def _():
     vms.remove(vm)
 
 
+@route("GET", "/vms/{id}/explain")
+def _():
+    with Running() as (vm, _):
+        o = ask("GET", "/vms/%s/explain" % vm)[2]
+        is_((o["Kind"], o["Wall"], o["Kernel"]["Own"]), ("vm", "vm", True), "explain of a VM")
+        p = o["Boundaries"][0]
+        is_((p["Role"], p["Command"], p["NoNewPrivileges"], p["Capabilities"]["Effective"]),
+            ("worker", "isola-vmm", True, []), "its worker, without any right", p)
+        of = {n["Type"]: n["Of"] for n in p["Namespaces"]}
+        is_((of["mnt"], of["net"]), ("own", "own"), "which is alone", of)
+        is_([x["Role"] for x in o["Processes"]], ["keeper", "worker"], "and its keeper")
+    expect("explain of none", ask("GET", "/vms/none/explain"), 404, "none")
+
+
 @route("GET", "/vms/{id}/logs")
 def _():
     not_found("GET", "/vms/{id}/logs")
