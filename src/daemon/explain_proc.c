@@ -194,7 +194,10 @@ static void unescape(char *text)
 	for (const char *p = text; *p; p++) {
 		bool octal = p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' &&
 			     p[2] <= '7' && p[3] >= '0' && p[3] <= '7';
-		*to++ = octal ? (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0')) : *p;
+		if (octal)
+			*to++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+		else
+			*to++ = *p;
 		p += octal ? 3 : 0;
 	}
 	*to = '\0';

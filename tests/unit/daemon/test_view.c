@@ -171,7 +171,7 @@ static void view_summary__has_docker_s_keys(void **state)
 	assert_string_equal(json_str_or(o, "Command", ""), "/e 'a b' c");
 	assert_string_equal(json_str_or(o, "Image", ""), "img:1");
 	assert_int_equal(json_i64_or(o, "Created", 0), 1700000000);
-	assert_json(json_get(o, "HostConfig"), "{'NetworkMode':'none'}");
+	assert_json(json_get(o, "HostConfig"), "{'NetworkMode':'none','Isolation':'container'}");
 	assert_json(json_get(o, "Ports"), "[]");
 	assert_int_equal(json_len(json_get(o, "Mounts")), 2);
 	fixture_isolad_free(d);
