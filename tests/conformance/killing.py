@@ -155,7 +155,8 @@ class Killing:
                 return ["isolad does not start again"]
         return bad + self.judge()
 
-    def all(self, ops):
+    def all(self, ops, limit_s=None):
+        """@ops operations, or as many as there are in @limit_s."""
         diag("seed %d, %d operations" % (self.seed, ops))
         self.prepare()
         bad, died = [], []
@@ -165,13 +166,14 @@ class Killing:
             wrong = self.one()
             bad += ["operation %d: %s" % (n, w) for w in wrong]
             died += self.events() if self.kills > before else []
-            if len(bad) > 5:
+            if len(bad) > 5 or (limit_s and time.monotonic() - t0 > limit_s):
                 break
         diag("%d operations, %d kills of isolad, %d hit an operation, %.0f s" %
              (n + 1, self.kills, self.hit, time.monotonic() - t0))
         is_(bad, [], "nothing dies, and what is told is true (seed %d)" % self.seed)
         is_(died + self.events(), [], "no event tells of a death that was none")
-        check(self.kills >= ops * KILL_SHARE / 3, "isolad was killed often enough", self.kills)
+        check(self.kills >= (n + 1) * KILL_SHARE / 4 - 3, "isolad was killed often enough",
+              "%d times in %d operations" % (self.kills, n + 1))
         for name in self.kept:
             one = self.d.ctr("exec", name, "cat", "/n", limit_s=CASE_S).out
             check(wait_for(UNTIL_S, lambda: self.d.ctr("exec", name, "cat", "/n",

@@ -354,10 +354,10 @@ static void many(void)
 {
 	char name[32];
 	int n = 0, twice = 0;
-	static bool seen[2000];
+	static bool seen[500];
 	struct dirent *e;
 	must(mkdir("many", 0755), "mkdir");
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 500; i++) {
 		(void)snprintf(name, sizeof(name), "many/file-%04d", i);
 		(void)close(made(name, ""));
 	}
