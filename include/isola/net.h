@@ -226,6 +226,7 @@ int net_macvlan_add(struct net *n, const struct net_bridge *b, const struct net_
 		    pid_t pid, pid_t parent, int *ret_ns_fd, uint8_t ret_mac[6], struct err *err);
 /* Removes it; one that is gone is fine. */
 int net_macvlan_remove(int ns_fd, const struct net_port *port, struct err *err);
+bool net_macvlan_is_there(int ns_fd, const struct net_port *port);
 /* Opens that namespace again; owned. */
 int net_ns_open(pid_t pid, pid_t parent, int *ret_fd, struct err *err);
 /* dhcp_socket.c: a packet socket for what comes from the link @name to a DHCP server, and

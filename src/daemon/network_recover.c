@@ -99,20 +99,28 @@ static int remake_rules(struct isolad *d, struct err *err)
 	return rc < 0 || !all.n_bridges ? rc : republish(d, err);
 }
 
-/* The record says that it has this link: it was cut off in a disconnect, or somebody else
- * has removed it. */
-static void plug_again(struct isolad *d, const struct endpoint *e)
+static int plug(struct isolad *d, struct endpoint *e, const struct net_port *port, struct err *err)
 {
 	struct net_bridge bridge;
-	struct net_port port;
-	struct err err = ERR_INIT;
+	struct instance *inst = e->inst;
 	network_bridge(e->network, &bridge);
-	endpoint_port(e, &port);
-	int rc = net_bridge_up(d->networks.net, &bridge, &err);
-	if (rc == 0)
-		rc = net_port_add(d->networks.net, &bridge, &port, e->inst->pid,
-				  e->inst->keeper_pid, &err);
+	int rc = net_bridge_up(d->networks.net, &bridge, err);
 	if (rc < 0)
+		return rc;
+	if (bridge.kind == NET_KIND_BRIDGE)
+		return net_port_add(d->networks.net, &bridge, port, inst->pid, inst->keeper_pid,
+				    err);
+	fd_close(&e->ns_fd);
+	return net_macvlan_add(d->networks.net, &bridge, port, inst->pid, inst->keeper_pid,
+			       &e->ns_fd, e->mac, err);
+}
+
+/* The record says that it has this link: it was cut off in a disconnect, or somebody else
+ * has removed it. */
+static void plug_again(struct isolad *d, struct endpoint *e, const struct net_port *port)
+{
+	struct err err = ERR_INIT;
+	if (plug(d, e, port, &err) < 0)
 		log_warn(e->inst->id, "its link in network %s is missing: %s", e->network->name,
 			 err.text);
 	else
@@ -120,11 +128,15 @@ static void plug_again(struct isolad *d, const struct endpoint *e)
 			 e->network->name);
 }
 
-/* A tap goes with who has it open, and a macvlan is nowhere to be seen. */
-static bool has_veth(const struct endpoint *e)
+/* A tap goes with who has it open. */
+static bool is_missing(const struct seen *s, const struct net_port *port)
 {
-	return e->live && e->network->kind == NET_KIND_BRIDGE &&
-	       endpoint_link(e->inst) == NET_LINK_VETH;
+	const struct endpoint *e = s->endpoint;
+	if (!e->live || endpoint_link(e->inst) != NET_LINK_VETH)
+		return false;
+	if (e->network->kind == NET_KIND_MACVLAN)
+		return e->ns_fd >= 0 && !net_macvlan_is_there(e->ns_fd, port);
+	return !s->is_there;
 }
 
 static void list_live(struct orphans *o)
@@ -165,9 +177,12 @@ static void look_at_links(struct orphans *o)
 
 static void plug_missing(struct orphans *o)
 {
-	for (size_t i = 0; i < o->n_live; i++)
-		if (!o->live[i].is_there && has_veth(o->live[i].endpoint))
-			plug_again(o->isolad, o->live[i].endpoint);
+	for (size_t i = 0; i < o->n_live; i++) {
+		struct net_port port;
+		endpoint_port(o->live[i].endpoint, &port);
+		if (is_missing(&o->live[i], &port))
+			plug_again(o->isolad, o->live[i].endpoint, &port);
+	}
 }
 
 void networks_recover(struct isolad *d)

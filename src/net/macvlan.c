@@ -144,3 +144,11 @@ int net_macvlan_remove(int ns_fd, const struct net_port *port, struct err *err)
 	int rc = inside_enter(&in, ns_fd, err);
 	return rc < 0 ? rc : remove_inside(in.sock, port, err);
 }
+
+bool net_macvlan_is_there(int ns_fd, const struct net_port *port)
+{
+	cleanup_inside struct inside in = { .fd = -1 };
+	struct err ignored = ERR_INIT;
+	return inside_enter(&in, ns_fd, &ignored) == 0 &&
+	       kernel_link_index(in.sock, port->name, &ignored) > 0;
+}

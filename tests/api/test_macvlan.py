@@ -174,6 +174,21 @@ check(d.start(*FLAGS), "isolad starts again")
 check(reaches(pid_of("bee"), "10.44.0.128"), "members reach each other")
 is_(d.ctr("network", "disconnect", "lan", "cat").rc, 0, "one leaves that another isolad had plugged")
 is_(links_of(pid_of("cat")), "lo", "its link is gone")
+
+# killed in a disconnect, when the link is gone and the record does not say so yet
+is_(d.ctr("network", "connect", "--ip", "10.44.0.99", "lan", "cat").rc, 0, "it comes back once more")
+d.stop()
+os.environ["ISOLA_DIE_AT"] = "disconnect.unlinked"
+check(d.start(*FLAGS), "isolad starts, to die in a disconnect")
+del os.environ["ISOLA_DIE_AT"]
+process = d.process
+d.ctr("network", "disconnect", "lan", "cat")
+check(wait_for(15, lambda: process.poll() is not None), "which it does")
+d.stop(signal.SIGKILL)
+check(d.start(*FLAGS), "and starts again")
+is_((links_of(pid_of("cat")), place("cat")["IPAddress"]), ("eth0 lo", "10.44.0.99"), "the link is there, as the record says")
+check(reaches(pid_of("cat"), "10.44.0.128"), "and works")
+is_(d.ctr("network", "disconnect", "lan", "cat").rc, 0, "it leaves for good")
 keeper = int(open("/proc/%d/stat" % pid_of("bee")).read().rsplit(")", 1)[1].split()[1])
 os.kill(keeper, signal.SIGKILL)
 check(wait_for(15, lambda: not inspect("bee")["State"]["Running"]), "a keeper is killed")
