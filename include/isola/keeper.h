@@ -131,9 +131,10 @@
  *   balloon, net, pin, console   { "args": {...} as isola/vmm.h has them }
  *   disk     { "args": {...} and maybe "size": bytes, to which the file grows first }
  * Of containers in VMs only; EBUSY when paused. One at a time:
- *   link     { "args": { "port": a tap device of isolad's, "link": an item of "links" } }
+ *   link     { "args": { "port": a tap device of isolad's, "new": bool,
+ *                        "link": an item of "links" } }
  *            it is the guest's; or, where it was before, has these addresses and gateways,
- *            too. ENOSPC: no place for it, in the machine file's nets, is free
+ *            too; "new": it was made just now, and is no other of this name. ENOSPC: no place for it, in the machine file's nets, is free
  *   unlink   { "args": { "port", "name": of the link } }
  *
  * Events (keeper -> every connection), each { "event", ... }:

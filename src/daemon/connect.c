@@ -94,7 +94,7 @@ static void change_files(struct instance *inst)
 /* ---- a container in a VM that runs: its guest has to see to its links ---- */
 
 /* False: nobody is there to be asked. */
-static bool tell_guest(struct op *op, const char *what, const struct endpoint *e,
+static bool tell_guest(struct op *op, const char *what, const struct endpoint *e, bool is_new,
 		       link_reply_fn *reply)
 {
 	struct instance *inst = op->inst;
@@ -109,6 +109,8 @@ static bool tell_guest(struct op *op, const char *what, const struct endpoint *e
 		json_add(args, "link", guest_link(e));
 	else
 		json_add_str(args, "name", name);
+	if (is_new)
+		json_add_bool(args, "new", true);
 	json_add(msg, "args", args);
 	op->pinned = true;
 	link_call(inst->link, what, msg, -1, reply, op);
@@ -143,6 +145,7 @@ static void on_guest_linked(void *arg, const struct err *err, json_object *reply
 	struct endpoint *ep = endpoint_of(op);
 	(void)reply;
 	op->pinned = false;
+	step_reached("connect.guest");
 	if (inst->isolad->stopping) {
 		op_finish(op, err, NULL);
 		return;
@@ -178,7 +181,7 @@ static void on_connected(void *arg, const struct err *err)
 		op_finish(op, err, NULL);
 		return;
 	}
-	if (!ep || !tell_guest(op, "link", ep, on_guest_linked))
+	if (!ep || !tell_guest(op, "link", ep, true, on_guest_linked))
 		joined(op);
 }
 
@@ -230,7 +233,7 @@ static void on_unplugged(void *arg, const struct err *err)
 	if (op->inst->isolad->stopping)
 		op_finish(op, NULL, NULL);
 	else if (!op->stage || !next || !next->live ||
-		 !tell_guest(op, "link", next, on_guest_moved))
+		 !tell_guest(op, "link", next, false, on_guest_moved))
 		save(op);
 }
 
@@ -280,7 +283,7 @@ static void disconnect_run(struct op *op)
 			     instance_noun(inst->kind), inst->name, op->name);
 	if (rc < 0)
 		op_finish(op, &e, NULL);
-	else if (!ep->live || !tell_guest(op, "unlink", ep, on_guest_unlinked))
+	else if (!ep->live || !tell_guest(op, "unlink", ep, false, on_guest_unlinked))
 		leave(op, ep);
 }
 

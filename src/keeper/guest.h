@@ -57,6 +57,7 @@ struct guest_linking {
 	bool busy;
 	struct guest_nic *nic;
 	struct asker asker;
+	char port[16];     /* that comes */
 	json_object *link; /* owned; NULL: it goes */
 };
 

@@ -74,57 +74,6 @@ static json_object *worker_args(const struct guest_nic *nic)
 	return o;
 }
 
-/* ---- it goes ---- */
-
-static void on_unplugged(struct vm *vm, const struct asker *asker, json_object *reply,
-			 const struct err *err)
-{
-	struct guest *g = vm->k->guest;
-	(void)asker;
-	(void)reply;
-	free_place(g);
-	finish(g, err);
-}
-
-static void unplug(struct guest *g)
-{
-	struct err e = ERR_INIT;
-	if (vm_call(g->k->vm, "unplug", worker_args(g->linking.nic), NULL, on_unplugged, &e) < 0) {
-		free_place(g);
-		finish(g, &e);
-	}
-}
-
-static void on_unlinked(void *arg, const uint8_t *body, size_t size, const struct err *err)
-{
-	struct guest *g = arg;
-	char text[256];
-	(void)body;
-	(void)size;
-	if (err) {
-		(void)snprintf(text, sizeof(text), "a network device goes without the guest: %s",
-			       err->text);
-		vm_warn(g->k->vm, text);
-	}
-	unplug(g);
-}
-
-static int unlink_port(struct guest *g, json_object *args, struct err *err)
-{
-	cleanup_tlv struct tlv_writer w = { 0 };
-	struct guest_nic *nic = find(g, json_str_or(args, "port", " "));
-	if (!nic)
-		return 0;
-	size_t mark = tlv_open(&w, GF_LINK);
-	tlv_put_text(&w, GF_NAME, json_str_or(args, "name", ""));
-	tlv_close(&w, mark);
-	int rc = guest_link_call(&g->link, GUEST_UNLINK, &w, LINK_MS, on_unlinked, g, err);
-	if (rc < 0)
-		return rc;
-	g->linking = (struct guest_linking){ .busy = true, .nic = nic, .asker = g->k->asker };
-	return -EINPROGRESS;
-}
-
 /* ---- it comes ---- */
 
 static void on_undone(struct vm *vm, const struct asker *asker, json_object *reply,
@@ -192,6 +141,89 @@ static int plug(struct guest *g, struct guest_nic *nic, const char *port, json_o
 	return rc;
 }
 
+static void plug_anew(struct guest *g)
+{
+	struct err e = ERR_INIT;
+	struct guest_nic *nic = find(g, "");
+	if (plug(g, nic, g->linking.port, g->linking.link, &e) < 0)
+		finish(g, &e);
+	else
+		g->linking.nic = nic;
+}
+
+/* ---- it goes ---- */
+
+static void on_unplugged(struct vm *vm, const struct asker *asker, json_object *reply,
+			 const struct err *err)
+{
+	struct guest *g = vm->k->guest;
+	(void)asker;
+	(void)reply;
+	free_place(g);
+	if (g->linking.link && !err)
+		plug_anew(g);
+	else
+		finish(g, err);
+}
+
+static void unplug(struct guest *g)
+{
+	struct err e = ERR_INIT;
+	if (vm_call(g->k->vm, "unplug", worker_args(g->linking.nic), NULL, on_unplugged, &e) < 0) {
+		free_place(g);
+		finish(g, &e);
+	}
+}
+
+static void on_unlinked(void *arg, const uint8_t *body, size_t size, const struct err *err)
+{
+	struct guest *g = arg;
+	char text[256];
+	(void)body;
+	(void)size;
+	if (err) {
+		(void)snprintf(text, sizeof(text), "a network device goes without the guest: %s",
+			       err->text);
+		vm_warn(g->k->vm, text);
+	}
+	unplug(g);
+}
+
+static int let_go(struct guest *g, struct guest_nic *nic, const char *name, struct err *err)
+{
+	cleanup_tlv struct tlv_writer w = { 0 };
+	size_t mark = tlv_open(&w, GF_LINK);
+	tlv_put_text(&w, GF_NAME, name);
+	tlv_close(&w, mark);
+	int rc = guest_link_call(&g->link, GUEST_UNLINK, &w, LINK_MS, on_unlinked, g, err);
+	if (rc < 0)
+		return rc;
+	g->linking = (struct guest_linking){ .busy = true, .nic = nic, .asker = g->k->asker };
+	return -EINPROGRESS;
+}
+
+static int unlink_port(struct guest *g, json_object *args, struct err *err)
+{
+	struct guest_nic *nic = find(g, json_str_or(args, "port", " "));
+	return nic ? let_go(g, nic, json_str_or(args, "name", ""), err) : 0;
+}
+
+/* ---- one that is asked for ---- */
+
+/* An isolad that was killed amid a connect has left a place with a device that has no
+ * network behind it: that goes first. */
+static int replace(struct guest *g, struct guest_nic *nic, json_object *link, struct err *err)
+{
+	char port[sizeof(nic->port)];
+	memcpy(port, nic->port, sizeof(port));
+	int rc = let_go(g, nic, json_str_or(link, "name", ""), err);
+	if (rc != -EINPROGRESS)
+		return rc;
+	memcpy(g->linking.port, port, sizeof(port));
+	g->linking.link = json_object_get(link);
+	return rc;
+}
+
 static int link_port(struct guest *g, json_object *args, struct err *err)
 {
 	json_object *link = json_get(args, "link");
@@ -204,6 +236,8 @@ static int link_port(struct guest *g, json_object *args, struct err *err)
 			       "its VM has no place for a further network device: it has those "
 			       "for %zu networks, and at its next start as many as it needs",
 			       g->n_nics);
+	if (had && json_bool_or(args, "new", false))
+		return replace(g, had, link, err);
 	int rc = had ? ask_link(g, link, err) : plug(g, nic, port, link, err);
 	if (rc < 0)
 		return rc;

@@ -125,6 +125,21 @@ is_(sh("one", "ls /sys/class/net"), "eth2\nlo\n", "with that link alone")
 r = d.ctr("update", "--publish-add", "8090:80", "one")
 is_(r.rc, 0, "what was published went with the first network, and is published anew", r)
 
+# ---- isolad dies amid a connect: what the guest has got goes, and comes anew
+d.stop(signal.SIGKILL)
+os.environ["ISOLA_DIE_AT"] = "connect.guest"
+check(d.start(*FLAGS), "isolad starts, to die")
+del os.environ["ISOLA_DIE_AT"]
+r = d.ctr("network", "connect", "blue", "one", limit_s=60)
+check(r.rc and wait_for(30, lambda: not is_running(d.pid)), "it dies when the guest has its link", r)
+d.stop(signal.SIGKILL)
+check(d.start(*FLAGS), "isolad starts again")
+is_(sorted(inspect("one")["NetworkSettings"]["Networks"]), ["bridge"], "nobody knows of the link")
+is_(d.ctr("network", "connect", "blue", "one").rc, 0, "it joins once more")
+is_(sh("one", "ls /sys/class/net"), "eth2\neth3\nlo\n", "with a link of that name, one")
+check(answers("one", "box"), "which has a network behind it")
+is_(d.ctr("network", "disconnect", "blue", "one").rc, 0, "and it leaves again")
+
 # ---- isolad is killed
 d.stop(signal.SIGKILL)
 is_(reached(out.process.pid, out.host_address, 8090), "one\n", "it answers without isolad")
