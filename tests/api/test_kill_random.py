@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # isolad is killed at random during 120 operations on containers (tests/conformance/killing.py).
-# not in the lab: tests/lab/test_kill_random.py does it there, on both kinds
+# not in the lab: emulation would only make it slow
 # time limit: 110 s
 import os
 import sys

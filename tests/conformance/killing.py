@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""isolad is killed at random moments while it works on instances of both kinds: what runs
+"""isolad is killed at random moments while it works on instances of the walls given: what runs
 goes on, and what inspect, logs and events tell afterwards is what happened."""
 import random
 import threading
