@@ -83,7 +83,8 @@ int vm_tree_start(struct vm *vm, const struct ctr *holder, pid_t *ret_pid, struc
 			       .enter = enter,
 			       .arg = holder,
 			       .xattr = true,
-			       .announce_submounts = true };
+			       .announce_submounts = true,
+			       .keep_pages = true };
 	return virtiofsd_start(vm, &v, ret_pid, err);
 }
 

@@ -70,8 +70,8 @@ static void exec_c(const struct virtiofsd *v, char *fd, char *files, char *const
 {
 	char source[PATH_MAX + 16], options[128];
 	(void)snprintf(source, sizeof(source), "source=%s", v->source);
-	(void)snprintf(options, sizeof(options), "cache=auto,sandbox=namespace,log_level=warn%s%s",
-		       v->xattr ? ",xattr" : "",
+	(void)snprintf(options, sizeof(options), "cache=%s,sandbox=namespace,log_level=warn%s%s",
+		       v->keep_pages ? "always,timeout=1" : "auto", v->xattr ? ",xattr" : "",
 		       v->announce_submounts ? ",announce_submounts" : "");
 	char *const argv[] = { (char *)"virtiofsd", fd,      files, (char *)"-o", source,
 			       (char *)"-o",        options, NULL };
@@ -88,7 +88,7 @@ static void exec_rust(const struct virtiofsd *v, char *fd, char *files, char *co
 	argv[n++] = fd;
 	argv[n++] = files;
 	argv[n++] = source;
-	argv[n++] = (char *)"--cache=auto";
+	argv[n++] = v->keep_pages ? (char *)"--cache=always" : (char *)"--cache=auto";
 	argv[n++] = (char *)"--sandbox=namespace";
 	argv[n++] = (char *)"--log-level=warn";
 	if (v->xattr)

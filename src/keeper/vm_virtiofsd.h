@@ -16,6 +16,9 @@
 struct virtiofsd {
 	const char *source; /* what it serves, as a path once @enter has run */
 	bool xattr, announce_submounts;
+	/* What the guest has read of a file outlives its close; a change made on the host is
+	 * seen within a second. Else each open begins anew. */
+	bool keep_pages;
 	/* In the child: makes @source what it is to be. Ends by virtiofsd_fail(). */
 	void (*enter)(const struct virtiofsd *v);
 	const void *arg;
