@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cgroup - the container's cgroup in the guest (cgroup-v2.rst): freezing, numbers and
- * processes. Without one (a test) what needs it is refused. */
+/* cgroup - the container's cgroup in the guest (cgroup-v2.rst): limits, freezing, numbers
+ * and processes. Without one (a test) what needs it is refused. */
 #include "init.h"
 
 #include "isola/fd.h"
@@ -114,15 +114,31 @@ int cgroup_kill_all(const struct guest *g, int signo, struct err *err)
 	return 0;
 }
 
-int cgroup_list(const struct guest *g, struct tlv_writer *w, struct err *err)
+char *cgroup_procs(const struct guest *g, struct err *err)
 {
-	cleanup_free char *text = read_file(g, "cgroup.procs");
+	char *text = read_file(g, "cgroup.procs");
 	if (!text)
-		return no_cgroup(err);
-	char *end = text;
-	for (long pid; (pid = strtol(end, &end, 10)) > 0;)
-		tlv_put_u64(w, GF_PID, (uint64_t)pid);
-	return 0;
+		(void)no_cgroup(err);
+	return text;
+}
+
+int cgroup_limit(const struct guest *g, const uint8_t *data, size_t size, struct err *err)
+{
+	struct limit_spec limit;
+	if (limit_spec_parse(data, size, &limit) < 0)
+		return err_set(err, EPROTO, "isola-keeper sent a malformed limit");
+	return write_file(g, limit.file, limit.value, err);
+}
+
+int cgroup_limits(const struct guest *g, const uint8_t *data, size_t size, struct err *err)
+{
+	struct tlv_reader r = tlv_read(data, size);
+	struct tlv_field f;
+	int rc = 0;
+	while (rc == 0 && tlv_next(&r, &f) > 0)
+		if (f.tag == GF_LIMIT)
+			rc = cgroup_limit(g, f.data, f.size, err);
+	return rc;
 }
 
 static void put_number(struct tlv_writer *w, const char *name, uint64_t number)
@@ -138,18 +154,30 @@ int cgroup_numbers(const struct guest *g, struct tlv_writer *w, struct err *err)
 	static const struct {
 		const char *file, *key; /* key NULL: the file is the number */
 	} rows[] = {
-		{ "memory.current", NULL },      { "memory.stat", "anon" },
-		{ "memory.stat", "file" },       { "memory.stat", "inactive_file" },
-		{ "memory.stat", "pgfault" },    { "memory.stat", "pgmajfault" },
-		{ "memory.events", "oom_kill" }, { "cpu.stat", "usage_usec" },
-		{ "cpu.stat", "user_usec" },     { "cpu.stat", "system_usec" },
+		{ "memory.current", NULL },
+		{ "memory.peak", NULL },
+		{ "memory.max", NULL },
+		{ "memory.stat", "anon" },
+		{ "memory.stat", "file" },
+		{ "memory.stat", "inactive_file" },
+		{ "memory.stat", "pgfault" },
+		{ "memory.stat", "pgmajfault" },
+		{ "memory.events", "oom_kill" },
+		{ "cpu.stat", "usage_usec" },
+		{ "cpu.stat", "user_usec" },
+		{ "cpu.stat", "system_usec" },
+		{ "cpu.stat", "nr_periods" },
+		{ "cpu.stat", "nr_throttled" },
+		{ "cpu.stat", "throttled_usec" },
 		{ "pids.current", NULL },
+		{ "pids.max", NULL },
 	};
 	if (!g->cgroup)
 		return no_cgroup(err);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		cleanup_free char *text = read_file(g, rows[i].file);
-		if (!text) /* a kernel without that controller */
+		/* A kernel without that controller; or no limit. */
+		if (!text || !strncmp(text, "max", 3))
 			continue;
 		put_number(w, rows[i].key ? rows[i].key : rows[i].file,
 			   rows[i].key ? number_in(text, rows[i].key) : strtoull(text, NULL, 10));

@@ -4,7 +4,7 @@
  *
  *   cgroup, namespaces, root (the first) or join (others), session, terminal, user,
  *   descriptors, folder, umask, bounding set, groups, ids, capabilities, no_new_privs,
- *   program, limits, seccomp, exec */
+ *   program, limits, the tiny init of --init, seccomp, exec */
 #include "init.h"
 
 #include "isola/console.h"
@@ -12,6 +12,8 @@
 #include "isola/path.h"
 
 #include "isola/userdb.h"
+
+#include "reaper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -407,6 +409,28 @@ static char *find_program(const struct process_spec *s, struct err *err)
 	return NULL;
 }
 
+static int finish_rights(const struct process_spec *s, uint64_t own, struct err *err)
+{
+	return s->seccomp ? install_filter(s, own, err) : 0;
+}
+
+/* The program becomes a child; what stays is the tiny init, with the same rights. */
+static int split_reaper(struct child *c, uint64_t own, struct err *err)
+{
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_sys(err, "cannot fork the program");
+	if (pid > 0) {
+		struct err mine = ERR_INIT;
+		(void)close(c->status_fd);
+		if (finish_rights(c->spec, own, &mine) < 0)
+			_exit(255);
+		reaper_run(pid);
+	}
+	reaper_child_setup(c->slave_fd >= 0);
+	return 0;
+}
+
 static int run(struct child *c, struct err *err)
 {
 	const struct process_spec *s = c->spec;
@@ -434,8 +458,10 @@ static int run(struct child *c, struct err *err)
 	if (rc < 0 || !program)
 		return -err->code;
 	rc = set_limits(s, err);
-	if (rc == 0 && s->seccomp)
-		rc = install_filter(s, own, err);
+	if (rc == 0 && s->reaper)
+		rc = split_reaper(c, own, err);
+	if (rc == 0)
+		rc = finish_rights(s, own, err);
 	if (rc < 0)
 		return rc;
 	(void)execve(program, s->args, s->env);

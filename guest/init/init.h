@@ -11,7 +11,8 @@
  *   child.c    a process on its way to the program
  *   root.c     the container's root and what is mounted in it
  *   net.c      links, addresses, routes
- *   cgroup.c   the container's cgroup: freezing, numbers, processes */
+ *   cgroup.c   the container's cgroup: limits, freezing, numbers, processes
+ *   ps.c       processes as ps(1) shows them */
 #pragma once
 
 #include "isola/err.h"
@@ -151,6 +152,11 @@ int cgroup_make(struct guest *g, struct err *err);
 int cgroup_join(const struct guest *g, struct err *err);
 int cgroup_freeze(const struct guest *g, bool on, struct err *err);
 int cgroup_kill_all(const struct guest *g, int signo, struct err *err);
-int cgroup_list(const struct guest *g, struct tlv_writer *w, struct err *err);
+char *cgroup_procs(const struct guest *g, struct err *err); /* owned */
+int cgroup_limit(const struct guest *g, const uint8_t *data, size_t size, struct err *err);
+int cgroup_limits(const struct guest *g, const uint8_t *data, size_t size, struct err *err);
 int cgroup_numbers(const struct guest *g, struct tlv_writer *w, struct err *err);
 uint64_t cgroup_oom_kills(const struct guest *g);
+
+/* ps.c */
+int ps_list(const struct guest *g, struct tlv_writer *w, struct err *err);

@@ -45,6 +45,8 @@ static int do_setup(struct guest *g, uint64_t seq, const uint8_t *body, size_t s
 		rc = net_setup(body, size, err);
 	if (rc == 0)
 		rc = cgroup_make(g, err);
+	if (rc == 0)
+		rc = cgroup_limits(g, body, size, err);
 	if (rc < 0)
 		return rc;
 	if (!(g->setup = malloc(size)))
@@ -122,7 +124,7 @@ static int do_ps(struct guest *g, uint64_t seq, const uint8_t *body, size_t size
 	(void)seq;
 	(void)body;
 	(void)size;
-	return cgroup_list(g, w, err);
+	return ps_list(g, w, err);
 }
 
 static int do_stats(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
@@ -210,6 +212,14 @@ static int do_online(struct guest *g, uint64_t seq, const uint8_t *body, size_t 
 	return 0;
 }
 
+static int do_limit(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		    struct tlv_writer *w, struct err *err)
+{
+	(void)seq;
+	(void)w;
+	return cgroup_limits(g, body, size, err);
+}
+
 static int do_shutdown(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
 		       struct tlv_writer *w, struct err *err)
 {
@@ -229,7 +239,7 @@ static const struct {
 	{ GUEST_SIGNAL, do_signal },     { GUEST_RESIZE, do_resize }, { GUEST_PS, do_ps },
 	{ GUEST_STATS, do_stats },       { GUEST_CLOCK, do_clock },   { GUEST_FREEZE, do_freeze },
 	{ GUEST_THAW, do_thaw },         { GUEST_LINK, do_link },     { GUEST_ONLINE, do_online },
-	{ GUEST_SHUTDOWN, do_shutdown }, { GUEST_UNLINK, do_unlink },
+	{ GUEST_SHUTDOWN, do_shutdown }, { GUEST_UNLINK, do_unlink }, { GUEST_LIMIT, do_limit },
 };
 
 void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size)

@@ -106,6 +106,17 @@ int device_spec_parse(const uint8_t *data, size_t size, struct device_spec *ret)
 	return 0;
 }
 
+int limit_spec_parse(const uint8_t *data, size_t size, struct limit_spec *ret)
+{
+	const char *name = NULL, *value = NULL;
+	int rc = READ_WANTS(data, size, { GF_NAME, TEXT, true, &name },
+			    { GF_VALUE, TEXT, true, &value });
+	if (rc < 0 || !*name || *name == '.' || strchr(name, '/') || strlen(name) > 64)
+		return -EPROTO;
+	*ret = (struct limit_spec){ name, value };
+	return 0;
+}
+
 static int sysctl_check(const uint8_t *data, size_t size)
 {
 	const char *name = NULL, *value = NULL;
@@ -205,6 +216,7 @@ static int setup_field(const struct tlv_field *f)
 {
 	struct mount_spec m;
 	struct device_spec d;
+	struct limit_spec limit;
 	struct link_spec l;
 	const char *text;
 	uint64_t n;
@@ -226,6 +238,8 @@ static int setup_field(const struct tlv_field *f)
 		return device_spec_parse(f->data, f->size, &d);
 	case GF_SYSCTL:
 		return sysctl_check(f->data, f->size);
+	case GF_LIMIT:
+		return limit_spec_parse(f->data, f->size, &limit);
 	case GF_LINK:
 		return link_spec_parse(f->data, f->size, &l);
 	default:
@@ -279,16 +293,21 @@ static int get_max(const struct tlv_field *f, uint64_t max, uint64_t *ret)
 	return tlv_get_u64(f, ret) < 0 || *ret > max ? -EPROTO : 0;
 }
 
+static bool is_flag(uint16_t tag)
+{
+	return tag == GF_NO_NEW_PRIVS || tag == GF_TTY || tag == GF_MAKE_CWD || tag == GF_REAPER;
+}
+
 static int process_number(const struct tlv_field *f, struct process_spec *s)
 {
 	static const uint64_t flag = 1, any = UINT64_MAX;
-	uint64_t n = 0,
-		 max = f->tag == GF_NO_NEW_PRIVS || f->tag == GF_TTY || f->tag == GF_MAKE_CWD ? flag
-		       : f->tag == GF_UMASK                                                   ? 0777
-		       : f->tag == GF_STREAMS                                                 ? 7
-		       : f->tag == GF_ROWS || f->tag == GF_COLUMNS                  ? UINT16_MAX
-		       : f->tag == GF_UID || f->tag == GF_GID || f->tag == GF_GROUP ? UINT32_MAX
-										    : any;
+	uint64_t n = 0, max = is_flag(f->tag)                             ? flag
+			      : f->tag == GF_UMASK                        ? 0777
+			      : f->tag == GF_STREAMS                      ? 7
+			      : f->tag == GF_ROWS || f->tag == GF_COLUMNS ? UINT16_MAX
+			      : f->tag == GF_UID || f->tag == GF_GID || f->tag == GF_GROUP
+				      ? UINT32_MAX
+				      : any;
 	if (get_max(f, max, &n) < 0)
 		return -EPROTO;
 	switch (f->tag) {
@@ -336,6 +355,9 @@ static int process_number(const struct tlv_field *f, struct process_spec *s)
 		break;
 	case GF_COLUMNS:
 		s->columns = (uint16_t)n;
+		break;
+	case GF_REAPER:
+		s->reaper = n;
 		break;
 	case GF_MAKE_CWD:
 		s->make_cwd = n;

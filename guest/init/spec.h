@@ -29,7 +29,7 @@ struct process_spec {
 	struct {
 		uint64_t bounding, effective, permitted, inheritable, ambient;
 	} caps;
-	bool no_new_privs, tty, make_cwd, has_oom_score;
+	bool no_new_privs, tty, make_cwd, reaper, has_oom_score;
 	int oom_score;
 	unsigned int streams; /* bits */
 	uint16_t rows, columns;
@@ -61,6 +61,12 @@ struct device_spec {
 	uint32_t mode, major, minor, uid, gid;
 };
 int device_spec_parse(const uint8_t *data, size_t size, struct device_spec *ret);
+
+/* Of GF_LIMIT. */
+struct limit_spec {
+	const char *file, *value; /* a name without slashes that does not begin with a dot */
+};
+int limit_spec_parse(const uint8_t *data, size_t size, struct limit_spec *ret);
 
 /* An address, with "/PREFIX" or without. 0 or -EPROTO. */
 struct ip_spec {

@@ -92,8 +92,10 @@ void vm_press(struct instance *inst, enum vm_button button, op_done_fn *done, vo
 /* @console: the id of a virtio console. ENOENT when there is none. */
 void vm_resize_console(struct instance *inst, const char *console, int h, int w, op_done_fn *done,
 		       void *arg);
-/* Result: what the worker counts ("stats" of isola/vmm.h). */
+/* Result: what the worker counts ("stats" of isola/vmm.h), or a container's guest. */
 void vm_counters(struct instance *inst, op_done_fn *done, void *arg);
+/* Whether it has any: a VM, or a container in a microVM. */
+bool vm_has_counters(const struct instance *inst);
 
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
 /* Result: {"StatusCode", "Error"?: {"Message"}}. Returns a handle for
@@ -163,12 +165,15 @@ int view_filters_check(struct isolad *d, enum instance_kind kind, json_object *f
 		       struct err *err);
 /* {"SizeRw","SizeRootFs"}; walks the disk in a worker thread. */
 void view_size(struct instance *inst, op_done_fn *done, void *arg);
-/* One Docker stats sample; @prev (may be NULL) fills precpu_stats. */
-json_object *stats_sample(struct instance *inst, json_object *prev, struct err *err);
 /* The real boundary of @inst, from the kernel: "Explanation" of docs/openapi.json. */
 json_object *explain(struct instance *inst);
-/* {"Titles","Processes"}; @ps_args as for ps(1), a supported subset. */
-json_object *top_list(struct instance *inst, const char *ps_args, struct err *err);
+/* One Docker stats sample; @prev (may be NULL) fills precpu_stats. @guest: what the guest of
+ * a container in a microVM counts (vm_counters()), {} where it did not answer; NULL: what
+ * this host's cgroup says of the whole VM. */
+json_object *stats_sample(struct instance *inst, json_object *prev, json_object *guest,
+			  struct err *err);
+/* Result: {"Titles","Processes"}; @ps_args as for ps(1), a supported subset. */
+void instance_top(struct instance *inst, const char *ps_args, op_done_fn *done, void *arg);
 json_object *system_info(struct isolad *d);
 enum df_what { DF_IMAGES = 1, DF_CONTAINERS = 2, DF_VOLUMES = 4, DF_BUILD_CACHE = 8, DF_ALL = 15 };
 /* Result: Docker's disk usage; walks the disk in a worker thread. @what: of df_what. */

@@ -41,6 +41,9 @@
 #define GUEST_PROCESSES_MAX 300 /* that the host started */
 #define GUEST_CALLS_MAX     128 /* requests without an answer */
 #define GUEST_NOTICE_MAX    512 /* bytes of a text from the guest, with its NUL */
+#define GUEST_PS_MAX        1024
+#define GUEST_COMMAND_MAX   512
+#define GUEST_PS_NUMBERS    9
 
 /* The hello: char magic[4]; u16 version; u8 kind; u8 stream; u64 process. */
 enum guest_kind {
@@ -62,13 +65,13 @@ enum guest_type {
 
 	/* host -> guest: fields, in any order; ? may be missing, * may come again */
 	GUEST_SETUP = 16,  /* once: GF_ROOT, GF_HOSTNAME?, GF_DOMAINNAME?, GF_SYSCTL*,
-			      * GF_LINK*, GF_MOUNT*, GF_DEVICE*, GF_MASKED*, GF_READONLY*,
+			      * GF_LIMIT*, GF_LINK*, GF_MOUNT*, GF_DEVICE*, GF_MASKED*, GF_READONLY*,
 			      * GF_ROOT_READONLY?, GF_CLOCK_NS? */
 	GUEST_RUN = 17,    /* once, after SETUP: a process (below). Its end ends all others */
 	GUEST_EXEC = 18,   /* a process */
 	GUEST_SIGNAL = 19, /* GF_PROCESS, GF_SIGNO, GF_ALL? */
 	GUEST_RESIZE = 20, /* GF_PROCESS, GF_ROWS, GF_COLUMNS */
-	GUEST_PS = 21,     /* answer: GF_PID*, as the guest's init counts them */
+	GUEST_PS = 21,     /* answer: GF_BOOT_US, GF_PS*: as many as there is room for */
 	GUEST_STATS = 22,  /* answer: GF_STAT* */
 	GUEST_CLOCK = 23,  /* GF_CLOCK_NS */
 	GUEST_FREEZE = 24, /* the container's processes; answered when they are */
@@ -78,11 +81,12 @@ enum guest_type {
 	GUEST_ONLINE = 28,   /* GF_CPUS: so many processors online */
 	GUEST_SHUTDOWN = 29, /* syncs, and powers off; not answered */
 	GUEST_UNLINK = 30,   /* GF_LINK with GF_NAME alone: its device is let go of */
+	GUEST_LIMIT = 31,    /* GF_LIMIT*: of the container's cgroup */
 };
 
 /* A process: GF_PROCESS, GF_ARG*, GF_ENV*, GF_CWD, GF_USER? or GF_UID and GF_GID,
  * GF_GROUP*, GF_UMASK?, GF_CAPS_*, GF_RLIMIT*, GF_NO_NEW_PRIVS?, GF_SECCOMP?,
- * GF_OOM_SCORE?, GF_STREAMS, GF_TTY?, GF_ROWS?, GF_COLUMNS?, GF_MAKE_CWD?.
+ * GF_OOM_SCORE?, GF_STREAMS, GF_TTY?, GF_ROWS?, GF_COLUMNS?, GF_MAKE_CWD?, GF_REAPER?.
  *
  * The answer comes when it was executed, or has GF_ERROR: ENOENT where there is no
  * such program, EACCES where it cannot be executed, as of ctr_create(). Not before all
@@ -146,6 +150,8 @@ enum guest_field {
 	GF_RESOURCE = 65, /* RLIMIT_* */
 	GF_SOFT = 66,
 	GF_HARD = 67,
+	GF_STATE = 68,  /* a letter of ps(1) */
+	GF_REAPER = 69, /* a tiny init is between: PID 1, which passes signals on and reaps */
 
 	/* fields in fields */
 	GF_ROOT = 96,   /* GF_FSTYPE ("virtiofs", or "bind"), GF_SOURCE (the tag, or a path),
@@ -158,7 +164,13 @@ enum guest_field {
 	GF_DEVICE = 100, /* GF_TARGET, GF_MODE, GF_MAJOR, GF_MINOR, GF_UID, GF_GID */
 	GF_RLIMIT = 101, /* GF_RESOURCE, GF_SOFT, GF_HARD */
 	GF_STAT = 102,   /* GF_NAME, GF_NUMBER: a number of the container's cgroup */
+	GF_PS = 103,     /* GF_PID, as the guest's init counts them, GF_UID, GF_GID, GF_STATE,
+			  * GF_NAME, GF_COMMAND?, and GUEST_PS_NUMBERS times GF_NUMBER: parent,
+			  * terminal, CPU time, priority, nice, threads, start since the boot,
+			  * size and resident size in KiB; times in 1/100 s */
+	GF_LIMIT = 104,  /* GF_NAME: a file of the container's cgroup, GF_VALUE: its text */
 
 	/* bytes */
 	GF_SECCOMP = 128, /* struct sock_filter[], as the guest's processor has them */
+	GF_COMMAND = 129, /* arguments, a NUL behind each; the first GUEST_COMMAND_MAX bytes */
 };

@@ -113,7 +113,11 @@
  *            "held" (only of a container, and to freeze it): until thawed, or this
  *            connection ends. hello says "running" meanwhile.
  *   update   { "resources": OCI linux.resources | absent,
- *              "log": { "max_size", "max_files" } | absent }
+ *              "log": { "max_size", "max_files" } | absent, of guests also
+ *              "args": { "memory", "cpus", "limits": { "pids.max": "TEXT", ... } } }:
+ *            RAM in bytes and CPUs that the guest needs now (EINVAL: more than it was
+ *            booted with; what it needs no longer goes to the host), and files of the
+ *            container's cgroup in there
  *   detach   { "stream": id }                     close that stream
  *   mount    { "mount": an item of OCI "mounts", "make_source": bool }
  *   unmount  { "mount": the same }                of containers only: ctr_mount() and
@@ -128,6 +132,9 @@
  *   nmi      {}
  *   stats    {}                                   -> { "stats": the worker's answer
  *            and "start": { "first_run_us", "cpu_us" } of its "running" }
+ *   ps       {}                                   guests only
+ *            -> { "ps": what guest_tell_ps() of src/keeper/guest_tell.h makes }
+ *            Of guests "stats" is what guest_tell_stats() makes.
  *   balloon, net, pin, console   { "args": {...} as isola/vmm.h has them }
  *   disk     { "args": {...} and maybe "size": bytes, to which the file grows first }
  * Of containers in VMs only; EBUSY when paused. One at a time:

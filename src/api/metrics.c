@@ -399,7 +399,7 @@ static struct sampled *sample_all(struct isolad *d, size_t *ret_n)
 	list_for_each (node, registry_list(d)) {
 		struct instance *inst = container_of(node, struct instance, node);
 		json_object *stats =
-			instance_is_running(inst) ? stats_sample(inst, NULL, NULL) : NULL;
+			instance_is_running(inst) ? stats_sample(inst, NULL, NULL, NULL) : NULL;
 		if (stats)
 			s[(*ret_n)++] = (struct sampled){ inst, stats };
 	}

@@ -214,17 +214,21 @@ void containers_explain(struct exchange *x)
 		reply_json(x, 200, explain(inst));
 }
 
+static void on_top(void *arg, const struct err *err, json_object *result)
+{
+	struct exchange *x = arg;
+	if (x->conn && err)
+		reply_err(x, err);
+	else if (x->conn)
+		reply_json(x, 200, json_object_get(result));
+	exchange_unref(x);
+}
+
 void containers_top(struct exchange *x)
 {
-	struct err err = ERR_INIT;
 	struct instance *inst = route_instance(x);
-	if (!inst)
-		return;
-	json_object *o = top_list(inst, query_get(&x->query, "ps_args"), &err);
-	if (o)
-		reply_json(x, 200, o);
-	else
-		reply_err(x, &err);
+	if (inst)
+		instance_top(inst, query_get(&x->query, "ps_args"), on_top, exchange_ref(x));
 }
 
 /* ---- change and remove ---- */

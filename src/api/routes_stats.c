@@ -18,7 +18,7 @@ struct stats {
 	char id[ID_SIZE];
 	bool stream;
 	json_object *prev;     /* the last sample, or NULL */
-	json_object *counters; /* of a VM's worker, for the next sample */
+	json_object *counters; /* of a VM's worker, or of a guest, for the next sample */
 	bool asking;           /* they are on their way */
 	bool begun;
 	struct exchange_timer *timer;
@@ -44,11 +44,13 @@ static json_object *sample(struct exchange *x, struct err *err)
 {
 	struct stats *s = x->user;
 	struct instance *inst = registry_find(x->isolad, route_kind(x), s->id, err);
-	json_object *o = inst ? stats_sample(inst, s->prev, err) : NULL;
+	cleanup_json json_object *counters = take_ptr(s->counters);
+	bool is_guest = route_kind(x) == INSTANCE_CONTAINER && counters;
+	json_object *o = inst ? stats_sample(inst, s->prev, is_guest ? counters : NULL, err) : NULL;
 	if (!o)
 		return NULL;
 	if (route_kind(x) == INSTANCE_VM)
-		json_add(o, "vm", take_ptr(s->counters));
+		json_add(o, "vm", take_ptr(counters));
 	json_object_put(s->prev);
 	s->prev = json_object_get(o);
 	return o;
@@ -56,14 +58,15 @@ static json_object *sample(struct exchange *x, struct err *err)
 
 static void on_counters(void *arg, const struct err *err, json_object *result);
 
-/* Who wants a sample of a VM waits for its worker; one of a container comes at once. */
+/* Who wants a sample of a VM waits for its worker, or for the guest; one of a container
+ * with the host's kernel comes at once. */
 static void ask(struct exchange *x, void (*then)(struct exchange *x))
 {
 	struct stats *s = x->user;
 	struct instance *inst = registry_find(x->isolad, route_kind(x), s->id, NULL);
 	if (s->asking)
 		return;
-	if (!inst || inst->kind != INSTANCE_VM || !instance_is_running(inst)) {
+	if (!inst || !vm_has_counters(inst) || !instance_is_running(inst)) {
 		then(x);
 		return;
 	}
@@ -130,14 +133,17 @@ static void begin(struct exchange *x)
 	}
 }
 
-/* A worker that does not answer leaves the sample without its part. */
+/* A worker, or guest, that does not answer leaves the sample without its part. */
 static void on_counters(void *arg, const struct err *err, json_object *result)
 {
 	struct exchange *x = arg;
 	struct stats *s = x->user;
 	s->asking = false;
 	json_object_put(s->counters);
-	s->counters = err ? NULL : json_object_get(result);
+	if (err) /* a guest is not there, but it is still a guest's sample */
+		s->counters = route_kind(x) == INSTANCE_VM ? NULL : json_object_new_object();
+	else
+		s->counters = json_object_get(result);
 	if (x->conn && !s->begun)
 		begin(x);
 	else if (x->conn && s->timer)

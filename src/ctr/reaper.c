@@ -15,15 +15,27 @@
 
 #define ARGS_BYTES_MAX (128 * 1024)
 
-/* ps(1) in the container shows these, not the command line of the host's
- * program, which lies before the environment on the stack. */
+/* Where the strings on the stack end that begin at @args: arguments, and behind them the
+ * environment, which nobody reads any more. */
+static char *strings_end(char *args)
+{
+	char *end = environ && *environ ? *environ : NULL;
+	if (!end || end <= args || end - args > ARGS_BYTES_MAX)
+		return args;
+	for (char **e = environ; *e == end; e++)
+		end += strlen(end) + 1;
+	return end;
+}
+
+/* ps(1) in the container shows these, not the command line of the host's program. A name
+ * that is longer than that goes on in the environment, as the kernel knows it from
+ * setproctitle(3). */
 static void rename_self(void)
 {
 	static const char name[] = "isola-init";
-	char *args = program_invocation_name, *end = environ && *environ ? *environ : NULL;
+	char *args = program_invocation_name, *end = strings_end(args);
 	(void)prctl(PR_SET_NAME, name);
-	if (!end || end <= args || end - args > ARGS_BYTES_MAX ||
-	    (size_t)(end - args) <= sizeof(name))
+	if ((size_t)(end - args) <= sizeof(name))
 		return;
 	memset(args, 0, (size_t)(end - args));
 	memcpy(args, name, sizeof(name));

@@ -18,9 +18,12 @@
 #include <string.h>
 
 #define MIB (1024ll * 1024)
-/* A guest's RAM when nothing was said, and the least that boots. */
+/* A guest's RAM when nothing was said, and the least that boots. What a container may use
+ * is its cgroup's in the guest; the guest has so much more for its kernel. */
 #define MEMORY_DEFAULT (256 * MIB)
 #define MEMORY_MIN     (64 * MIB)
+#define KERNEL_BASE    (32 * MIB)
+#define KERNEL_PART    32 /* of the container's: page structures and the like */
 /* What a VM needs beside its guest's RAM: worker, virtiofsd, page tables, buffers. */
 #define OVERHEAD (128 * MIB)
 
@@ -35,14 +38,20 @@ int64_t guest_memory(json_object *host)
 	int64_t size = json_i64_or(host, "Memory", 0);
 	if (size <= 0)
 		return MEMORY_DEFAULT;
+	size += KERNEL_BASE + size / KERNEL_PART;
 	size = (size + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
 	return size < MEMORY_MIN ? MEMORY_MIN : size;
 }
 
 int64_t guest_cpus(json_object *host)
 {
-	int64_t nano = json_i64_or(host, "NanoCpus", 0);
-	return nano <= 0 ? 1 : (nano + 999999999) / 1000000000;
+	int64_t nano = json_i64_or(host, "NanoCpus", 0), quota = json_i64_or(host, "CpuQuota", 0);
+	int64_t period = json_i64_or(host, "CpuPeriod", 0);
+	if (period <= 0)
+		period = 100000;
+	if (nano > 0)
+		return (nano + 999999999) / 1000000000;
+	return quota <= 0 ? 1 : (quota + period - 1) / period;
 }
 
 /* The VM's cgroup: what was asked for is the guest's, so there is more of it here. How
@@ -59,8 +68,45 @@ static int make_resources(const struct instance *inst, json_object **ret, struct
 	if (controllers && strstr(controllers, "memory"))
 		json_add_i64(limits, "Memory", guest_memory(host) + OVERHEAD);
 	if (swap > 0)
-		json_add_i64(limits, "MemorySwap", swap + OVERHEAD);
+		json_add_i64(limits, "MemorySwap",
+			     swap + guest_memory(host) + OVERHEAD - json_i64_or(host, "Memory", 0));
 	return bundle_limits(limits, ret, err);
+}
+
+/* ---- of one that runs ---- */
+
+static void add_limit(json_object *limits, const char *file, json_object *host, const char *key)
+{
+	char text[32] = "max";
+	int64_t value = json_i64_or(host, key, 0);
+	if (value == 0)
+		return;
+	if (value > 0)
+		(void)snprintf(text, sizeof(text), "%lld", (long long)value);
+	json_add_str(limits, file, text);
+}
+
+/* Its memory stays within what the guest was booted with, so the cgroup has what it needs. */
+int guest_update_message(json_object *host, json_object **ret, struct err *err)
+{
+	cleanup_json json_object *message = json_object_new_object(), *here = json_copy(host);
+	json_object *args = json_object_new_object(), *limits = json_object_new_object();
+	json_object *resources = NULL;
+	static const char *const inside[] = { "PidsLimit", "Memory", "MemorySwap" };
+	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++)
+		json_object_object_del(here, inside[i]);
+	json_add(message, "args", args);
+	json_add_i64(args, "memory", guest_memory(host));
+	json_add_i64(args, "cpus", guest_cpus(host));
+	add_limit(limits, "memory.max", host, "Memory");
+	add_limit(limits, "pids.max", host, "PidsLimit");
+	json_add(args, "limits", limits);
+	int rc = bundle_limits(here, &resources, err);
+	if (rc < 0)
+		return rc;
+	json_add(message, "resources", resources);
+	*ret = take_ptr(message);
+	return 0;
 }
 
 /* ---- machine.json ---- */
@@ -221,7 +267,6 @@ int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 	if (rc < 0)
 		return rc;
 	json_add_str(keeper, "kind", "guest");
-	json_object_object_del(keeper, "reaper");
 	json_add(keeper, "resources", resources);
 	json_add(keeper, "links", make_links(inst));
 	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);

@@ -3,6 +3,7 @@
 #include "isola/json.h"
 
 #include "create.h"
+#include "guests.h"
 #include "isolad.h"
 #include "isolation.h"
 #include "life.h"
@@ -127,6 +128,19 @@ static void on_updated(void *arg, const struct err *err, json_object *reply)
 	op_finish(op, &e, NULL);
 }
 
+/* @resources: taken. */
+static int update_message(const struct instance *inst, json_object *host_config,
+			  json_object *resources, json_object **ret, struct err *err)
+{
+	if (isolation_is_vm(inst->host_config)) {
+		json_object_put(resources);
+		return guest_update_message(host_config, ret, err);
+	}
+	*ret = json_object_new_object();
+	json_add(*ret, "resources", resources);
+	return 0;
+}
+
 static void update_run(struct op *op)
 {
 	struct instance *inst = op->inst;
@@ -143,22 +157,23 @@ static void update_run(struct op *op)
 	int rc = state_next(inst, EVENT_UPDATE, &e);
 	if (rc >= 0)
 		rc = update_check(inst, op->body, &host_config, &resources, &e);
-	if (rc >= 0 && resources)
-		rc = isolation_refuse(inst, "a change of limits", &e);
+	bool limits = resources != NULL;
+	json_object *msg = NULL;
+	if (rc >= 0 && limits)
+		rc = update_message(inst, host_config, resources, &msg, &e);
 	if (rc < 0) {
+		json_object_put(host_config);
 		op_finish(op, &e, NULL);
 		return;
 	}
 	json_object_put(op->body);
 	op->body = host_config;
-	if (resources && instance_is_running(inst) && inst->link) {
-		json_object *msg = json_object_new_object();
-		json_add(msg, "resources", resources);
+	if (limits && instance_is_running(inst) && inst->link) {
 		op->pinned = true;
 		link_call(inst->link, "update", msg, -1, on_updated, op);
 		return;
 	}
-	json_object_put(resources);
+	json_object_put(msg);
 	update_take(op);
 }
 

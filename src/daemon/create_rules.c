@@ -158,10 +158,10 @@ static void complete_plain(struct create *c, json_object *h)
 	if (!json_i64_or(h, "ShmSize", 0) && has_private_shm(h))
 		json_add_i64(h, "ShmSize", config->default_shm_size);
 	bool vm = isolation_is_vm(h);
-	if (!json_get(h, "Init") && config->default_init && !vm)
+	if (!json_get(h, "Init") && config->default_init)
 		json_add_bool(h, "Init", true);
-	if (!json_get(h, "PidsLimit") && config->default_pids_limit && !vm &&
-	    strstr(c->env->controllers, "pids"))
+	if (!json_get(h, "PidsLimit") && config->default_pids_limit &&
+	    (vm || strstr(c->env->controllers, "pids")))
 		json_add_i64(h, "PidsLimit", config->default_pids_limit);
 	complete_paths(h);
 }

@@ -45,6 +45,9 @@ const char *guests_doubt(const struct isolad *d);
 int64_t guest_memory(json_object *host);
 int64_t guest_cpus(json_object *host);
 
+/* The keeper's "update" for one that runs and is to have @host's limits; owned. */
+int guest_update_message(json_object *host, json_object **ret, struct err *err);
+
 /* Makes a container's keeper.json a guest's. */
 /* A link of keeper.json: what e's link is in the guest. Owned. */
 json_object *guest_link(const struct endpoint *e);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stats - one sample of what an instance uses, as Docker's clients read it
  * (Docker Engine API, ContainerStats, with the keys of cgroup v2). What this
- * host's cgroup cannot tell is absent or 0, and named in "isola"."missing".
+ * host's cgroup, or the guest that a container is in, cannot tell is absent or 0, and named
+ * in "isola"."missing".
  * isolad, loop thread; reads a few kernel files. cgroup-v2.rst, psi.rst. */
 #include "endpoint.h"
+#include "guests.h"
 #include "isolad.h"
 
 #include "isola/cgroup.h"
@@ -79,7 +81,8 @@ static uint64_t host_memory(void)
 	return sysinfo(&si) < 0 ? 0 : (uint64_t)si.totalram * si.mem_unit;
 }
 
-static json_object *make_memory(const struct cgroup_stat *s)
+/* @ram: what there is for it. */
+static json_object *make_memory(const struct cgroup_stat *s, uint64_t ram)
 {
 	json_object *o = json_object_new_object(), *stats = json_object_new_object();
 	if (s->memory_current == UNKNOWN) {
@@ -92,8 +95,7 @@ static json_object *make_memory(const struct cgroup_stat *s)
 	add_known(stats, "file", s->memory_file);
 	add_known(stats, "inactive_file", s->memory_inactive_file);
 	json_add(o, "stats", stats);
-	uint64_t host = host_memory();
-	add_u64(o, "limit", s->memory_max < host ? s->memory_max : host);
+	add_u64(o, "limit", s->memory_max < ram ? s->memory_max : ram);
 	return o;
 }
 
@@ -181,6 +183,48 @@ static void read_cgroup(struct instance *inst, struct cgroup_stat *ret)
 		*ret = s;
 }
 
+/* ---- behind the VM wall ---- */
+
+/* What the guest's kernel counts in the container's cgroup, in place of what the host's has
+ * of the VM; input and output are the host's alone. */
+static void take_guest(struct cgroup_stat *s, json_object *guest)
+{
+	const struct {
+		const char *name;
+		uint64_t *to;
+	} rows[] = {
+		{ "memory.current", &s->memory_current },
+		{ "memory.peak", &s->memory_peak },
+		{ "memory.max", &s->memory_max },
+		{ "anon", &s->memory_anon },
+		{ "file", &s->memory_file },
+		{ "inactive_file", &s->memory_inactive_file },
+		{ "usage_usec", &s->cpu_usage_us },
+		{ "user_usec", &s->cpu_user_us },
+		{ "system_usec", &s->cpu_system_us },
+		{ "nr_periods", &s->cpu_periods },
+		{ "nr_throttled", &s->cpu_throttled },
+		{ "throttled_usec", &s->cpu_throttled_us },
+		{ "pids.current", &s->pids_current },
+		{ "pids.max", &s->pids_max },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_object *v = json_get(guest, rows[i].name);
+		*rows[i].to = v ? json_object_get_uint64(v) : UNKNOWN;
+	}
+}
+
+/* The whole VM, as the host's cgroup has it: guest, worker, virtiofsd. */
+static json_object *make_host(const struct cgroup_stat *s)
+{
+	json_object *o = json_object_new_object();
+	add_known(o, "cpu_usage", s->cpu_usage_us == UNKNOWN ? UNKNOWN : s->cpu_usage_us * 1000);
+	add_known(o, "memory_usage", s->memory_current);
+	add_known(o, "memory_limit", s->memory_max);
+	add_known(o, "pids", s->pids_current);
+	return o;
+}
+
 static json_object *nothing_before(void)
 {
 	json_object *o = json_object_new_object(), *usage = json_object_new_object();
@@ -197,7 +241,8 @@ static json_object *nothing_before(void)
 	return o;
 }
 
-json_object *stats_sample(struct instance *inst, json_object *prev, struct err *err)
+json_object *stats_sample(struct instance *inst, json_object *prev, json_object *guest,
+			  struct err *err)
 {
 	struct cgroup_stat s;
 	char now[40], name[260];
@@ -207,10 +252,16 @@ json_object *stats_sample(struct instance *inst, json_object *prev, struct err *
 		return NULL;
 	}
 	bool running = instance_is_running(inst);
+	uint64_t ram = host_memory();
 	int64_t read_ns = running ? num_now_ns() : 0;
 	memset(&s, 0xff, sizeof(s));
 	if (running)
 		read_cgroup(inst, &s);
+	json_object *host = running && guest ? make_host(&s) : NULL;
+	if (host) {
+		take_guest(&s, guest);
+		ram = (uint64_t)guest_memory(inst->host_config);
+	}
 	(void)snprintf(name, sizeof(name), "/%s", inst->name);
 	json_add_str(o, "name", name);
 	json_add_str(o, "id", inst->id);
@@ -223,11 +274,13 @@ json_object *stats_sample(struct instance *inst, json_object *prev, struct err *
 	json_add(o, "cpu_stats", running ? make_cpu(&s) : nothing_before());
 	json_object *before = json_get(prev, "cpu_stats");
 	json_add(o, "precpu_stats", before ? json_object_get(before) : nothing_before());
-	json_add(o, "memory_stats", make_memory(&s));
+	json_add(o, "memory_stats", make_memory(&s, ram));
 	json_object *networks = running ? stats_networks(inst) : NULL;
 	if (networks)
 		json_add(o, "networks", networks);
 	if (running)
 		json_add(o, "isola", make_isola(&s));
+	if (host)
+		json_add(json_get(o, "isola"), "host", host);
 	return o;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "isola/err.h"
+#include "isola/proc_stat.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,18 +13,14 @@
 #define TOP_COLUMNS_MAX 32
 #define TOP_CELL_BYTES  4096
 
-/* One process, from /proc/<pid>/{stat,status,cmdline} (proc(5)). */
+/* One process, from /proc/<pid> (proc(5)), or as a guest tells of it. */
 struct top_process {
-	pid_t pid, ppid;
-	int64_t uid, gid; /* in the container's user namespace; -1 = none of its */
-	char comm[64];
+	pid_t pid;
+	int64_t uid, gid;             /* in the container's user namespace; -1 = none of its */
+	struct proc_stat stat;        /* comm is without controls, too */
 	char command[TOP_CELL_BYTES]; /* arguments, or [comm]; UTF-8 without controls */
-	char state;
-	int tty, nice, priority;
-	int64_t threads, vsz_kib, rss_kib;
-	int64_t cpu_ticks;     /* used so far */
-	int64_t start_ns;      /* wall clock */
-	int64_t elapsed_ticks; /* since the start */
+	int64_t start_ns;             /* wall clock */
+	int64_t elapsed_ticks;        /* since the start */
 };
 
 /* In place: NUL becomes a space, what a terminal could obey or is no UTF-8 a '?'. */
@@ -39,6 +36,3 @@ struct top_column {
 /* Turns "-ef", "aux", "-o pid,comm" or "-eo pid cmd" into columns; "" = "-ef".
  * Returns their number; -EINVAL names what is not supported. Pure. */
 int top_parse(const char *ps_args, const struct top_column *ret[TOP_COLUMNS_MAX], struct err *err);
-
-/* Fills what /proc/<pid>/stat says: @text is the file. 0 or -EINVAL. Pure. */
-int top_parse_stat(const char *text, struct top_process *p, int64_t *ret_start_ticks);

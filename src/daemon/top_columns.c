@@ -56,7 +56,7 @@ static void format_pid(const struct top_process *p, char *buf, size_t size)
 
 static void format_ppid(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%d", (int)p->ppid);
+	(void)snprintf(buf, size, "%d", (int)p->stat.ppid);
 }
 
 static int64_t tenths_of_percent(int64_t part, int64_t whole)
@@ -67,7 +67,7 @@ static int64_t tenths_of_percent(int64_t part, int64_t whole)
 static void format_c(const struct top_process *p, char *buf, size_t size)
 {
 	(void)snprintf(buf, size, "%lld",
-		       (long long)tenths_of_percent(p->cpu_ticks, p->elapsed_ticks) / 10);
+		       (long long)tenths_of_percent(p->stat.cpu_ticks, p->elapsed_ticks) / 10);
 }
 
 static void format_tenths(int64_t tenths, char *buf, size_t size)
@@ -77,14 +77,14 @@ static void format_tenths(int64_t tenths, char *buf, size_t size)
 
 static void format_pcpu(const struct top_process *p, char *buf, size_t size)
 {
-	format_tenths(tenths_of_percent(p->cpu_ticks, p->elapsed_ticks), buf, size);
+	format_tenths(tenths_of_percent(p->stat.cpu_ticks, p->elapsed_ticks), buf, size);
 }
 
 static void format_pmem(const struct top_process *p, char *buf, size_t size)
 {
 	struct sysinfo si;
 	int64_t kib = sysinfo(&si) < 0 ? 0 : (int64_t)(si.totalram / 1024 * si.mem_unit);
-	format_tenths(tenths_of_percent(p->rss_kib, kib), buf, size);
+	format_tenths(tenths_of_percent(p->stat.rss_kib, kib), buf, size);
 }
 
 /* The hour on the first day, later the day. */
@@ -98,8 +98,8 @@ static void format_start(const struct top_process *p, char *buf, size_t size)
 
 static void format_tty(const struct top_process *p, char *buf, size_t size)
 {
-	unsigned int major_no = major((dev_t)p->tty), minor_no = minor((dev_t)p->tty);
-	if (!p->tty)
+	unsigned int major_no = major((dev_t)p->stat.tty), minor_no = minor((dev_t)p->stat.tty);
+	if (!p->stat.tty)
 		(void)snprintf(buf, size, "?");
 	else if (major_no >= 136 && major_no <= 143) /* Unix98 slaves, devices.txt */
 		(void)snprintf(buf, size, "pts/%u", (major_no - 136) * 256 + minor_no);
@@ -124,13 +124,13 @@ static void format_seconds(int64_t s, bool short_form, char *buf, size_t size)
 
 static void format_time(const struct top_process *p, char *buf, size_t size)
 {
-	format_seconds(p->cpu_ticks / ticks_per_second(), false, buf, size);
+	format_seconds(p->stat.cpu_ticks / ticks_per_second(), false, buf, size);
 }
 
 /* "aux" has minutes and seconds only. */
 static void format_bsdtime(const struct top_process *p, char *buf, size_t size)
 {
-	int64_t s = p->cpu_ticks / ticks_per_second();
+	int64_t s = p->stat.cpu_ticks / ticks_per_second();
 	(void)snprintf(buf, size, "%lld:%02lld", (long long)(s / 60), (long long)(s % 60));
 }
 
@@ -146,37 +146,37 @@ static void format_command(const struct top_process *p, char *buf, size_t size)
 
 static void format_comm(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%s", p->comm);
+	(void)snprintf(buf, size, "%s", p->stat.comm);
 }
 
 static void format_state(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%c", p->state);
+	(void)snprintf(buf, size, "%c", p->stat.state);
 }
 
 static void format_nice(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%d", p->nice);
+	(void)snprintf(buf, size, "%d", p->stat.nice);
 }
 
 static void format_priority(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%d", p->priority);
+	(void)snprintf(buf, size, "%d", p->stat.priority);
 }
 
 static void format_threads(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%lld", (long long)p->threads);
+	(void)snprintf(buf, size, "%lld", (long long)p->stat.threads);
 }
 
 static void format_vsz(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%lld", (long long)p->vsz_kib);
+	(void)snprintf(buf, size, "%lld", (long long)p->stat.vsz_kib);
 }
 
 static void format_rss(const struct top_process *p, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%lld", (long long)p->rss_kib);
+	(void)snprintf(buf, size, "%lld", (long long)p->stat.rss_kib);
 }
 
 static const struct top_column columns[] = {

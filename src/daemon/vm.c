@@ -6,6 +6,7 @@
 
 #include "create.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "life.h"
 #include "persist.h"
 #include "vm.h"
@@ -117,6 +118,11 @@ static void on_counters(void *arg, const struct err *err, json_object *reply)
 	free(c);
 }
 
+bool vm_has_counters(const struct instance *inst)
+{
+	return inst->kind == INSTANCE_VM || isolation_is_vm(inst->host_config);
+}
+
 void vm_counters(struct instance *inst, op_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
@@ -124,7 +130,8 @@ void vm_counters(struct instance *inst, op_done_fn *done, void *arg)
 	if (!c)
 		(void)err_set(&e, ENOMEM, "out of memory");
 	else if (!instance_is_running(inst) || !inst->link)
-		(void)err_set(&e, EBUSY, "VM %s is not running", inst->id);
+		(void)err_set(&e, EBUSY, "%s %s is not running", instance_noun(inst->kind),
+			      inst->id);
 	if (e.code) {
 		free(c);
 		later_done(inst->isolad, done, arg, &e, NULL);

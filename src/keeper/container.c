@@ -155,8 +155,9 @@ static int freeze(struct keeper *k, bool frozen, struct err *err)
 	return ctr_freeze(k->ctr, frozen, err);
 }
 
-static int update(struct keeper *k, json_object *resources, struct err *err)
+static int update(struct keeper *k, json_object *resources, json_object *args, struct err *err)
 {
+	(void)args;
 	return ctr_update(k->ctr, resources, err);
 }
 

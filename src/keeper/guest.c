@@ -241,6 +241,15 @@ static int start(struct keeper *k, struct err *err)
 	return payload_vm.start(k, err);
 }
 
+/* Its clock has stood still, as far as the guest can tell. */
+void guest_vm_resumed(struct guest *g)
+{
+	struct err ignored;
+	cleanup_tlv struct tlv_writer w = { 0 };
+	tlv_put_u64(&w, GF_CLOCK_NS, (uint64_t)num_now_ns());
+	(void)guest_link_call(&g->link, GUEST_CLOCK, &w, GUEST_CALL_MS, NULL, NULL, &ignored);
+}
+
 struct guest_asking {
 	struct guest *g;
 	struct asker asker;
@@ -291,11 +300,6 @@ static int freeze(struct keeper *k, bool frozen, struct err *err)
 	return payload_vm.freeze(k, frozen, err);
 }
 
-static int update(struct keeper *k, json_object *resources, struct err *err)
-{
-	return payload_vm.update(k, resources, err);
-}
-
 static int resize(struct keeper *k, unsigned int rows, unsigned int columns, struct err *err)
 {
 	cleanup_tlv struct tlv_writer w = { 0 };
@@ -312,6 +316,12 @@ static int resize(struct keeper *k, unsigned int rows, unsigned int columns, str
 }
 
 /* ---- the end ---- */
+
+void guest_vm_sized(struct guest *g, json_object *machine)
+{
+	g->memory = json_i64_or(json_get(machine, "memory"), "size", 0);
+	g->cpus = json_i64_or(json_get(machine, "cpus"), "count", 1);
+}
 
 /* Before anybody hears: why it was ended, and what the kernel printed last when it never
  * came up. */
@@ -393,8 +403,8 @@ const struct payload_type payload_guest = {
 	.kill = send_signal,
 	.freeze = freeze,
 	.exec = guest_exec_start,
-	.command = guest_nic_command,
-	.update = update,
+	.command = guest_command,
+	.update = guest_update,
 	.resize = resize,
 	.remove = remove_all,
 	.free = free_all,

@@ -14,9 +14,11 @@
  *   guest_start.c    from the worker's start to the process's
  *   guest_times.c    what that took
  *   guest_exec.c     further processes
+ *   guest_change.c   its processes, its use, and other limits
  *   guest_console.c  what the kernel prints
  *   guest_nic.c      links that come and go
  *   guest_split.c, guest_setup.c, guest_process.c    config.json, taken apart
+ *   guest_tell.c     what the guest tells, as JSON
  *   guest_link.c     the protocol */
 #pragma once
 
@@ -70,7 +72,8 @@ struct guest {
 	struct guest_nic nics[GUEST_NICS_MAX];
 	size_t n_nics;
 	struct guest_linking linking;
-	int64_t boot_ms; /* until READY */
+	int64_t boot_ms;      /* until READY */
+	int64_t memory, cpus; /* of machine.json: RAM in bytes, how many */
 	struct timer boot_timer, end_timer;
 	struct guest_times times;
 	struct payio_fds fds; /* of the first process, until it runs */
@@ -95,10 +98,14 @@ void guest_end(struct guest *g, const char *fmt, ...) __attribute__((format(prin
 
 /* ---- guest.c, for vm*.c ---- */
 
+/* machine.json, before the first worker is made. */
+void guest_vm_sized(struct guest *g, json_object *machine);
 /* The worker has ended, and vm->exit says how: adds what we know. */
 void guest_vm_ended(struct guest *g, struct vm *vm);
 /* How it ended, into k->rec; false: as any VM. */
 bool guest_record_exit(struct guest *g);
+/* It was paused, and runs again. */
+void guest_vm_resumed(struct guest *g);
 /* The process whose root is the guest's, the holder; 0: none. */
 pid_t guest_root_pid(const struct guest *g);
 
@@ -117,6 +124,12 @@ int guest_nics_read(struct guest *g, struct err *err);
 /* "link" and "unlink". */
 int guest_nic_command(struct keeper *k, const struct request *r, struct err *err);
 void guest_nics_end(struct guest *g);
+
+/* ---- guest_change.c ---- */
+
+/* payload_type.command and .update. */
+int guest_command(struct keeper *k, const struct request *r, struct err *err);
+int guest_update(struct keeper *k, json_object *resources, json_object *args, struct err *err);
 
 /* ---- guest_console.c ---- */
 

@@ -152,6 +152,8 @@ int guest_process_put(struct tlv_writer *w, const struct guest_process_args *arg
 	tlv_put_text(w, GF_CWD, json_str_or(p, "cwd", "/"));
 	if (args->make_cwd)
 		tlv_put_u64(w, GF_MAKE_CWD, 1);
+	if (args->reaper)
+		tlv_put_u64(w, GF_REAPER, 1);
 	put_user(w, json_get(p, "user"));
 	put_caps(w, json_get(p, "capabilities"));
 	put_rlimits(w, json_get(p, "rlimits"));

@@ -18,6 +18,7 @@ struct guest_process_args {
 	int cache_fd;               /* as of seccomp_filter_load() */
 	const bool *streams;        /* of three; ignored with a terminal */
 	bool make_cwd;              /* the first process makes its folder, an exec does not */
+	bool reaper;                /* --init, of the first one */
 	unsigned int rows, columns; /* of the terminal; 0: as the process says */
 };
 

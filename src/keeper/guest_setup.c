@@ -165,6 +165,28 @@ static void put_sysctls(struct tlv_writer *w, json_object *sysctls)
 		put_sysctl(w, key, json_object_get_string(value));
 }
 
+static void put_limit(struct tlv_writer *w, const char *file, json_object *group)
+{
+	char text[32] = "max";
+	json_object *limit = json_get(group, "limit");
+	size_t mark;
+	if (!limit)
+		return;
+	if (json_object_get_int64(limit) > 0)
+		(void)snprintf(text, sizeof(text), "%lld", (long long)json_object_get_int64(limit));
+	mark = tlv_open(w, GF_LIMIT);
+	tlv_put_text(w, GF_NAME, file);
+	tlv_put_text(w, GF_VALUE, text);
+	tlv_close(w, mark);
+}
+
+/* Those that count what is inside; the others are the VM's, on the host. */
+static void put_limits(struct tlv_writer *w, json_object *resources)
+{
+	put_limit(w, "memory.max", json_get(resources, "memory"));
+	put_limit(w, "pids.max", json_get(resources, "pids"));
+}
+
 static void put_texts(struct tlv_writer *w, uint16_t tag, json_object *list)
 {
 	for (size_t i = 0; i < json_len(list); i++)
@@ -205,6 +227,7 @@ int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *link
 	tlv_put_text(w, GF_HOSTNAME, json_str_or(config, "hostname", NULL));
 	tlv_put_text(w, GF_DOMAINNAME, json_str_or(config, "domainname", NULL));
 	put_sysctls(w, json_get(lin, "sysctl"));
+	put_limits(w, json_get(lin, "resources"));
 	put_links(w, links);
 	int rc = put_mounts(w, json_get(config, "mounts"), err);
 	if (rc < 0)

@@ -99,6 +99,7 @@ static int ask_run(struct guest *g, json_object *config, struct err *err)
 		.cache_fd = k->cache_fd,
 		.streams = streams,
 		.make_cwd = true,
+		.reaper = k->spec.reaper,
 		.rows = k->spec.rows,
 		.columns = k->spec.columns,
 	};

@@ -160,8 +160,8 @@ static int parse(json_object *o, struct keepspec *s, struct err *err)
 		{ "version", "id", "kind", "cgroup", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "resources", "vmm", NULL },
 		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
-		  "console_size", "seccomp_cache", "make_dirs", "resources", "vmm", "links",
-		  "boot_ms", NULL },
+		  "console_size", "reaper", "seccomp_cache", "make_dirs", "resources", "vmm",
+		  "links", "boot_ms", NULL },
 	};
 	static const char *const kinds[] = { "container", "vm", "guest" };
 	if (!json_object_is_type(o, json_type_object))

@@ -168,14 +168,16 @@ static int op_update(struct keeper *k, const struct request *r, int *fd, json_ob
 		rc = keepspec_only(r->log, known, "log", err);
 	if (rc == 0 && r->log)
 		rc = keepspec_log_limits(r->log, &limits, err);
-	if (rc == 0 && r->resources)
-		rc = k->payload->update(k, r->resources, err);
-	if (rc < 0 || !r->log)
+	if (rc == 0 && r->args && k->payload != &payload_guest)
+		rc = err_set(err, EINVAL, "only a guest has sizes that change");
+	if (rc == 0 && (r->resources || r->args))
+		rc = k->payload->update(k, r->resources, r->args, err);
+	if ((rc < 0 && rc != -EINPROGRESS) || !r->log)
 		return rc;
 	k->spec.log_limits = limits;
 	if (k->log)
 		jlog_limit(k->log, &limits);
-	return 0;
+	return rc;
 }
 
 static int op_detach(struct keeper *k, const struct request *r, int *fd, json_object *answer,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* payload - what differs between the kinds of payload that a keeper keeps: a container
- * (container.c), a VM (vm.c), and a container in a VM (guest.c). Pipes and pty, log, streams, exit record, connections
- * and the order in which all ends (life.h) are the same. */
+ * (container.c), a VM (vm.c), and a container in a VM (guest.c). Pipes and pty, log,
+ * streams, exit record, connections and the order in which all ends (life.h) are the
+ * same. */
 #pragma once
 
 #include "isola/err.h"
@@ -37,7 +38,9 @@ struct payload_type {
 	int (*exec)(struct keeper *k, const struct request *r, const struct ctr_process *process,
 		    int *fd, struct exec **ret, struct err *err);
 	int (*command)(struct keeper *k, const struct request *r, struct err *err); /* or NULL */
-	int (*update)(struct keeper *k, json_object *resources, struct err *err);
+	/* OCI linux.resources of its cgroup, and of a guest its own sizes (isola/keeper.h);
+	 * one may be NULL. May return -EINPROGRESS. */
+	int (*update)(struct keeper *k, json_object *resources, json_object *args, struct err *err);
 	/* Of the first process's terminal; may return -EINPROGRESS. NULL: it is k->io's. */
 	int (*resize)(struct keeper *k, unsigned int rows, unsigned int columns, struct err *err);
 	/* A mount comes, or goes (@gone); NULL: there are none. */

@@ -32,6 +32,7 @@ enum op {
 	OP_NMI,
 	OP_QUIT,
 	OP_STATS,
+	OP_PS, /* of containers in VMs */
 	OP_BALLOON,
 	OP_DISK,
 	OP_NET,

@@ -142,6 +142,8 @@ static int open_lasting(struct vm *vm, struct err *err)
 {
 	cleanup_json json_object *machine = NULL;
 	int rc = vm_machine_read(vm->k, &machine, err);
+	if (rc == 0 && vm->k->guest)
+		guest_vm_sized(vm->k->guest, machine);
 	if (rc == 0)
 		rc = vm_vsock_open(vm, machine, err);
 	return rc < 0 ? rc : vm_consoles_open(vm, machine, err);
@@ -500,6 +502,8 @@ static void on_resumed(struct vm *vm, const struct asker *asker, json_object *re
 	(void)reply;
 	if (!err)
 		vm->k->state = STATE_RUNNING;
+	if (!err && vm->k->guest)
+		guest_vm_resumed(vm->k->guest);
 	control_answer(vm->k, asker, NULL, err);
 }
 
@@ -616,13 +620,16 @@ static int command(struct keeper *k, const struct request *r, struct err *err)
 	case OP_LINK:
 	case OP_UNLINK:
 		return err_set(err, EOPNOTSUPP, "a VM knows no \"%s\"", request_op_name(r->op));
+	case OP_PS:
+		return err_set(err, EOPNOTSUPP, "what runs in a VM is its own affair");
 	default:
 		return relay(vm, request_op_name(r->op), json_copy(r->args), on_relayed, err);
 	}
 }
 
-static int update(struct keeper *k, json_object *resources, struct err *err)
+static int update(struct keeper *k, json_object *resources, json_object *args, struct err *err)
 {
+	(void)args;
 	return cgroup_resources(k->vm->cgroup_fd, resources, true, err);
 }
 

@@ -93,7 +93,7 @@ for name, kernel in [("own", OWN), ("debian", VMLINUX)]:
         (0, "sh\nguest-name\n0::/\n%s\n" % text(p.ready, GF_RELEASE)), "an exec sees a container")
     code, out = g.sh(3, "date +%s")
     check(code == 0 and 0 <= int(out) - now // 10**9 < 60 * SCALE, "it knows the time", out)
-    pids = [v for t, v in p.call(GUEST_PS)[2] if t == GF_PID]
+    pids = [v for t, v in p.call(GUEST_PS)[2] if t == GF_PS]
     check(len(pids) >= 1, "its processes are listed", pids)
     stats = {text(parse(v), GF_NAME): number(parse(v), GF_NUMBER) for t, v in p.call(GUEST_STATS)[2]
              if t == GF_STAT}

@@ -18,7 +18,7 @@ with open(SRC + "/include/isola/guest.h") as _f:
     _TEXT = _f.read()
 # GUEST_SETUP, GF_ARG, ... as the header has them
 globals().update({m[0]: int(m[1]) for m in re.findall(r"^\s*((?:GUEST|GF)_\w+) = (\d+)", _TEXT, re.M)})
-GUEST_PORT = int(re.search(r"define GUEST_PORT +(\d+)", _TEXT)[1])
+globals().update({m[0]: int(m[1]) for m in re.findall(r"^#define (GUEST_\w+) +(\d+)", _TEXT, re.M)})
 LIMIT_S = 30
 
 
@@ -233,7 +233,7 @@ class Init:
     """isola-init as PID 1 of namespaces of its own, with a peer."""
     count = 0
 
-    def __init__(self, root, more=(), begin=True):
+    def __init__(self, root, more=(), begin=True, cgroup=None):
         Init.count += 1
         self.dir = "%s/i%d" % (T, Init.count)
         os.makedirs(self.dir + "/place")
@@ -244,7 +244,8 @@ class Init:
         self.log = open(self.dir + "/log", "wb")
         self.proc = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc", "--net",
-             program, "--test", self.dir + "/s", self.dir + "/place"],
+             program, "--test", self.dir + "/s", self.dir + "/place"] +
+            ([cgroup] if cgroup else []),
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.setup_error = None
         if begin:

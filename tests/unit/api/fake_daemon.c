@@ -548,8 +548,15 @@ void view_size(struct instance *inst, op_done_fn *done, void *arg)
 	later(inst->isolad, done, arg, o);
 }
 
-json_object *stats_sample(struct instance *inst, json_object *prev, struct err *err)
+bool vm_has_counters(const struct instance *inst)
 {
+	return inst->kind == INSTANCE_VM;
+}
+
+json_object *stats_sample(struct instance *inst, json_object *prev, json_object *guest,
+			  struct err *err)
+{
+	(void)guest;
 	if (failing(inst->isolad, err) < 0)
 		return NULL;
 	json_object *o = json_object_new_object(), *cpu = json_object_new_object();
@@ -568,13 +575,11 @@ json_object *explain(struct instance *inst)
 	return json_object_new_object();
 }
 
-json_object *top_list(struct instance *inst, const char *ps_args, struct err *err)
+void instance_top(struct instance *inst, const char *ps_args, op_done_fn *done, void *arg)
 {
-	if (failing(inst->isolad, err) < 0)
-		return NULL;
 	json_object *o = json_object_new_object();
 	json_add_str(o, "args", ps_args);
-	return o;
+	later(inst->isolad, done, arg, o);
 }
 
 json_object *system_info(struct isolad *d)

@@ -89,7 +89,7 @@ static void stats__has_docker_s_keys(void **state)
 	(void)state;
 	struct isolad *d = fixture_isolad();
 	struct instance *inst = fixture_instance(d, "c", "{'Image':'i'}");
-	cleanup_json json_object *idle = stats_sample(inst, NULL, NULL);
+	cleanup_json json_object *idle = stats_sample(inst, NULL, NULL, NULL);
 	ASSERT_HAS(idle, "read", "preread", "pids_stats", "blkio_stats", "num_procs",
 		   "storage_stats", "cpu_stats", "precpu_stats", "memory_stats", "name", "id");
 	assert_string_equal(json_str_or(idle, "read", ""), "0001-01-01T00:00:00Z");
@@ -97,8 +97,8 @@ static void stats__has_docker_s_keys(void **state)
 	assert_null(json_get(idle, "isola"));
 	/* It runs, but its cgroup tells nothing: zeros, and the names of what is missing. */
 	inst->state = INSTANCE_RUNNING;
-	cleanup_json json_object *first = stats_sample(inst, NULL, NULL);
-	cleanup_json json_object *second = stats_sample(inst, first, NULL);
+	cleanup_json json_object *first = stats_sample(inst, NULL, NULL, NULL);
+	cleanup_json json_object *second = stats_sample(inst, first, NULL, NULL);
 	ASSERT_HAS(json_get(first, "cpu_stats"), "cpu_usage", "system_cpu_usage", "online_cpus",
 		   "throttling_data");
 	assert_true(json_i64_or(json_get(first, "cpu_stats"), "system_cpu_usage", 0) > 0);
@@ -111,6 +111,31 @@ static void stats__has_docker_s_keys(void **state)
 	fixture_isolad_free(d);
 }
 
+static void stats__of_a_guest_are_its_own(void **state)
+{
+	(void)state;
+	struct isolad *d = fixture_isolad();
+	struct instance *inst = fixture_instance(d, "c", "{'Image':'i'}");
+	inst->state = INSTANCE_RUNNING;
+	cleanup_json json_object *guest = js(
+		"{'memory.current':1000,'anon':600,'usage_usec':7,'pids.current':3,'pids.max':9}");
+	cleanup_json json_object *nothing = json_object_new_object();
+	cleanup_json json_object *s = stats_sample(inst, NULL, guest, NULL);
+	assert_json(json_get(s, "pids_stats"), "{'current':3,'limit':9}");
+	assert_json(json_get(json_get(json_get(s, "cpu_stats"), "cpu_usage"), "total_usage"),
+		    "7000");
+	/* 256 MiB of RAM, without a limit of the cgroup's. */
+	assert_json(json_get(s, "memory_stats"),
+		    "{'usage':1000,'stats':{'anon':600},'limit':268435456}");
+	assert_json(json_get(json_get(s, "isola"), "missing"), "['io']");
+	assert_json(json_get(json_get(s, "isola"), "host"), "{}");
+	/* It does not answer: the host's numbers are not put in its place. */
+	cleanup_json json_object *silent = stats_sample(inst, NULL, nothing, NULL);
+	assert_json(json_get(json_get(silent, "isola"), "missing"), "['cpu','memory','pids','io']");
+	inst->state = INSTANCE_EXITED;
+	fixture_isolad_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +143,7 @@ int main(void)
 		cmocka_unit_test(system_info__has_docker_s_keys),
 		cmocka_unit_test(system_info__tells_what_is_missing),
 		cmocka_unit_test(stats__has_docker_s_keys),
+		cmocka_unit_test(stats__of_a_guest_are_its_own),
 	};
 	return cmocka_run_group_tests_name("system", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* top - the options of ps that are taken, and /proc lines of hostile names. */
+/* top - the options of ps that are taken, and how columns look. */
 #include "fixture.h"
 
 #include "daemon/top.h"
@@ -61,36 +61,6 @@ static void top_parse__names_what_it_lacks(void **state)
 	assert_true(top_parse(many, columns, NULL) < 0);
 }
 
-static void top_parse_stat__survives_names(void **state)
-{
-	(void)state;
-	static const char tail[] = " S 7 1 1 34816 1 0 0 0 0 0 100 50 0 0 20 -5 3 0 4711 4096 2 9";
-	static const char *const names[] = { "sh", "a b", ") R 1 (", "((", "x)" };
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		char text[256];
-		struct top_process p = { .pid = 9 };
-		int64_t start = 0;
-		(void)snprintf(text, sizeof(text), "9 (%s)%s", names[i], tail);
-		assert_int_equal(top_parse_stat(text, &p, &start), 0);
-		assert_string_equal(p.comm, names[i]);
-		assert_int_equal(p.state, 'S');
-		assert_int_equal(p.ppid, 7);
-		assert_int_equal(p.tty, 34816);
-		assert_int_equal(p.cpu_ticks, 150);
-		assert_int_equal(p.priority, 20);
-		assert_int_equal(p.nice, -5);
-		assert_int_equal(p.threads, 3);
-		assert_int_equal(p.vsz_kib, 4);
-		assert_int_equal(start, 4711);
-	}
-	static const char *const bad[] = { "", "9", "9 (", "9 )(", "9 (x) S 7", "9 (x)" };
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct top_process p = { .pid = 9 };
-		int64_t start;
-		assert_true(top_parse_stat(bad[i], &p, &start) < 0);
-	}
-}
-
 static void top_columns__format(void **state)
 {
 	(void)state;
@@ -107,12 +77,12 @@ static void top_columns__format(void **state)
 		.pid = 1,
 		.uid = 0,
 		.gid = 1000,
-		.comm = "a",
+		.stat = { .comm = "a",
+			  .state = 'R',
+			  .tty = 136 << 8 | 3,
+			  .vsz_kib = 12,
+			  .cpu_ticks = 100 * 100 },
 		.command = "a b",
-		.state = 'R',
-		.tty = 136 << 8 | 3,
-		.vsz_kib = 12,
-		.cpu_ticks = 100 * 100,
 		.elapsed_ticks = 1000 * 100,
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -130,7 +100,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(top_parse__makes_columns),
 		cmocka_unit_test(top_parse__names_what_it_lacks),
-		cmocka_unit_test(top_parse_stat__survives_names),
 		cmocka_unit_test(top_columns__format),
 	};
 	return cmocka_run_group_tests_name("top", tests, NULL, NULL);
