@@ -277,8 +277,9 @@ static int start(struct fs *fs, const struct fs_conf *conf, struct err *err)
 	int rc = fs->sock = connect_backend(&conf->socket, err);
 	if (rc < 0)
 		return rc;
-	fs->backend = (struct vhost_user){ .sock = fs->sock, .timeout_ms = VHOST_USER_TIMEOUT_MS };
+	fs->backend = (struct vhost_user){ .sock = fs->sock, .timeout_ms = VHOST_USER_GREET_MS };
 	rc = vhost_user_greet(&fs->backend, fs->n_rings, err);
+	fs->backend.timeout_ms = VHOST_USER_TIMEOUT_MS;
 	for (unsigned int i = 0; i < fs->n_rings && rc == 0; i++)
 		rc = ring_init(&fs->rings[i], &vm->loop, err);
 	if (rc < 0)

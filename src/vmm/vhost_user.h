@@ -15,7 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VHOST_USER_TIMEOUT_MS 3000
+/* The first questions wait for a program that is still being started, beside which nothing
+ * runs yet; one that ends says so by its socket. Later ones hold up the whole VM. */
+#define VHOST_USER_GREET_MS   30000
+#define VHOST_USER_TIMEOUT_MS 6000
 
 struct vhost_user {
 	int sock; /* borrowed */
