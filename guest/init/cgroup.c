@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FREEZE_MS 5000
 #define FILE_MAX  (256 * 1024)
@@ -46,6 +47,49 @@ static char *read_file(const struct guest *g, const char *file)
 	return fd_read_file(AT_FDCWD, path, FILE_MAX, &text, NULL, NULL) < 0 ? NULL : text;
 }
 
+static uint64_t number_in(const char *text, const char *name)
+{
+	size_t n = strlen(name);
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, name, n) && line[n] == ' ')
+			return strtoull(line + n + 1, NULL, 10);
+	}
+	return 0;
+}
+
+/* ---- kills for want of memory ---- */
+
+/* kernfs wakes pollers of memory.events until the file is read again from its begin. */
+static void on_oom(struct guest *g, struct source *src, uint32_t events)
+{
+	char text[512];
+	(void)events;
+	ssize_t n = pread(src->fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	uint64_t kills = number_in(text, "oom_kill");
+	if (kills <= g->oom_kills)
+		return;
+	g->oom_kills = kills;
+	cleanup_tlv struct tlv_writer w = { 0 };
+	tlv_put_u64(&w, GF_OOM, kills);
+	link_send(g, GUEST_OOM, 0, &w);
+}
+
+/* Without a memory controller there are none. */
+static void watch_oom(struct guest *g)
+{
+	char path[256];
+	name_file(g, "memory.events", path);
+	g->oom = (struct source){ .fd = open(path, O_RDONLY | O_CLOEXEC), .on_event = on_oom };
+	if (g->oom.fd < 0)
+		return;
+	on_oom(g, &g->oom, 0); /* arms it */
+	(void)source_watch(g, &g->oom, EPOLLPRI);
+}
+
+/* ---- the cgroup ---- */
+
 int cgroup_make(struct guest *g, struct err *err)
 {
 	if (!g->cgroup)
@@ -60,23 +104,13 @@ int cgroup_make(struct guest *g, struct err *err)
 		(void)fd_write_file(AT_FDCWD, parent, controllers[i]);
 	if (mkdir(g->cgroup, 0755) < 0 && errno != EEXIST)
 		return err_sys(err, "cannot make %s in the guest", g->cgroup);
+	watch_oom(g);
 	return 0;
 }
 
 int cgroup_join(const struct guest *g, struct err *err)
 {
 	return g->cgroup ? write_file(g, "cgroup.procs", "0", err) : 0;
-}
-
-static uint64_t number_in(const char *text, const char *name)
-{
-	size_t n = strlen(name);
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, name, n) && line[n] == ' ')
-			return strtoull(line + n + 1, NULL, 10);
-	}
-	return 0;
 }
 
 uint64_t cgroup_oom_kills(const struct guest *g)

@@ -65,7 +65,8 @@ struct guest {
 	const char *cgroup;      /* the container's, in the file system; NULL: none */
 
 	int epoll_fd, signal_fd;
-	struct source control, signals;
+	struct source control, signals, oom;
+	uint64_t oom_kills;
 	uint8_t head[GUEST_FRAME_BYTES], *body;
 	size_t got;
 	uint8_t *out;

@@ -62,6 +62,7 @@ enum guest_type {
 	GUEST_READY = 2,  /* GF_RELEASE, GF_BOOT_US */
 	GUEST_EXITED = 3, /* GF_PROCESS, GF_STATUS (as of wait(2)), GF_OOM: how many kills */
 	GUEST_NOTICE = 4, /* GF_TEXT: for the operator */
+	GUEST_OOM = 5,    /* GF_OOM: how many kills there were, one more than before */
 
 	/* host -> guest: fields, in any order; ? may be missing, * may come again */
 	GUEST_SETUP = 16,  /* once: GF_ROOT, GF_HOSTNAME?, GF_DOMAINNAME?, GF_SYSCTL*,

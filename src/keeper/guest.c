@@ -146,17 +146,19 @@ static void on_output_end(struct payio *io)
 		loop_timer(&k->loop, &k->guest->end_timer, 0);
 }
 
-static void tell_oom(struct guest *g)
+static void on_oom(struct guest_link *l, uint64_t kills)
 {
-	g->oom = true;
+	struct guest *g = container_of(l, struct guest, link);
+	if (kills <= g->oom_kills)
+		return;
+	g->oom_kills = kills;
 	control_event(g->k, control_event_new("oom"));
 }
 
 static void on_exited(struct guest_link *l, uint64_t process, int status, uint64_t oom_kills)
 {
 	struct guest *g = container_of(l, struct guest, link);
-	if (oom_kills > 0 && !g->oom)
-		tell_oom(g);
+	on_oom(l, oom_kills);
 	if (process != GUEST_FIRST) {
 		(void)guest_exec_exited(g, process, status);
 		return;
@@ -190,6 +192,7 @@ static const struct guest_link_ops link_ops = {
 	.on_stream = on_stream,
 	.on_exited = on_exited,
 	.on_notice = on_notice,
+	.on_oom = on_oom,
 	.on_broken = on_broken,
 };
 
@@ -353,7 +356,7 @@ bool guest_record_exit(struct guest *g)
 		return false;
 	exitrec_set_status(&g->k->rec, g->status);
 	g->k->rec.finished_ns = g->ended_ns;
-	g->k->rec.oom = g->oom;
+	g->k->rec.oom = g->oom_kills > 0;
 	return true;
 }
 

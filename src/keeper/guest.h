@@ -82,9 +82,9 @@ struct guest {
 	bool holder_ended;
 	bool protocol_error; /* of ->text */
 	int64_t ended_ns;
-	int status;     /* of the first process, as of wait(2) */
-	bool oom;       /* it was killed for want of memory in the guest */
-	char text[512]; /* why it was ended by us; "" */
+	int status;         /* of the first process, as of wait(2) */
+	uint64_t oom_kills; /* in the guest, for want of memory */
+	char text[512];     /* why it was ended by us; "" */
 };
 
 /* ---- guest_start.c ---- */

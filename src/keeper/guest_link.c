@@ -156,20 +156,36 @@ static void make_printable(const char *text, char *ret, size_t size)
 	ret[n] = '\0';
 }
 
-static int on_notice(struct guest_link *l, const uint8_t *body, size_t size)
+/* A guest cannot make others busy with what it has to tell. */
+static bool may_tell(struct guest_link *l)
 {
-	const char *text = tlv_text_or(body, size, GF_TEXT, NULL);
-	char clean[GUEST_NOTICE_MAX];
 	int64_t now = loop_now_ms();
-	if (!text || strlen(text) >= GUEST_NOTICE_MAX)
-		return guest_link_break(l, EPROTO,
-					"the guest sent a notice without a text, or "
-					"with one too long");
 	if (now - l->notices_since_ms >= 60000) {
 		l->notices_since_ms = now;
 		l->n_notices = 0;
 	}
-	if (l->n_notices++ >= NOTICES_A_MINUTE)
+	return l->n_notices++ < NOTICES_A_MINUTE;
+}
+
+static int on_oom(struct guest_link *l, const uint8_t *body, size_t size)
+{
+	uint64_t kills = tlv_u64_or(body, size, GF_OOM, 0);
+	if (kills == 0)
+		return guest_link_break(l, EPROTO, "the guest tells of no kill");
+	if (may_tell(l))
+		l->ops->on_oom(l, kills);
+	return 0;
+}
+
+static int on_notice(struct guest_link *l, const uint8_t *body, size_t size)
+{
+	const char *text = tlv_text_or(body, size, GF_TEXT, NULL);
+	char clean[GUEST_NOTICE_MAX];
+	if (!text || strlen(text) >= GUEST_NOTICE_MAX)
+		return guest_link_break(l, EPROTO,
+					"the guest sent a notice without a text, or "
+					"with one too long");
+	if (!may_tell(l))
 		return 0;
 	make_printable(text, clean, sizeof(clean));
 	l->ops->on_notice(l, clean);
@@ -216,6 +232,8 @@ static int on_frame(struct guest_link *l)
 		return guest_call_exited(l, l->body, size);
 	case GUEST_NOTICE:
 		return on_notice(l, l->body, size);
+	case GUEST_OOM:
+		return on_oom(l, l->body, size);
 	default:
 		return guest_link_break(l, EPROTO, "the guest sent a frame of unknown type %u",
 					type);

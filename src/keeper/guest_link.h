@@ -32,6 +32,8 @@ struct guest_link_ops {
 	void (*on_exited)(struct guest_link *l, uint64_t process, int status, uint64_t oom_kills);
 	/* Printable, but not to be believed; a guest that says too much is not heard. */
 	void (*on_notice)(struct guest_link *l, const char *text);
+	/* One more process of the container was killed for want of memory. */
+	void (*on_oom)(struct guest_link *l, uint64_t kills);
 	/* -EPROTO: it broke the protocol; -EPIPE: its control connection ended. Calls that
 	 * wait were answered with ESRCH before. */
 	void (*on_broken)(struct guest_link *l, const struct err *err);
@@ -45,8 +47,8 @@ struct guest_link {
 	struct list greets, calls, processes;
 	size_t n_greets, n_calls, n_processes;
 	uint64_t seq;
-	struct timer timer; /* the next call or hello that is too late */
-	unsigned int n_notices;
+	struct timer timer;     /* the next call or hello that is too late */
+	unsigned int n_notices; /* and kills; only some a minute are told of */
 	int64_t notices_since_ms;
 
 	/* The frame that is being read. */

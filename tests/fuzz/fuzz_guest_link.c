@@ -51,6 +51,13 @@ static void on_notice(struct guest_link *l, const char *text)
 			abort();
 }
 
+static void on_oom(struct guest_link *l, uint64_t kills)
+{
+	(void)l;
+	if (!kills)
+		abort();
+}
+
 static void on_broken(struct guest_link *l, const struct err *err)
 {
 	(void)l;
@@ -79,8 +86,8 @@ static void run(struct pump *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct guest_link_ops ops = { on_ready, on_stream, on_exited, on_notice,
-						   on_broken };
+	static const struct guest_link_ops ops = { on_ready,  on_stream, on_exited,
+						   on_notice, on_oom,    on_broken };
 	struct pump p = { .stop = { .on_time = on_stop } };
 	struct guest_link l;
 	struct err err = ERR_INIT;

@@ -60,13 +60,19 @@ static void on_notice(struct guest_link *l, const char *text)
 	note(of(l), "notice %s;", text);
 }
 
+static void on_oom(struct guest_link *l, uint64_t kills)
+{
+	note(of(l), "oom %d;", (int)kills);
+}
+
 static void on_broken(struct guest_link *l, const struct err *err)
 {
 	note(of(l), "broken %d;", err->code);
 	(void)snprintf(of(l)->text, sizeof(of(l)->text), "%s", err->text);
 }
 
-static const struct guest_link_ops ops = { on_ready, on_stream, on_exited, on_notice, on_broken };
+static const struct guest_link_ops ops = { on_ready,  on_stream, on_exited,
+					   on_notice, on_oom,    on_broken };
 
 static void on_reply(void *arg, const uint8_t *body, size_t size, const struct err *err)
 {
@@ -314,6 +320,18 @@ static void guest_link__hears_few_notices(void **state)
 	assert_int_equal(strlen(f->heard), 20 * strlen("notice x;"));
 }
 
+static void guest_link__hears_of_kills(void **state)
+{
+	struct fixture *f = *state;
+	for (uint64_t i = 1; i <= 2; i++) {
+		struct tlv_writer w = { 0 };
+		tlv_put_u64(&w, GF_OOM, i);
+		say_frame(f, GUEST_OOM, 0, &w);
+	}
+	run_all(f);
+	assert_string_equal(f->heard, "oom 1;oom 2;");
+}
+
 static void guest_link__refuses_another_version(void **state)
 {
 	struct fixture *f = *state;
@@ -413,6 +431,11 @@ static void bad_notice(struct fixture *f)
 	say_frame(f, GUEST_NOTICE, 0, NULL);
 }
 
+static void bad_oom(struct fixture *f)
+{
+	say_frame(f, GUEST_OOM, 0, NULL);
+}
+
 static void bad_size(struct fixture *f)
 {
 	uint8_t head[GUEST_FRAME_BYTES] = { 0 };
@@ -443,7 +466,7 @@ static void guest_link__ends_for_each_breach(void **state)
 		bad_error,          bad_exited, bad_exited_before_answer,
 		bad_status,         bad_type,   bad_request,
 		bad_notice,         bad_size,   bad_fields,
-		bad_garbage,
+		bad_garbage,        bad_oom,
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		(void)setup_ready(state);
@@ -479,6 +502,7 @@ int main(void)
 		TEST(guest_link__bounds_requests, setup_ready),
 		TEST(guest_link__bounds_silent_connections, setup_ready),
 		TEST(guest_link__hears_few_notices, setup_ready),
+		TEST(guest_link__hears_of_kills, setup_ready),
 		TEST(guest_link__refuses_another_version, setup),
 		TEST(guest_link__ends_for_each_breach, setup),
 		TEST(guest_link__ends_when_the_guest_speaks_early, setup),
