@@ -104,6 +104,23 @@ r = d.ctr("update", "--memory", "128m", "--memory-swap", "128m", "box")
 is_(r.rc, 0, "one that is stopped can have more", r)
 is_(d.ctr("start", "box").rc, 0, "from its next start on")
 is_(stats("box")["memory_stats"]["limit"], 128 << 20, "it has")
+
+# ------------------------------------------------------------- memory comes back
+MIB = 1 << 20
+
+
+def used():
+    return int(cgroup("box", "memory.current"))
+
+
+before = used()
+is_(d.ctr("exec", "box", "dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=60").rc, 0, "60 MiB are touched")
+full = used()
+is_(d.ctr("exec", "box", "rm", "/dev/shm/x").rc, 0, "and freed")
+check(full - before > 50 * MIB and wait_for(30, lambda: used() < full - 40 * MIB),
+      "the host has them again", (before, full, used()))
+diag("memory of the VM's cgroup in KiB: before %d, touched %d, freed %d" %
+     (before >> 10, full >> 10, used() >> 10))
 is_(d.ctr("rm", "-f", "box").rc, 0, "removed")
 
 # ---------------------------------------------------------------------------- OOM
