@@ -452,7 +452,7 @@ def moving():
 
 
 def unsupported():
-    for what, argv in (("Driver (--driver)", ["network", "create", "--driver", "macvlan", "lan"]),):
+    for what, argv in (("Driver (--driver)", ["network", "create", "--driver", "overlay", "lan"]),):
         env = dict(ENV, DOCKER_BUILDKIT="0")
         got = run(docker, *argv, env=env, text="FROM busybox\n")
         check(got.rc == 1 and what in got.err and "is not supported" in got.err,
