@@ -30,6 +30,7 @@ static const struct config fuzz_config = {
 	.default_log_max_file = 3,
 	.default_shm_size = 1000000,
 	.default_pids_limit = 100,
+	.default_isolation = (char *)(uintptr_t) "container",
 	.default_userns = (char *)(uintptr_t) "private",
 };
 
