@@ -55,6 +55,9 @@ int ctr_process_parse(json_object *doc, struct ctr_process **ret, struct err *er
 void ctr_process_free(struct ctr_process *process);
 
 bool ctr_process_terminal(const struct ctr_process *process);
+/* The resource of setrlimit(2) that a "type" of process.rlimits names ("RLIMIT_NOFILE");
+ * -1: none. Any thread. */
+int ctr_rlimit_resource(const char *name);
 /* linux.seccomp, borrowed; may be NULL. */
 json_object *ctr_spec_seccomp(const struct ctr_spec *spec);
 const struct ctr_process *ctr_spec_process(const struct ctr_spec *spec); /* borrowed; may be NULL */

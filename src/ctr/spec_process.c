@@ -37,6 +37,14 @@ static const struct spec_word rlimit_words[] = {
 	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
+int ctr_rlimit_resource(const char *name)
+{
+	for (size_t i = 0; i < SPEC_N(rlimit_words); i++)
+		if (!strcmp(name, rlimit_words[i].word))
+			return (int)rlimit_words[i].value;
+	return -1;
+}
+
 static int read_rlimit(struct spec_cx *cx, const struct at *at, json_object *o, void *ret)
 {
 	struct ctr_rlimit *r = ret;

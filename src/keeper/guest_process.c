@@ -3,13 +3,13 @@
 #include "guest_process.h"
 
 #include "isola/caps.h"
+#include "isola/ctr.h"
 #include "isola/guest.h"
 #include "isola/json.h"
 #include "isola/seccomp.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 
 static const struct {
 	const char *key;
@@ -18,28 +18,6 @@ static const struct {
 	{ "bounding", GF_CAPS_BOUNDING },   { "effective", GF_CAPS_EFFECTIVE },
 	{ "permitted", GF_CAPS_PERMITTED }, { "inheritable", GF_CAPS_INHERITABLE },
 	{ "ambient", GF_CAPS_AMBIENT },
-};
-
-static const struct {
-	const char *name;
-	int number;
-} limits[] = {
-	{ "RLIMIT_AS", RLIMIT_AS },
-	{ "RLIMIT_CORE", RLIMIT_CORE },
-	{ "RLIMIT_CPU", RLIMIT_CPU },
-	{ "RLIMIT_DATA", RLIMIT_DATA },
-	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },
-	{ "RLIMIT_LOCKS", RLIMIT_LOCKS },
-	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
-	{ "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
-	{ "RLIMIT_NICE", RLIMIT_NICE },
-	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
-	{ "RLIMIT_NPROC", RLIMIT_NPROC },
-	{ "RLIMIT_RSS", RLIMIT_RSS },
-	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
-	{ "RLIMIT_RTTIME", RLIMIT_RTTIME },
-	{ "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
-	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
 static void put_texts(struct tlv_writer *w, uint16_t tag, json_object *list)
@@ -81,20 +59,19 @@ static void put_caps(struct tlv_writer *w, json_object *caps)
 	}
 }
 
+/* Names were checked with the spec. */
 static void put_rlimits(struct tlv_writer *w, json_object *list)
 {
 	for (size_t i = 0; i < json_len(list); i++) {
 		json_object *o = json_object_array_get_idx(list, i);
-		const char *type = json_str_or(o, "type", "");
-		for (size_t k = 0; k < sizeof(limits) / sizeof(limits[0]); k++) {
-			if (strcmp(type, limits[k].name))
-				continue;
-			size_t mark = tlv_open(w, GF_RLIMIT);
-			tlv_put_u64(w, GF_RESOURCE, (uint64_t)limits[k].number);
-			tlv_put_u64(w, GF_SOFT, json_object_get_uint64(json_get(o, "soft")));
-			tlv_put_u64(w, GF_HARD, json_object_get_uint64(json_get(o, "hard")));
-			tlv_close(w, mark);
-		}
+		int resource = ctr_rlimit_resource(json_str_or(o, "type", ""));
+		if (resource < 0)
+			continue;
+		size_t mark = tlv_open(w, GF_RLIMIT);
+		tlv_put_u64(w, GF_RESOURCE, (uint64_t)resource);
+		tlv_put_u64(w, GF_SOFT, json_object_get_uint64(json_get(o, "soft")));
+		tlv_put_u64(w, GF_HARD, json_object_get_uint64(json_get(o, "hard")));
+		tlv_close(w, mark);
 	}
 }
 
