@@ -165,28 +165,32 @@ static int do_thaw(struct guest *g, uint64_t seq, const uint8_t *body, size_t si
 	return cgroup_freeze(g, false, err);
 }
 
+static int change_link(const uint8_t *body, size_t size,
+		       int (*change)(const uint8_t *data, size_t size, struct err *err),
+		       struct err *err)
+{
+	struct tlv_field f;
+	if (tlv_find(body, size, GF_LINK, &f) <= 0)
+		return err_set(err, EPROTO, "isola-keeper sent no link");
+	return change(f.data, f.size, err);
+}
+
 static int do_link(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
 		   struct tlv_writer *w, struct err *err)
 {
-	struct tlv_field f;
 	(void)g;
 	(void)seq;
 	(void)w;
-	if (tlv_find(body, size, GF_LINK, &f) <= 0)
-		return err_set(err, EPROTO, "isola-keeper sent no link");
-	return net_link(f.data, f.size, err);
+	return change_link(body, size, net_link, err);
 }
 
 static int do_unlink(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
 		     struct tlv_writer *w, struct err *err)
 {
-	struct tlv_field f;
 	(void)g;
 	(void)seq;
 	(void)w;
-	if (tlv_find(body, size, GF_LINK, &f) <= 0)
-		return err_set(err, EPROTO, "isola-keeper sent no link");
-	return net_unlink(f.data, f.size, err);
+	return change_link(body, size, net_unlink, err);
 }
 
 static int do_online(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
