@@ -893,7 +893,7 @@ def _():
     expect("create with an unknown field", ask("POST", "/networks/create",
                                                {"Name": "six", "Bogus": 1}), 400, "Bogus")
     expect("create of another driver", ask("POST", "/networks/create",
-                                           {"Name": "six", "Driver": "macvlan"}), 501, "macvlan")
+                                           {"Name": "six", "Driver": "overlay"}), 501, "overlay")
     ask("DELETE", "/networks/lan")
 
 
