@@ -18,8 +18,10 @@
 /* How much of a dead payload's output may come from others that still write to
  * the pipe: more than any pipe holds by default. */
 #define LAST_BYTES ((size_t)2 * 1024 * 1024)
-/* A terminal hands its last bytes on from a kernel thread. */
+/* A terminal hands its last bytes on from a kernel thread; who writes on for ever, as a guest
+ * can, is waited for no longer than this in all. */
 #define TTY_LAST_MS  20
+#define TTY_ALL_MS   200
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
 
@@ -177,13 +179,14 @@ int payio_init(struct payio *io, struct loop *loop, struct payio_fds *fds, bool 
 static void read_rest(struct output *out)
 {
 	size_t total = 0;
+	int64_t until = loop_now_ms() + TTY_ALL_MS;
 	while (out->src.fd >= 0 && total < LAST_BYTES) {
 		ssize_t n = read_some(out);
 		if (n > 0)
 			total += (size_t)n;
 		else if (n == -EAGAIN && out->io->tty) {
 			struct pollfd p = { .fd = out->src.fd, .events = POLLIN };
-			if (poll(&p, 1, TTY_LAST_MS) <= 0)
+			if (loop_now_ms() >= until || poll(&p, 1, TTY_LAST_MS) <= 0)
 				return;
 		} else if (n != -EINTR)
 			return;

@@ -10,8 +10,11 @@
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <termios.h>
+#include <unistd.h>
 
 static struct loop loop;
 static struct payio io;
@@ -521,6 +524,28 @@ static void tty__end_drains(void **state)
 	(void)close(a);
 }
 
+/* As a guest can, whose terminal is a socket and whose other end nobody closes. */
+static void tty__end_does_not_wait_for_one_who_never_stops(void **state)
+{
+	(void)state;
+	put(payload[0], "first");
+	pid_t pid = fork();
+	if (pid == 0)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (pid == 0) {
+		if (write(payload[0], "x", 1) < 0)
+			_exit(0);
+		(void)usleep(5000);
+	}
+	assert_true(pid > 0);
+	(void)alarm(60);
+	payio_end(&io);
+	(void)alarm(0);
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(io.out[0].src.fd, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -544,6 +569,7 @@ int main(void)
 		Y(tty__end_of_input_is_no_hang_up),
 		Y(tty__survives_without_a_slave),
 		Y(tty__end_drains),
+		Y(tty__end_does_not_wait_for_one_who_never_stops),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
