@@ -245,7 +245,8 @@ static void hole(json_object *list, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	(void)json_object_array_add(list, json_object_new_string(text));
+	/* What was cut off may end amid a character. */
+	(void)json_object_array_add(list, json_new_text(text, strlen(text)));
 }
 
 static bool is_host_user(json_object *process)

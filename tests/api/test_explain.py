@@ -96,6 +96,15 @@ holes = "\n".join(o["Holes"])
 for want in ("its pid namespace is the host's", "it may have CAP_SYS_ADMIN", "no seccomp filter",
              "files of the host: %s/shared" % T, "no path of /proc and /sys is masked"):
     check(want in holes, "what weakens the wall: " + want.replace(T, ""), holes)
+# A sentence that is cut off is cut between characters: one of these two would not be.
+for odd in ("", "a"):
+    long = T + "/" + odd + "\u00e9" * 120
+    os.makedirs(long)
+    start("long" + odd, "-v", long + ":/long")
+    doc = d.request("GET", "/containers/long%s/explain" % odd)[2]
+    check(isinstance(doc, dict) and "files of the host: " + T in doc["Holes"][0],
+          "a long path is UTF-8 in the answer", doc)
+    d.ctr("rm", "-f", "long" + odd)
 start("joined", "--network", "container:plain")
 of = {n["Type"]: n["Of"] for n in explain("joined")["Boundaries"][0]["Namespaces"]}
 is_(of["net"], "shared with plain", "a namespace of another container's")
