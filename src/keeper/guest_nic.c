@@ -85,18 +85,21 @@ static void on_undone(struct vm *vm, const struct asker *asker, json_object *rep
 		vm_warn(vm, err->text);
 }
 
+static void undo_plug(struct guest *g)
+{
+	struct err ignored;
+	(void)vm_call(g->k->vm, "unplug", worker_args(g->linking.nic), NULL, on_undone, &ignored);
+	free_place(g);
+}
+
 static void on_linked(void *arg, const uint8_t *body, size_t size, const struct err *err)
 {
 	struct guest *g = arg;
-	struct err ignored;
 	(void)body;
 	(void)size;
 	/* One that had a device before keeps it. */
-	if (err && g->linking.nic) {
-		(void)vm_call(g->k->vm, "unplug", worker_args(g->linking.nic), NULL, on_undone,
-			      &ignored);
-		free_place(g);
-	}
+	if (err && g->linking.nic)
+		undo_plug(g);
 	finish(g, err);
 }
 
@@ -116,7 +119,10 @@ static void on_plugged(struct vm *vm, const struct asker *asker, json_object *re
 	(void)reply;
 	if (!err && ask_link(g, g->linking.link, &e) == 0)
 		return;
-	free_place(g);
+	if (err)
+		free_place(g);
+	else
+		undo_plug(g);
 	finish(g, err ? err : &e);
 }
 
@@ -175,53 +181,60 @@ static void unplug(struct guest *g)
 	}
 }
 
-static void on_unlinked(void *arg, const uint8_t *body, size_t size, const struct err *err)
+static void go_alone(struct guest *g, const struct err *why)
 {
-	struct guest *g = arg;
 	char text[256];
-	(void)body;
-	(void)size;
-	if (err) {
-		(void)snprintf(text, sizeof(text), "a network device goes without the guest: %s",
-			       err->text);
-		vm_warn(g->k->vm, text);
-	}
+	(void)snprintf(text, sizeof(text), "a network device goes without the guest: %s",
+		       why->text);
+	vm_warn(g->k->vm, text);
 	unplug(g);
 }
 
-static int let_go(struct guest *g, struct guest_nic *nic, const char *name, struct err *err)
+static void on_unlinked(void *arg, const uint8_t *body, size_t size, const struct err *err)
 {
+	struct guest *g = arg;
+	(void)body;
+	(void)size;
+	if (err)
+		go_alone(g, err);
+	else
+		unplug(g);
+}
+
+/* A guest that answers nothing any more cannot be asked, either. What is busy, and then free,
+ * is answered for: also before this returns. */
+static int let_go(struct guest *g, const char *name)
+{
+	struct err e = ERR_INIT;
 	cleanup_tlv struct tlv_writer w = { 0 };
 	size_t mark = tlv_open(&w, GF_LINK);
 	tlv_put_text(&w, GF_NAME, name);
 	tlv_close(&w, mark);
-	int rc = guest_link_call(&g->link, GUEST_UNLINK, &w, LINK_MS, on_unlinked, g, err);
-	if (rc < 0)
-		return rc;
-	g->linking = (struct guest_linking){ .busy = true, .nic = nic, .asker = g->k->asker };
+	if (guest_link_call(&g->link, GUEST_UNLINK, &w, LINK_MS, on_unlinked, g, &e) < 0)
+		go_alone(g, &e);
 	return -EINPROGRESS;
 }
 
-static int unlink_port(struct guest *g, json_object *args, struct err *err)
+static int unlink_port(struct guest *g, json_object *args)
 {
 	struct guest_nic *nic = find(g, json_str_or(args, "port", " "));
-	return nic ? let_go(g, nic, json_str_or(args, "name", ""), err) : 0;
+	if (!nic)
+		return 0;
+	g->linking = (struct guest_linking){ .busy = true, .nic = nic, .asker = g->k->asker };
+	return let_go(g, json_str_or(args, "name", ""));
 }
 
 /* ---- one that is asked for ---- */
 
 /* An isolad that was killed amid a connect has left a place with a device that has no
  * network behind it: that goes first. */
-static int replace(struct guest *g, struct guest_nic *nic, json_object *link, struct err *err)
+static int replace(struct guest *g, struct guest_nic *nic, json_object *link)
 {
-	char port[sizeof(nic->port)];
-	memcpy(port, nic->port, sizeof(port));
-	int rc = let_go(g, nic, json_str_or(link, "name", ""), err);
-	if (rc != -EINPROGRESS)
-		return rc;
-	memcpy(g->linking.port, port, sizeof(port));
-	g->linking.link = json_object_get(link);
-	return rc;
+	g->linking = (struct guest_linking){
+		.busy = true, .nic = nic, .asker = g->k->asker, .link = json_object_get(link)
+	};
+	memcpy(g->linking.port, nic->port, sizeof(g->linking.port));
+	return let_go(g, json_str_or(link, "name", ""));
 }
 
 static int link_port(struct guest *g, json_object *args, struct err *err)
@@ -237,7 +250,7 @@ static int link_port(struct guest *g, json_object *args, struct err *err)
 			       "for %zu networks, and at its next start as many as it needs",
 			       g->n_nics);
 	if (had && json_bool_or(args, "new", false))
-		return replace(g, had, link, err);
+		return replace(g, had, link);
 	int rc = had ? ask_link(g, link, err) : plug(g, nic, port, link, err);
 	if (rc < 0)
 		return rc;
@@ -259,5 +272,5 @@ int guest_nic_command(struct keeper *k, const struct request *r, struct err *err
 			       "first");
 	if (g->linking.busy)
 		return err_set(err, EBUSY, "another network device is coming or going");
-	return r->op == OP_LINK ? link_port(g, r->args, err) : unlink_port(g, r->args, err);
+	return r->op == OP_LINK ? link_port(g, r->args, err) : unlink_port(g, r->args);
 }
