@@ -25,6 +25,7 @@ struct guest_exec {
 	struct payio_fds fds; /* until it runs */
 	bool answered;        /* ->asker was */
 	bool running, exited;
+	bool killed; /* before it ran: it is when it does */
 	int status;
 	struct timer drain_timer;
 };
@@ -47,8 +48,11 @@ static int send_signal(struct exec *e, int signo)
 	struct err ignored;
 	cleanup_tlv struct tlv_writer w = { 0 };
 	struct guest_exec *x = of(e);
-	if (!x->running || x->exited)
+	if (x->exited || (!x->running && signo != SIGKILL))
 		return -ESRCH;
+	x->killed = x->killed || signo == SIGKILL;
+	if (!x->running)
+		return 0;
 	tlv_put_u64(&w, GF_PROCESS, x->number);
 	tlv_put_u64(&w, GF_SIGNO, (uint64_t)signo);
 	return guest_link_call(&e->k->guest->link, GUEST_SIGNAL, &w, GUEST_CALL_MS, NULL, NULL,
@@ -186,6 +190,8 @@ static void on_started(void *arg, const uint8_t *body, size_t size, const struct
 		x->running = true;
 		json_add_i64(o, "pid", 0);
 		control_answer(k, &x->asker, o, NULL);
+		if (x->killed)
+			(void)send_signal(&x->exec, SIGKILL);
 		return;
 	}
 	int code = exitrec_code_of_errno(err->code, 128);
