@@ -146,7 +146,10 @@ void ops_conn_gone(struct keeper *k, uint64_t conn)
 	if (k->holder != conn)
 		return;
 	k->holder = 0;
-	if (k->state != STATE_PAUSED)
+	/* A guest's pause may be on the way yet: what comes behind it undoes it, and is refused
+	 * where there is none. */
+	bool coming = k->payload == &payload_guest && k->state == STATE_RUNNING;
+	if (k->state != STATE_PAUSED && !coming)
 		return;
 	k->asker = (struct asker){ 0 }; /* nobody asks */
 	int rc = k->payload->freeze(k, false, &err);
