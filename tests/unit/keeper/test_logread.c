@@ -12,6 +12,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -236,33 +237,63 @@ static void logs__follow_to_the_exit_record(void **state)
 		    "last");
 }
 
+/* A writer is ahead of its reader by so many lines, which are fewer than the files hold. */
+#define AHEAD 400
+#define STEP  100
+
+static void write_ahead(int lines, int credit_fd)
+{
+	struct jlog *log = open_log(20000, 4);
+	char c;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < lines; i++) {
+		char line[32];
+		if (i >= AHEAD && i % STEP == 0 && read(credit_fd, &c, 1) != 1)
+			_exit(1);
+		(void)snprintf(line, sizeof(line), "%d\n", i);
+		puts_log(log, JLOG_STDOUT, line);
+	}
+	jlog_close(log);
+	_exit(close(open(in_folder("run/exit.json"), O_CREAT | O_WRONLY, 0600)));
+}
+
+/* Reads to the end, and lets the writer go on. */
+static void read_ahead(struct reader *r, struct strbuf *b, int credit_fd)
+{
+	char buf[4096];
+	ssize_t n;
+	int lines = 0, told = 0;
+	while ((n = read(r->sock, buf, sizeof(buf))) > 0) {
+		strbuf_add(b, buf, (size_t)n);
+		for (ssize_t i = 0; i < n; i++)
+			lines += buf[i] == '\n';
+		for (; lines - told >= STEP; told += STEP)
+			assert_int_equal(write(credit_fd, "", 1), 1);
+	}
+	assert_int_equal(n, 0);
+}
+
 /* Every line once and in order, however fast the files move. */
 static void logs__follow_across_rotation(void **state)
 {
 	(void)state;
 	enum { LINES = 20000 };
+	int credit[2];
 	assert_int_equal(mkdir(in_folder("run"), 0700), 0);
+	assert_int_equal(pipe2(credit, O_CLOEXEC), 0);
 	char run[300];
 	(void)snprintf(run, sizeof(run), "%s", in_folder("run"));
 	struct reader r = start_reader(
 		(const char *const[]){ "--stdout", "--follow", "--run-dir", run, NULL });
 	pid_t writer = fork();
-	if (writer == 0) {
-		struct jlog *log = open_log(20000, 4);
-		for (int i = 0; i < LINES; i++) {
-			char line[32];
-			(void)snprintf(line, sizeof(line), "%d\n", i);
-			puts_log(log, JLOG_STDOUT, line);
-			if (i % 100 == 0)
-				(void)usleep(500);
-		}
-		jlog_close(log);
-		_exit(close(open(in_folder("run/exit.json"), O_CREAT | O_WRONLY, 0600)));
-	}
+	if (writer == 0)
+		write_ahead(LINES, credit[0]);
 	struct strbuf b = STRBUF_INIT;
-	read_more(&r, &b, NULL);
+	read_ahead(&r, &b, credit[1]);
 	assert_int_equal(end_reader(&r), 0);
 	assert_int_equal(waitpid(writer, NULL, 0), writer);
+	(void)close(credit[0]);
+	(void)close(credit[1]);
 	const char *p = b.text;
 	for (int i = 0; i < LINES; i++) {
 		char want[32];
@@ -298,7 +329,7 @@ static void logs__follow_ends_at_until(void **state)
 	assert_int_equal(mkdir(in_folder("run"), 0700), 0);
 	char run[300], until[32];
 	(void)snprintf(run, sizeof(run), "%s", in_folder("run"));
-	(void)snprintf(until, sizeof(until), "%lld", (long long)num_now_ns() + 100000000);
+	(void)snprintf(until, sizeof(until), "%lld", (long long)num_now_ns() + 2000000000);
 	struct jlog *log = open_log(0, 1);
 	puts_log(log, JLOG_STDOUT, "x\n");
 	assert_logs(LOGS("--stdout", "--follow", "--run-dir", run, "--until", until), "x\n");
