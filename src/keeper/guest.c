@@ -295,7 +295,8 @@ static int send_signal(struct keeper *k, int signo, bool all, struct err *err)
 		return rc;
 	if (!g->exited)
 		loop_timer(&k->loop, &g->end_timer, END_MS);
-	return rc;
+	/* Also where the guest cannot be asked. */
+	return rc == -EINPROGRESS ? rc : 0;
 }
 
 static int freeze(struct keeper *k, bool frozen, struct err *err)
