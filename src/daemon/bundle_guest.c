@@ -18,11 +18,12 @@
 #include <string.h>
 
 #define MIB (1024ll * 1024)
-/* A guest's RAM when nothing was said, and the least that boots. What a container may use
- * is its cgroup's in the guest; the guest has so much more for its kernel. */
+/* A guest's RAM when nothing was said, and the least in which a distribution's kernel comes
+ * up (Debian's needs 68 MiB to be unpacked). What a container may use is its cgroup's in the
+ * guest; the guest has so much more for its kernel, and what it does not touch costs nothing. */
 #define MEMORY_DEFAULT (256 * MIB)
-#define MEMORY_MIN     (64 * MIB)
-#define KERNEL_BASE    (32 * MIB)
+#define MEMORY_MIN     (128 * MIB)
+#define KERNEL_BASE    (64 * MIB)
 #define KERNEL_PART    32 /* of the container's: page structures and the like */
 /* What a VM needs beside its guest's RAM: worker, virtiofsd, page tables, buffers. */
 #define OVERHEAD (128 * MIB)

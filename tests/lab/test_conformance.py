@@ -10,9 +10,9 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/../conformanc
 from vmlib import *
 from conformance import behind_both, run_in_memory
 
-need_container_guests()
+FLAGS = need_container_guests()
 run_in_memory()
-d = need_guests("--guest-kernel", OWN.path, "--guest-boot-timeout", "120")
+d = need_guests(*FLAGS)
 behind_both(d, ("plain2", "bare", "free", "sys"))
 stop_isolad()
 run("umount", "-l", T + "/run")

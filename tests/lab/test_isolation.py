@@ -8,8 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from vmlib import *
 
-need_container_guests()
-d = need_guests("--guest-kernel", OWN.path, "--guest-boot-timeout", "120")
+FLAGS = need_container_guests()
+d = need_guests(*FLAGS)
 busybox_tar(T + "/root.tar")
 d.ctr("import", T + "/root.tar", "busybox")
 os.makedirs(T + "/bind")
@@ -50,7 +50,7 @@ is_((d.ctr("pause", "box").rc, d.ctr("unpause", "box").rc), (0, 0), "pause and u
 r = d.ctr("commit", "box", "kept")
 is_(r.rc, 0, "commit", r)
 d.stop(signal.SIGKILL)
-d.start("--guest-kernel", OWN.path, "--guest-boot-timeout", "120")
+d.start(*FLAGS)
 r = d.ctr("exec", "box", "cat", "/file")
 is_((r.rc, r.out), (0, "there\n"), "it outlives a killed isolad", r)
 is_(d.ctr("stop", "-t", "20", "box").rc, 0, "it is stopped")

@@ -8,13 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from vmlib import *
 
-if not OWN:
-    skip_all("needs a kernel of guest/kernel/build in the cache")
-if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
-    skip_all("isola-init is not built")
-if not any(os.access(p, os.X_OK) for p in ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")):
-    skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
-d = need_guests("--guest-kernel", OWN.path, "--guest-boot-timeout", "120")
+FLAGS = need_container_guests()
+d = need_guests(*FLAGS)
 busybox_tar(T + "/root.tar")
 d.ctr("import", T + "/root.tar", "busybox")
 

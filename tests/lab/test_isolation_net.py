@@ -12,15 +12,9 @@ sys.path.append(os.path.dirname(os.path.realpath(__file__)) + "/../api")
 from vmlib import *
 from netlib import *
 
-if not OWN:
-    skip_all("needs a kernel of guest/kernel/build in the cache")
-if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
-    skip_all("isola-init is not built")
-if not any(os.access(p, os.X_OK) for p in ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")):
-    skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
 need_program("ctrctl", "isola-image", "isola-resolver")
 need_network()
-FLAGS = ("--guest-kernel", OWN.path, "--guest-boot-timeout", "120", "--default-network", "bridge")
+FLAGS = (*need_container_guests(), "--default-network", "bridge")
 d = need_guests(*FLAGS)
 out = Outside(d)
 busybox_tar(T + "/root.tar")

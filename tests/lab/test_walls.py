@@ -5,28 +5,12 @@
 # time limit: 110 s
 import json
 import os
-import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from vmlib import *
 
-if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
-    skip_all("isola-init is not built")
-if not any(os.access(p, os.X_OK) for p in ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")):
-    skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
-if not os.path.exists(SHARE + "/bzImage"):
-    skip_all("needs the lab's guest kernels (tests/lab/lab)")
-MODULES_OF_ROOT = ("fuse", "virtiofs")
-GUEST = T + "/state/guest"
-os.makedirs(GUEST + "/modules")
-os.symlink(SHARE + "/bzImage", GUEST + "/kernel")
-with open(GUEST + "/modules/list", "w") as f:
-    for m in MODULES:
-        if os.path.exists("%s/modules/%s.ko" % (SHARE, m)):
-            shutil.copy("%s/modules/%s.ko" % (SHARE, m), GUEST + "/modules")
-            f.write("%s %s.ko\n" % ("virtiofs" if m in MODULES_OF_ROOT else "-", m))
-d = need_guests("--guest-boot-timeout", "120")
+d = need_guests(*need_container_guests(debian=True))
 
 
 def log():

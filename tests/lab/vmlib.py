@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -163,15 +164,31 @@ def need_guests(*flags):
     return start_isolad(*flags) or skip_all("isolad does not start")
 
 
-def need_container_guests():
-    """What a container behind the VM wall needs beside an isolad, or the script is skipped."""
-    if not OWN:
-        skip_all("needs a kernel of guest/kernel/build in the cache")
+MODULES_OF_ROOT = ("fuse", "virtiofs")
+
+
+def need_container_guests(debian=False):
+    """What a container behind the VM wall needs beside an isolad, or the script is skipped:
+    our own kernel, if it is built, and Debian's with its modules, laid out as scripts/setup
+    does, if not, or if @debian. Returns isolad's flags for it."""
     if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
         skip_all("isola-init is not built")
     if not any(os.access(p, os.X_OK)
                for p in ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")):
         skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
+    if not os.path.exists(SHARE + "/bzImage"):
+        skip_all("needs the lab's guest kernels (tests/lab/lab)")
+    if OWN and not debian:
+        return ["--guest-kernel", OWN.path, "--guest-boot-timeout", "120"]
+    folder = T + "/state/guest"
+    os.makedirs(folder + "/modules")
+    os.symlink(SHARE + "/bzImage", folder + "/kernel")
+    with open(folder + "/modules/list", "w") as f:
+        for m in MODULES:
+            if os.path.exists("%s/modules/%s.ko" % (SHARE, m)):
+                shutil.copy("%s/modules/%s.ko" % (SHARE, m), folder + "/modules")
+                f.write("%s %s.ko\n" % ("virtiofs" if m in MODULES_OF_ROOT else "-", m))
+    return ["--guest-boot-timeout", "120"]
 
 
 class Kernel:
