@@ -311,10 +311,10 @@ def _():
             ("worker", "isola-vmm", True, []), "its worker, without any right", p)
         of = {n["Type"]: n["Of"] for n in p["Namespaces"]}
         is_((of["mnt"], of["net"]), ("own", "own"), "which is alone", of)
-        # A child that helped the worker to start may be on its way out.
-        wait_for(30, lambda: len(ask("GET", "/vms/%s/explain" % vm)[2]["Processes"]) == 2)
-        o = ask("GET", "/vms/%s/explain" % vm)[2]
-        is_([x["Role"] for x in o["Processes"]], ["keeper", "worker"], "and its keeper", o)
+        # On some hosts KVM has a thread of its own in the worker's cgroup
+        # (kvm-nx-lpage-recovery).
+        is_([x["Role"] for x in o["Processes"] if not x["Command"].startswith("kvm-")],
+            ["keeper", "worker"], "and its keeper", o)
     expect("explain of none", ask("GET", "/vms/none/explain"), 404, "none")
 
 
