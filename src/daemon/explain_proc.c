@@ -5,10 +5,10 @@
 
 #include "capset.h"
 #include "isolad.h"
-#include "top.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/utf8.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -150,7 +150,7 @@ static json_object *brief(int dir, pid_t pid, const char *role, const char *stat
 	if (!name || fstat(dir, &st) < 0)
 		return NULL;
 	(void)snprintf(comm, sizeof(comm), "%.*s", (int)strcspn(name, "\n"), name);
-	top_make_harmless(comm, strlen(comm));
+	utf8_make_harmless(comm, strlen(comm));
 	json_object *o = json_object_new_object();
 	json_add_i64(o, "Pid", pid);
 	json_add_i64(o, "Parent", number_of(status, "PPid", 0));
@@ -201,7 +201,7 @@ static void unescape(char *text)
 		p += octal ? 3 : 0;
 	}
 	*to = '\0';
-	top_make_harmless(text, strlen(text));
+	utf8_make_harmless(text, strlen(text));
 }
 
 static char *next_word(char **at)

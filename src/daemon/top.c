@@ -27,26 +27,6 @@
 
 #define PIDS_MAX 4096
 
-/* Arguments are separated by NUL; what a terminal could obey becomes '?'. */
-void top_make_harmless(char *text, size_t size)
-{
-	while (size && !text[size - 1])
-		size--;
-	for (size_t i = 0; i < size;) {
-		unsigned char c = (unsigned char)text[i];
-		size_t n = utf8_len(text + i, size - i);
-		/* C1 controls; their second byte is none by itself. */
-		if (n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0)
-			n = 0;
-		if (c == '\0')
-			text[i] = ' ';
-		else if (!n || c < 0x20 || c == 0x7f)
-			text[i] = '?';
-		i += n ? n : 1;
-	}
-	text[size] = '\0';
-}
-
 static ssize_t read_file(int dir, const char *name, char *buf, size_t size)
 {
 	cleanup_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
@@ -86,9 +66,9 @@ static int read_process(const struct sampling *s, pid_t pid, struct top_process 
 		return -ESRCH;
 	p->uid = inside_id(s, st.st_uid);
 	p->gid = inside_id(s, st.st_gid);
-	top_make_harmless(p->stat.comm, strlen(p->stat.comm));
+	utf8_make_harmless(p->stat.comm, strlen(p->stat.comm));
 	ssize_t n = read_file(dir, "cmdline", p->command, sizeof(p->command));
-	top_make_harmless(p->command, n > 0 ? (size_t)n : 0);
+	utf8_make_harmless(p->command, n > 0 ? (size_t)n : 0);
 	return 0;
 }
 

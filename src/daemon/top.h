@@ -23,9 +23,6 @@ struct top_process {
 	int64_t elapsed_ticks;        /* since the start */
 };
 
-/* In place: NUL becomes a space, what a terminal could obey or is no UTF-8 a '?'. */
-void top_make_harmless(char *text, size_t size);
-
 typedef void top_format_fn(const struct top_process *p, char *buf, size_t size);
 
 struct top_column {

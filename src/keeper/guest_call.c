@@ -4,6 +4,7 @@
 #include "guest_link.h"
 
 #include "isola/fd.h"
+#include "isola/utf8.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -133,10 +134,8 @@ static int read_error(struct guest_link *l, const uint8_t *body, size_t size, st
 	const char *said = tlv_text_or(body, size, GF_TEXT, "the guest gave no reason");
 	if (tlv_get_u64(&f, &code) < 0 || code == 0 || code >= 4096 || strlen(said) >= sizeof(text))
 		return guest_link_break(l, EPROTO, "the guest answered with a malformed error");
-	size_t n = 0;
-	for (; said[n]; n++)
-		text[n] = (unsigned char)said[n] >= ' ' && said[n] != 0x7f ? said[n] : '?';
-	text[n] = '\0';
+	strcpy(text, said);
+	utf8_make_harmless(text, strlen(text));
 	(void)err_set(ret, (int)code, "%s", text);
 	return 1;
 }

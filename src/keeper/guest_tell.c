@@ -21,29 +21,14 @@ static int malformed(struct err *err)
 	return err_set(err, EPROTO, "the guest told of its processes what makes no sense");
 }
 
-/* Arguments are separated by NUL; what a terminal could obey, and what would grow in JSON,
- * becomes '?'. */
 static json_object *harmless(const uint8_t *data, size_t size)
 {
 	char text[GUEST_COMMAND_MAX + 1];
-	while (size && !data[size - 1])
-		size--;
 	if (size > GUEST_COMMAND_MAX)
 		size = GUEST_COMMAND_MAX;
-	for (size_t i = 0; i < size;) {
-		const char *at = (const char *)data + i;
-		size_t n = utf8_len(at, size - i);
-		/* C1 controls; their second byte is none by itself. */
-		bool c1 = n == 2 && data[i] == 0xc2 && data[i + 1] < 0xa0;
-		if (data[i] == '\0')
-			text[i] = ' ';
-		else if (!n || c1 || data[i] < 0x20 || data[i] == 0x7f)
-			text[i] = '?';
-		else
-			memcpy(text + i, at, n);
-		i += n && !c1 ? n : 1;
-	}
-	text[size] = '\0';
+	if (size)
+		memcpy(text, data, size);
+	utf8_make_harmless(text, size);
 	return json_object_new_string(text);
 }
 

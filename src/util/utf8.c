@@ -27,3 +27,22 @@ size_t utf8_len(const char *text, size_t left)
 			return 0;
 	return rows[i].len;
 }
+
+void utf8_make_harmless(char *text, size_t size)
+{
+	while (size && !text[size - 1])
+		size--;
+	for (size_t i = 0; i < size;) {
+		unsigned char c = (unsigned char)text[i];
+		size_t n = utf8_len(text + i, size - i);
+		/* C1 controls; their second byte is none by itself. */
+		if (n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0)
+			n = 0;
+		if (c == '\0')
+			text[i] = ' ';
+		else if (!n || c < 0x20 || c == 0x7f)
+			text[i] = '?';
+		i += n ? n : 1;
+	}
+	text[size] = '\0';
+}

@@ -234,10 +234,10 @@ static void guest_link__passes_errors_on(void **state)
 	ask_run(f, 5, 0, 10000);
 	(void)hear(f, &seq);
 	tlv_put_u64(&w, GF_ERROR, ENOENT);
-	tlv_put_text(&w, GF_TEXT, "no \"such\" \n program");
+	tlv_put_text(&w, GF_TEXT, "no \"such\" \n program \xff");
 	say_frame(f, GUEST_ANSWER, seq, &w);
 	run_all(f);
-	assert_string_equal(f->text, "no \"such\" ? program");
+	assert_string_equal(f->text, "no \"such\" ? program ?");
 	assert_int_equal(f->code, ENOENT);
 	ask_run(f, 5, 0, 10000); /* its number is free again */
 	assert_int_equal(f->replies, 1);

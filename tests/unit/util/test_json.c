@@ -43,6 +43,30 @@ static void json_add_text__makes_valid_utf8(void **state)
 	}
 }
 
+static void utf8_make_harmless__shows_foreign_bytes(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		size_t size;
+		const char *want;
+	} rows[] = {
+		{ "sh\0-c\0true\0\0", 12, "sh -c true" },
+		{ "a\033[31m\x7f\n", 8, "a?[31m??" },
+		{ "\xc3\xbc\xe2\x82\xac", 5, "\xc3\xbc\xe2\x82\xac" },
+		{ "\xc2\x9b", 2, "??" }, /* CSI, as C1 */
+		{ "x\xe2\x82", 3, "x??" },
+		{ "\0\0", 2, "" },
+		{ "", 0, "" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[16];
+		memcpy(text, rows[i].text, rows[i].size);
+		utf8_make_harmless(text, rows[i].size);
+		assert_string_equal(text, rows[i].want);
+	}
+}
+
 static void utf8_len__judges_what_is_left(void **state)
 {
 	(void)state;
@@ -59,6 +83,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_add_text__makes_valid_utf8),
+		cmocka_unit_test(utf8_make_harmless__shows_foreign_bytes),
 		cmocka_unit_test(utf8_len__judges_what_is_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
