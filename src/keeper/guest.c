@@ -48,10 +48,10 @@ static int make_holder(struct guest *g, const struct layers *layers, struct err 
 
 static int read_host_spec(struct guest *g, struct err *err)
 {
-	cleanup_json json_object *config = NULL, *host = NULL;
-	int rc = json_read_file(g->k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, &config, err);
+	cleanup_json json_object *host = NULL;
+	int rc = json_read_file(g->k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, &g->config, err);
 	if (rc == 0)
-		rc = guest_split_host(config, g->k->spec.resources, &host, err);
+		rc = guest_split_host(g->config, g->k->spec.resources, &host, err);
 	return rc < 0 ? rc : ctr_spec_parse(host, &g->host_spec, err);
 }
 
@@ -393,6 +393,7 @@ static void free_all(struct keeper *k)
 	if (!g)
 		return;
 	ctr_spec_free(g->host_spec);
+	json_object_put(g->config);
 	json_object_put(g->links);
 	guest_nics_end(g);
 	free(g);

@@ -67,6 +67,7 @@ struct guest {
 	struct keeper *k;
 	struct guest_link link;
 	struct guest_console console;
+	json_object *config;        /* config.json, owned; until the process runs */
 	struct ctr_spec *host_spec; /* of the holder; owned */
 	json_object *links;         /* of keeper.json, owned; NULL: none */
 	struct guest_nic nics[GUEST_NICS_MAX];

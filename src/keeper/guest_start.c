@@ -16,9 +16,8 @@
 #include <string.h>
 
 /* Mounting the root and all that may hang; and the exec behind it. */
-#define SETUP_MS         30000
-#define RUN_MS           30000
-#define CONFIG_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define SETUP_MS 30000
+#define RUN_MS   30000
 
 void guest_end(struct guest *g, const char *fmt, ...)
 {
@@ -87,15 +86,15 @@ static void on_run(void *arg, const uint8_t *body, size_t size, const struct err
 	control_answer(k, &k->vm->starter, o, NULL);
 }
 
-static int ask_run(struct guest *g, json_object *config, struct err *err)
+static int ask_run(struct guest *g, struct err *err)
 {
 	struct keeper *k = g->k;
 	const bool streams[3] = { k->spec.keeps_stdin, true, true };
 	cleanup_tlv struct tlv_writer w = { 0 };
 	const struct guest_process_args args = {
 		.number = GUEST_FIRST,
-		.process = json_get(config, "process"),
-		.seccomp = json_get(json_get(config, "linux"), "seccomp"),
+		.process = json_get(g->config, "process"),
+		.seccomp = json_get(json_get(g->config, "linux"), "seccomp"),
 		.cache_fd = k->cache_fd,
 		.streams = streams,
 		.make_cwd = true,
@@ -109,23 +108,20 @@ static int ask_run(struct guest *g, json_object *config, struct err *err)
 
 /* ---- the guest is made ---- */
 
-static int read_config(struct guest *g, json_object **ret, struct err *err)
-{
-	return json_read_file(g->k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, ret, err);
-}
-
 static void on_setup(void *arg, const uint8_t *body, size_t size, const struct err *err)
 {
 	struct guest *g = arg;
 	struct err e = ERR_INIT;
-	cleanup_json json_object *config = NULL;
 	(void)body;
 	(void)size;
 	if (g->k->failure.code || !g->k->vm->alive)
 		return;
 	guest_times_mark(&g->times, GUEST_TIME_SETUP);
-	if (!err && (read_config(g, &config, &e) < 0 || ask_run(g, config, &e) < 0))
+	if (!err && ask_run(g, &e) < 0)
 		err = &e;
+	/* All of it is told. */
+	json_object_put(g->config);
+	g->config = NULL;
 	if (err)
 		fail_start(g, err);
 }
@@ -133,13 +129,10 @@ static void on_setup(void *arg, const uint8_t *body, size_t size, const struct e
 void guest_on_ready(struct guest *g)
 {
 	struct err e = ERR_INIT;
-	cleanup_json json_object *config = NULL;
 	cleanup_tlv struct tlv_writer w = { 0 };
 	loop_timer_stop(&g->boot_timer);
 	guest_times_mark(&g->times, GUEST_TIME_READY);
-	int rc = read_config(g, &config, &e);
-	if (rc == 0)
-		rc = guest_setup_put(&w, config, g->links, &e);
+	int rc = guest_setup_put(&w, g->config, g->links, &e);
 	if (rc == 0)
 		rc = guest_link_call(&g->link, GUEST_SETUP, &w, SETUP_MS, on_setup, g, &e);
 	if (rc < 0)
