@@ -93,12 +93,6 @@ int create_vm_normalise(const struct create_env *env, json_object *body, json_ob
  * "undo": {the same, as it is now}}]; owned. */
 int create_vm_update(const struct create_env *env, json_object *config, json_object *body,
 		     json_object **ret, json_object **ret_calls, struct err *err);
-/* Parts of create_vm.c that it needs, too. Replace @item's @key by what the rows make
- * of it; check "Limits"; check what fields of @config must agree on. */
-int create_vm_rate(json_object *item, const char *key, const char *prefix, struct err *err);
-int create_vm_limits(struct create *c, json_object *in, json_object **ret, struct err *err);
-int create_vm_agree(json_object *config, struct err *err);
-extern const struct field create_vm_affinity_row;
 
 /* The rules among limits, on a normalised HostConfig, which gets the values that
  * follow from others (MemorySwap). */

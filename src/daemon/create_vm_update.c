@@ -2,7 +2,7 @@
 /* create_vm_update - a VmUpdate (docs/openapi.json) against a VM's config: checked
  * whole; the result is the next config, and what the keeper has to be asked if the
  * VM runs. Pure; in isolad. */
-#include "create_priv.h"
+#include "create_vm.h"
 #include "vm.h"
 
 #include "isola/fd.h"
