@@ -15,6 +15,10 @@
  *                       Complete, or not there. Beside it layer.json: { "version": 1,
  *                       "diff_id", "size" (bytes of the files), "names"?, "file_bytes"?
  *                       (what a walk of the tree must find) }
+ *   layers/<chain>/root.erofs  the merged tree of an image with that layer on top, for
+ *                       guests: a read-only EROFS file system of whole 2 MiB, made on first
+ *                       use; whole, or not there. Beside it root.json: { "version": 1,
+ *                       "digest", "size" }
  *   records/<hex>.json  IMAGE_RECORD, one per image, <hex> = config digest
  *   tmp/                a folder for each running job
  *   quarantine/         what `verify --repair` took out of the way; nobody reads it
@@ -60,6 +64,8 @@
  *                      digest, every layer with its shape, with --deep each file of it
  *                      with the layer's blob, references with what is there; mends what it can, moves the broken away, removes what
  *                      no image needs
+ *   isola-image root   --state DIR ID                layers/<chain>/root.erofs, by the host's
+ *                      mkfs.erofs (src/image/mkfs.h), unless it is there
  *   isola-image commit --state DIR                   COMMIT_SPEC (src/image/commit.c) on
  *                      descriptor 3
  *   isola-image build  --state DIR                   src/image/build.h: asks on standard
@@ -87,8 +93,9 @@
  * of files and blobs); login: {"Status","IdentityToken"} alone. check:
  * {"aux":{"Removed":{"Records","Names","Blobs","Layers","Jobs"}}}. verify:
  * {"aux":{"Problems":[{"Kind","Object","Text","Repaired"}] (the first 200), "Found",
- * "Left" (of them not repaired), "Images","Blobs","Layers","BlobBytes"}}; it works
- * also when it finds problems.
+ * "Left" (of them not repaired), "Images","Blobs","Layers","Roots","BlobBytes"}} (bytes of
+ * root images, too); it works also when it finds problems. root: {"ID","Digest","Size",
+ * "Made" (else it was there)}.
  * Exit code 0, or 1 after an error line. Nothing half-made stays. */
 #pragma once
 

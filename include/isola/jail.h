@@ -42,12 +42,13 @@ struct jail_limit {
 int jail_limits(const struct jail_limit *rows, size_t n, struct err *err);
 
 struct jail_path {
-	int fd;     /* of a folder; O_PATH will do */
-	bool write; /* make, write, rename, link, remove below it; else read */
+	int fd;       /* of a folder; O_PATH will do */
+	bool write;   /* make, write, rename, link, remove below it; else read */
+	bool execute; /* also start programs from there */
 };
 
-/* Landlock: opens, makes and renames happen only below @rows; nothing can be
- * executed, no socket made in a folder, no TCP used, nothing outside signalled
+/* Landlock: opens, makes and renames happen only below @rows; nothing else can be
+ * executed than what a row allows, no socket made in a folder, no TCP used, nothing outside signalled
  * (as far as the kernel's ABI goes; 2, of Linux 5.19, is the least). Sets
  * no_new_privs. -EOPNOTSUPP when the kernel cannot. */
 int jail_landlock(const struct jail_path *rows, size_t n, struct err *err);

@@ -217,7 +217,9 @@ static int enter_landlock(const struct jail_path *rows, size_t n, bool network, 
 		return err_rc(err, set, "this kernel has no Landlock (ABI 2) switched on");
 	for (size_t i = 0; i < n; i++) {
 		struct landlock_path_beneath_attr rule = {
-			.allowed_access = (rows[i].write ? FS_WRITE : FS_READ) & fs,
+			.allowed_access = ((rows[i].write ? FS_WRITE : FS_READ) |
+					   (rows[i].execute ? LANDLOCK_ACCESS_FS_EXECUTE : 0)) &
+					  fs,
 			.parent_fd = rows[i].fd,
 		};
 		if (syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)

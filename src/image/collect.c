@@ -11,6 +11,7 @@
 #include "layer.h"
 #include "names.h"
 #include "progress.h"
+#include "root.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -35,8 +36,9 @@ void references_fini(struct references *r)
 {
 	json_object_put(r->blobs);
 	json_object_put(r->layers);
+	json_object_put(r->tops);
 	json_object_put(r->manifests);
-	*r = (struct references){ NULL, NULL, NULL };
+	*r = (struct references){ NULL };
 }
 
 static int note_record(json_object *record, void *arg, struct err *err)
@@ -52,15 +54,19 @@ static int note_record(json_object *record, void *arg, struct err *err)
 		set_add(n->blobs, json_item_str(blobs, i));
 	for (size_t i = 0; i < json_len(layers); i++)
 		set_add(n->layers, json_item_str(layers, i));
+	if (json_len(layers))
+		set_add(n->tops, json_item_str(layers, json_len(layers) - 1));
 	set_add(n->manifests, json_str_or(record, "manifest", ""));
 	return 0;
 }
 
 int references_read(const struct store *s, struct references *ret, struct err *err)
 {
-	*ret = (struct references){ json_object_new_object(), json_object_new_object(),
-				    json_object_new_object() };
-	if (!ret->blobs || !ret->layers || !ret->manifests)
+	*ret = (struct references){ .blobs = json_object_new_object(),
+				    .layers = json_object_new_object(),
+				    .tops = json_object_new_object(),
+				    .manifests = json_object_new_object() };
+	if (!ret->blobs || !ret->layers || !ret->tops || !ret->manifests)
 		return err_set(err, ENOMEM, "out of memory");
 	return record_each(s, note_record, ret, err);
 }
@@ -128,8 +134,13 @@ static int sweep_layer(const char *name, void *arg, struct err *err)
 {
 	struct sweep *sw = arg;
 	uint64_t bytes = 0;
-	if (references_has(sw->needed.layers, name))
+	if (references_has(sw->needed.tops, name))
 		return 0;
+	if (references_has(sw->needed.layers, name)) {
+		int gone = root_remove(sw->job->store, name, &bytes, err);
+		sw->bytes += bytes;
+		return gone < 0 ? gone : 0;
+	}
 	int rc = layer_remove(sw->job, name, &bytes, err);
 	sw->layers += rc > 0;
 	sw->bytes += rc > 0 ? bytes : 0;

@@ -13,6 +13,7 @@
 struct references {
 	json_object *blobs;     /* "sha256:..." */
 	json_object *layers;    /* chain ids, the digits alone */
+	json_object *tops;      /* the layer that lies on top of an image; as above */
 	json_object *manifests; /* "sha256:..." */
 };
 
@@ -30,7 +31,7 @@ struct swept {
 	uint64_t bytes;
 };
 
-/* Removes every blob and layer that no record needs and no other job holds: after
+/* Removes every blob, layer and root image (root.h) that no record needs and no other job holds: after
  * a record is gone, or when a job that committed blobs fails. Holds store_lock().
  * @ret (may be NULL) also on failure. */
 int collect_sweep(const struct job *job, struct swept *ret, struct err *err);

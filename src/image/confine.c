@@ -115,7 +115,7 @@ static int landlock(bool required, struct err *err)
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(err, "cannot open the state folder");
-	const struct jail_path path = { root, true };
+	const struct jail_path path = { .fd = root, .write = true };
 	int rc = jail_landlock(&path, 1, err);
 	(void)close(root);
 	if (rc == -EOPNOTSUPP && !required) {
@@ -200,7 +200,7 @@ static int enter(int root_fd, const int *keep, size_t n, struct err *err)
 
 int confine_layer(int root_fd, const int *keep, size_t n, struct err *err)
 {
-	const struct jail_path path = { root_fd, true };
+	const struct jail_path path = { .fd = root_fd, .write = true };
 	int rc = enter(root_fd, keep, n, err);
 	if (rc == 0)
 		rc = jail_caps(CAPS_FILES, err);
@@ -284,7 +284,7 @@ int confine_net(struct err *err)
 	for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++) {
 		int fd = open(readable[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fd >= 0)
-			paths[n++] = (struct jail_path){ fd, false };
+			paths[n++] = (struct jail_path){ .fd = fd };
 	}
 	int rc = jail_limits(limits, sizeof(limits) / sizeof(limits[0]), err);
 	if (rc == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||

@@ -2,12 +2,17 @@
 /* digest - see digest.h. SHA-256 by libcrypto; runs in isola-image. */
 #include "digest.h"
 
+#include "isola/fd.h"
+#include "cancel.h"
+
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define READ_BYTES (256 * 1024)
 
 struct hasher {
 	EVP_MD_CTX *ctx;
@@ -64,6 +69,26 @@ int digest_of(const void *data, size_t size, char ret[DIGEST_SIZE], struct err *
 	hasher_add(h, data, size);
 	rc = hasher_end(h, ret);
 	return rc < 0 ? err_set(err, -rc, "SHA-256 failed") : 0;
+}
+
+int digest_fd(int fd, char ret[DIGEST_SIZE], uint64_t *ret_bytes, struct err *err)
+{
+	cleanup_hasher struct hasher *h = NULL;
+	cleanup_free char *buf = malloc(READ_BYTES);
+	int rc = buf ? hasher_new(&h, err) : err_set(err, ENOMEM, "out of memory");
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		ssize_t n = fd_read_all(fd, buf, READ_BYTES);
+		if (n < 0)
+			return err_rc(err, (int)n, "it cannot be read");
+		if (cancel_requested())
+			return err_set(err, EINTR, "cancelled");
+		hasher_add(h, buf, (size_t)n);
+		*ret_bytes += (uint64_t)n;
+		if (n < READ_BYTES)
+			return hasher_end(h, ret) < 0 ? err_set(err, EIO, "SHA-256 failed") : 0;
+	}
 }
 
 int digest_chain(const char *parent, const char *diff_id, char ret[DIGEST_SIZE], struct err *err)

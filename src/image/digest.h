@@ -6,6 +6,7 @@
 #include "isola/err.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define DIGEST_SIZE     72 /* "sha256:", 64 digits, NUL */
 #define DIGEST_HEX_SIZE 65
@@ -30,6 +31,10 @@ static inline void hasher_cleanup(struct hasher **h)
 }
 
 #define cleanup_hasher __attribute__((cleanup(hasher_cleanup)))
+
+/* Of a file from its offset to its end; *@ret_bytes grows by its size. -EINTR when the job
+ * is cancelled. */
+int digest_fd(int fd, char ret[DIGEST_SIZE], uint64_t *ret_bytes, struct err *err);
 
 /* Of a whole buffer. */
 int digest_of(const void *data, size_t size, char ret[DIGEST_SIZE], struct err *err);

@@ -6,6 +6,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "cancel.h"
+#include "root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,7 +151,7 @@ int layer_remove(const struct job *job, const char *chain_hex, uint64_t *ret_byt
 	if (flock(dir, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? 0 : err_sys(err, "cannot lock layers/%s", chain_hex);
 	if (ret_bytes)
-		*ret_bytes = bytes_of(dir);
+		*ret_bytes = bytes_of(dir) + root_bytes(job->store, chain_hex);
 	/* Out of its place at once: a half-removed one must not look complete. */
 	char name[80];
 	(void)snprintf(name, sizeof(name), "dead-%s", chain_hex);

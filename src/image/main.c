@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* isola-image - one job on the image store: load, import, tag, untag, delete,
- * check, verify. isolad starts it, archives come on standard input, progress goes to
+ * check, verify, root. isolad starts it, archives come on standard input, progress goes to
  * standard output (isola/image.h). Everything of the command line is judged,
  * then the process confines itself, then the first foreign byte is read. */
 #include "isola/image.h"
@@ -18,9 +18,11 @@
 #include "copy.h"
 #include "image.h"
 #include "login.h"
+#include "mkfs.h"
 #include "progress.h"
 #include "pull.h"
 #include "push.h"
+#include "root.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -159,6 +161,14 @@ static int run_login(const struct store *s, const struct options *o, json_object
 	return job_login(&o->registry, o->net, ret_aux, err);
 }
 
+static int run_root(const struct store *s, const struct options *o, json_object **ret_aux,
+		    struct err *err)
+{
+	char id[DIGEST_SIZE];
+	int rc = full_id(o->args[0], id, err);
+	return rc < 0 ? rc : job_root(s, &o->limits, id, ret_aux, err);
+}
+
 struct verb {
 	const char *name;
 	job_fn *run;
@@ -172,6 +182,7 @@ struct verb {
 	const char *actions; /* of a registry, for the verbs that go there; "" = to log in */
 	bool spec;           /* a JSON text on descriptor 3 says what is to be done */
 	bool many;           /* more arguments than n_args are fine */
+	bool mkfs;           /* has mkfs.erofs at hand, by descriptor 3 */
 	bool talks;          /* descriptor 3 stays open: isolad answers there */
 };
 
@@ -193,6 +204,7 @@ static const struct verb verbs[] = {
 	{ "delete", run_delete, 1, false, "delete --state DIR ID...", .many = true },
 	{ "check", run_check, 0, false, "check --state DIR" },
 	{ "verify", run_verify, 0, true, "verify --state DIR [--deep] [--repair]" },
+	{ "root", run_root, 1, true, "root --state DIR ID", .mkfs = true },
 	{ "commit", run_commit, 0, true, "commit --state DIR 3< COMMIT_SPEC", .spec = true },
 	{ "build", run_build, 0, true, "build --state DIR 3< TALK < CONTEXT", .talks = true },
 	{ "save", run_save, 0, false, "save --state DIR 3< SAVE_SPEC", .spec = true },
@@ -387,9 +399,9 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 		.bytes_max = o->limits.bytes,
 		.foreign = verb->foreign,
 		.require_landlock = o->require_landlock,
-		.keep = verb->actions ? 2
-			: verb->talks ? 1
-				      : 0,
+		.keep = verb->actions               ? 2
+			: verb->talks || verb->mkfs ? 1
+						    : 0,
 		.ret_proc_fd = verb->spec || verb->talks ? &o->view.proc_fd : NULL,
 	};
 	struct store store = STORE_INIT;
@@ -403,6 +415,8 @@ static int run(const struct verb *verb, struct options *o, json_object **ret_aux
 		rc = path_mkdir_all(o->state, 0700, err);
 	if (rc == 0 && verb->actions)
 		rc = start_net(verb, o, err);
+	if (rc == 0 && verb->mkfs)
+		rc = mkfs_start(o->state, err);
 	if (rc == 0)
 		rc = confine_job(&confine, err);
 	if (rc == 0)

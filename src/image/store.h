@@ -10,6 +10,7 @@
  *                       config and these very bytes: what goes out again is the
  *                       same, and so is the image's id, the config's digest
  *   layer    layer.h    unpacked, under the chain id of its diff ids
+ *   root     root.h     the layers of an image as one file, for guests
  *   record   below      one per image: says which blobs and layers it needs. Its
  *                       "blobs" are the layers' in their order, then config, then
  *                       manifest; "diff_ids" has the layers' in the same order
@@ -27,6 +28,8 @@
  *                   shared while an image that needs it is not yet recorded;
  *                   always from the bottom of a chain upwards, so that two
  *                   jobs cannot wait for each other
+ *   layers/<chain>/root.lock  flock, exclusive: while root.erofs is made or removed; who
+ *                   makes it has its layers
  *   images/.lock    flock, exclusive: changes to names, records, blobs. Who has
  *                   it waits for no other lock
  * All of them go with the process. */

@@ -9,6 +9,7 @@
 #include "cancel.h"
 #include "layer.h"
 #include "names.h"
+#include "root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,16 +22,17 @@
 /* All in one line of output (LINE_BYTES_MAX in isolad). */
 #define PROBLEMS_MAX    200
 #define TEXT_BYTES      500
-#define READ_BYTES      (256 * 1024)
 #define RECORD_NAME_LEN (DIGEST_HEX_SIZE - 1 + 5)
 
 json_object *verify_note(struct verify *v, enum finding_kind kind, const char *object,
 			 bool repaired, const char *fmt, ...)
 {
 	static const char *const kinds[] = {
-		[FOUND_LAYOUT] = "layout", [FOUND_LEFTOVER] = "leftover",   [FOUND_INDEX] = "index",
-		[FOUND_RECORD] = "record", [FOUND_NAME] = "name",           [FOUND_BLOB] = "blob",
-		[FOUND_LAYER] = "layer",   [FOUND_ORPHAN] = "unreferenced",
+		[FOUND_LAYOUT] = "layout",       [FOUND_LEFTOVER] = "leftover",
+		[FOUND_INDEX] = "index",         [FOUND_RECORD] = "record",
+		[FOUND_NAME] = "name",           [FOUND_BLOB] = "blob",
+		[FOUND_LAYER] = "layer",         [FOUND_ROOT] = "root",
+		[FOUND_ORPHAN] = "unreferenced",
 	};
 	char text[TEXT_BYTES];
 	va_list ap;
@@ -117,26 +119,6 @@ int verify_look(struct verify *v, struct err *err)
 
 /* ---- measure ---- */
 
-static int hash_file(int fd, char ret[DIGEST_SIZE], uint64_t *ret_bytes, struct err *err)
-{
-	cleanup_hasher struct hasher *h = NULL;
-	cleanup_free char *buf = malloc(READ_BYTES);
-	int rc = buf ? hasher_new(&h, err) : err_set(err, ENOMEM, "out of memory");
-	if (rc < 0)
-		return rc;
-	for (;;) {
-		ssize_t n = fd_read_all(fd, buf, READ_BYTES);
-		if (n < 0)
-			return err_rc(err, (int)n, "it cannot be read");
-		if (cancel_requested())
-			return err_set(err, EINTR, "cancelled");
-		hasher_add(h, buf, (size_t)n);
-		*ret_bytes += (uint64_t)n;
-		if (n < READ_BYTES)
-			return hasher_end(h, ret) < 0 ? err_set(err, EIO, "SHA-256 failed") : 0;
-	}
-}
-
 static int measure_blob(const char *name, void *arg, struct err *err)
 {
 	struct verify *v = arg;
@@ -148,7 +130,7 @@ static int measure_blob(const char *name, void *arg, struct err *err)
 	cleanup_fd int fd = blob_open(v->job->store, digest, NULL, &why);
 	if (fd == -ENOENT)
 		return 0; /* deleted meanwhile */
-	int rc = fd < 0 ? fd : hash_file(fd, found, &v->bytes, &why);
+	int rc = fd < 0 ? fd : digest_fd(fd, found, &v->bytes, &why);
 	if (rc == -EINTR)
 		return err_copy(err, &why);
 	if (rc == 0 && strcmp(found, digest) != 0)
@@ -212,15 +194,35 @@ static int measure_layer(struct verify *v, json_object *record, size_t k, json_o
 	return 0;
 }
 
+/* What was made of all layers of @record for guests. */
+static int measure_root(struct verify *v, json_object *record, json_object *seen, struct err *err)
+{
+	struct err why = ERR_INIT;
+	json_object *layers = json_get(record, "layers");
+	const char *top = json_len(layers) ? json_item_str(layers, json_len(layers) - 1) : "";
+	if (!*top || json_get(seen, top))
+		return 0;
+	json_add_bool(seen, top, true);
+	v->n_roots += root_bytes(v->job->store, top) > 0;
+	int rc = root_verify(v->job->store, top, &v->bytes, &why);
+	if (rc == -EINTR)
+		return err_copy(err, &why);
+	if (rc < 0)
+		json_add_str(v->bad_roots, top, why.text);
+	return 0;
+}
+
 static int measure(struct verify *v, struct err *err)
 {
-	cleanup_json json_object *seen = json_object_new_object();
+	cleanup_json json_object *seen = json_object_new_object(), *tops = json_object_new_object();
 	int rc = each_name(v->job->store->blobs_fd, measure_blob, v, err);
 	for (size_t i = 0; i < json_len(v->records); i++) {
 		json_object *record = json_object_array_get_idx(v->records, i);
 		size_t n = json_len(json_get(record, "layers"));
 		for (size_t k = 0; rc == 0 && k < n; k++)
 			rc = measure_layer(v, record, k, seen, err);
+		if (rc == 0)
+			rc = measure_root(v, record, tops, err);
 	}
 	return rc;
 }
@@ -242,15 +244,16 @@ static json_object *make_aux(const struct verify *v)
 	json_add_i64(aux, "Images", (int64_t)json_len(v->records));
 	json_add_i64(aux, "Blobs", (int64_t)v->n_blobs);
 	json_add_i64(aux, "Layers", (int64_t)v->n_layers);
+	json_add_i64(aux, "Roots", (int64_t)v->n_roots);
 	json_add_i64(aux, "BlobBytes", (int64_t)v->bytes);
 	return aux;
 }
 
 static void verify_fini(struct verify *v)
 {
-	json_object *owned[] = { v->index,     v->records,   v->bad_records,
-				 v->index_why, v->bad_blobs, v->bad_layers,
-				 v->bad_bytes, v->problems,  v->rebuild };
+	json_object *owned[] = { v->index,     v->records,    v->bad_records, v->index_why,
+				 v->bad_blobs, v->bad_layers, v->bad_roots,   v->bad_bytes,
+				 v->problems,  v->rebuild };
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		json_object_put(owned[i]);
 }
@@ -262,12 +265,14 @@ int job_verify(const struct store *s, const struct limits *limits, bool repair, 
 	struct verify v = { .job = &job, .limits = limits, .repair = repair, .deep = deep };
 	v.bad_blobs = json_object_new_object();
 	v.bad_layers = json_object_new_object();
+	v.bad_roots = json_object_new_object();
 	v.bad_bytes = json_object_new_object();
 	v.problems = json_object_new_array();
 	v.rebuild = json_object_new_object();
-	int rc = v.bad_blobs && v.bad_layers && v.bad_bytes && v.problems && v.rebuild
-			 ? job_open(s, &job, err)
-			 : err_set(err, ENOMEM, "out of memory");
+	int rc =
+		v.bad_blobs && v.bad_layers && v.bad_roots && v.bad_bytes && v.problems && v.rebuild
+			? job_open(s, &job, err)
+			: err_set(err, ENOMEM, "out of memory");
 	if (rc == 0)
 		rc = locked(&v, verify_look, err);
 	if (rc == 0)

@@ -24,6 +24,7 @@ enum finding_kind {
 	FOUND_NAME,
 	FOUND_BLOB,
 	FOUND_LAYER,
+	FOUND_ROOT,
 	FOUND_ORPHAN,
 };
 
@@ -39,8 +40,9 @@ struct verify {
 	/* Of the measuring; owned. */
 	json_object *bad_blobs;  /* {digest: why} */
 	json_object *bad_layers; /* {chain hex: why} */
+	json_object *bad_roots;  /* {chain hex of the topmost layer: why} */
 	json_object *bad_bytes;  /* {chain hex: [why, inode of fs]}: the shape is right */
-	uint64_t n_blobs, n_layers, bytes;
+	uint64_t n_blobs, n_layers, n_roots, bytes;
 	/* What came out; owned. */
 	json_object *problems; /* [{"Kind","Object","Text","Repaired"}] */
 	json_object *rebuild;  /* {manifest: [problems]} */

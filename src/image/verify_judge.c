@@ -10,6 +10,7 @@
 #include "blob.h"
 #include "layer.h"
 #include "names.h"
+#include "root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -238,6 +239,30 @@ static int judge_layer(struct verify *v, json_object *record, const char *chain,
 	return verify_quarantine(v, dir, "fs", as, err);
 }
 
+/* Damaged itself; or made of a layer that was damaged, then or since: nobody knows. */
+static int judge_root(struct verify *v, json_object *record, struct err *err)
+{
+	json_object *layers = json_get(record, "layers");
+	const char *top = json_len(layers) ? json_item_str(layers, json_len(layers) - 1) : "";
+	const char *why = json_str_or(v->bad_roots, top, NULL);
+	bool doubtful = false;
+	for (size_t i = 0; i < json_len(layers); i++)
+		doubtful |= json_get(v->bad_layers, json_item_str(layers, i)) ||
+			    json_get(v->bad_bytes, json_item_str(layers, i));
+	/* Gone: removed for an image before this one, or with its image. */
+	if ((!why && !doubtful) || !root_bytes(v->job->store, top))
+		return 0;
+	int rc = v->repair ? root_remove(v->job->store, top, NULL, err) : 0;
+	if (rc < 0)
+		return rc;
+	verify_note(v, FOUND_ROOT, top, rc > 0,
+		    "The root image of image %.19s is %s%s%.300s%s: it is made again when a "
+		    "microVM needs it.",
+		    json_str_or(record, "id", ""), why ? "damaged" : "made of a damaged layer",
+		    why ? " (" : "", why ? why : "", why ? ")" : "");
+	return 0;
+}
+
 static int judge_needs(struct verify *v, struct err *err)
 {
 	cleanup_json json_object *seen = json_object_new_object();
@@ -247,6 +272,8 @@ static int judge_needs(struct verify *v, struct err *err)
 		json_object *blobs = json_get(r, "blobs"), *layers = json_get(r, "layers");
 		for (size_t k = 0; rc == 0 && k < json_len(blobs); k++)
 			rc = judge_blob(v, r, json_item_str(blobs, k), seen, err);
+		if (rc == 0)
+			rc = judge_root(v, r, err);
 		for (size_t k = 0; rc == 0 && k < json_len(layers); k++)
 			rc = judge_layer(v, r, json_item_str(layers, k), err);
 	}
@@ -284,8 +311,14 @@ static int judge_orphan_layer(const char *name, void *arg, struct err *err)
 {
 	const struct orphans *o = arg;
 	(void)err;
-	if (references_has(o->needed.layers, name))
+	if (references_has(o->needed.layers, name)) {
+		if (!references_has(o->needed.tops, name) && root_bytes(o->v->job->store, name))
+			verify_note(o->v, FOUND_ORPHAN, name, o->v->repair,
+				    "No image has layer %.12s on top any more: nobody needs the "
+				    "root image made of it.",
+				    name);
 		return 0;
+	}
 	cleanup_fd int dir = take_layer(o->v, name);
 	if (dir < 0 && errno == EWOULDBLOCK)
 		return 0;

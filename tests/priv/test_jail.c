@@ -143,7 +143,7 @@ static int try_landlock(void)
 	struct err err = ERR_INIT;
 	cleanup_fd int top = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int in = openat(top, "in", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const struct jail_path path = { in, true };
+	const struct jail_path path = { .fd = in, .write = true };
 	int rc = jail_landlock(&path, 1, &err);
 	if (rc == -EOPNOTSUPP)
 		return 77;
