@@ -3,6 +3,7 @@
  * in ctrctl and vmctl, with the rights of its caller. */
 #include "cli.h"
 
+#include "isola/fd.h"
 #include "isola/json.h"
 #include "plain.h"
 
@@ -116,7 +117,7 @@ int cli_main(const char *program, const char *intro, const struct kind *kind,
 					 .min_args = 0,
 					 .max_args = -1,
 					 .stop_at_first_arg = true };
-	struct cli cli = { .program = program, .kind = kind, .verbs = verbs };
+	struct cli cli = { .program = program, .kind = kind, .own = kind, .verbs = verbs };
 	struct err err = ERR_INIT;
 	struct args args;
 	if (args_parse(&top, NULL, argc - 1, argv + 1, &args, &err) < 0)
@@ -151,11 +152,26 @@ int cli_call(struct cli *cli, const char *method, const char *ref, const char *t
 	return client_call(cli_client(cli), method, target.text, body, ret_result, err);
 }
 
+void cli_choose(struct cli *cli, const char *ref)
+{
+	cleanup_json json_object *doc = NULL, *image = NULL;
+	struct err ignored = ERR_INIT;
+	cli->kind = cli->own;
+	if (!cli->own->image_kind ||
+	    cli_call(cli, "GET", ref, "/json", NULL, &doc, &ignored) != -ENOENT)
+		return;
+	cli->kind = cli->own->image_kind;
+	if (cli_call(cli, "GET", ref, "/json", NULL, &image, &ignored) < 0 ||
+	    strcmp(json_str_or(json_get(image, "HostConfig"), "Isolation", ""), "vm") != 0)
+		cli->kind = cli->own;
+}
+
 int cli_each(struct cli *cli, struct args *args, each_fn *each, bool print)
 {
 	int code = 0;
 	for (int i = 0; i < args->argc; i++) {
 		struct err err = ERR_INIT;
+		cli_choose(cli, args->argv[i]);
 		if (each(cli, args, args->argv[i], &err) < 0)
 			code = cli_fail(cli, 1, &err);
 		else if (print)

@@ -65,7 +65,8 @@ struct kind {
 
 struct cli {
 	const char *program;
-	const struct kind *kind;
+	const struct kind *kind; /* what is worked on: the program's own, or its images' */
+	const struct kind *own;
 	const struct verb *verbs;
 	struct client_host host;
 	struct client *client; /* made at first use */
@@ -91,7 +92,11 @@ int cli_fail(struct cli *cli, int code, const struct err *err);
 int cli_call(struct cli *cli, const char *method, const char *ref, const char *tail,
 	     json_object *body, json_object **ret_result, struct err *err);
 
-/* Runs @each for every argument; prints the name after each success when
+/* An image's microVM is one of vmctl's, too: where @ref is one, @cli->kind is the images' from
+ * now on, else the own. What else may be wrong with @ref is for the call that comes next. */
+void cli_choose(struct cli *cli, const char *ref);
+
+/* Runs @each for every argument, with the kind that it is of; prints the name after each success when
  * @print, an error line after each failure. Returns 0 or 1. */
 typedef int each_fn(struct cli *cli, struct args *args, const char *ref, struct err *err);
 int cli_each(struct cli *cli, struct args *args, each_fn *each, bool print);

@@ -241,6 +241,7 @@ int verb_explain(struct cli *cli, struct args *args)
 	for (int i = 0; i < args->argc; i++) {
 		struct err err = ERR_INIT;
 		json_object *doc = NULL;
+		cli_choose(cli, args->argv[i]);
 		if (cli_call(cli, "GET", args->argv[i], "/explain", NULL, &doc, &err) < 0) {
 			code = cli_fail(cli, 1, &err);
 			continue;

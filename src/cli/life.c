@@ -144,11 +144,14 @@ int verb_rename(struct cli *cli, struct args *args)
 	cleanup_strbuf struct strbuf tail = STRBUF_INIT;
 	strbuf_puts(&tail, "/rename");
 	client_target_query(&tail, "name", args->argv[1]);
+	cli_choose(cli, args->argv[0]);
 	return post(cli, args->argv[0], tail.text, &err) < 0 ? cli_fail(cli, 1, &err) : 0;
 }
 
 static int update_one(struct cli *cli, struct args *args, const char *ref, struct err *err)
 {
+	if (cli->kind != cli->own)
+		return err_set(err, EINVAL, "%s runs an image: ctrctl update changes it", ref);
 	if (args->n_values == 0)
 		return err_set(err, EINVAL, "update needs at least one flag (see --help)");
 	cleanup_json json_object *body = cli->kind->update_body(args, err), *result = NULL;

@@ -257,6 +257,7 @@ struct target_info {
 static int look_up(struct cli *cli, const char *ref, struct target_info *ret, struct err *err)
 {
 	cleanup_json json_object *doc = NULL;
+	cli_choose(cli, ref);
 	int rc = cli_call(cli, "GET", ref, "/json", NULL, &doc, err);
 	if (rc < 0)
 		return rc;

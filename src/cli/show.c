@@ -76,6 +76,7 @@ int verb_inspect(struct cli *cli, struct args *args)
 	for (int i = 0; i < args->argc; i++) {
 		struct err err = ERR_INIT;
 		json_object *doc = NULL;
+		cli_choose(cli, args->argv[i]);
 		if (inspect_one(cli, args, args->argv[i], &doc, &err) < 0)
 			code = cli_fail(cli, 1, &err);
 		else
@@ -150,6 +151,7 @@ int verb_logs(struct cli *cli, struct args *args)
 	struct err err = ERR_INIT;
 	cleanup_strbuf struct strbuf target = STRBUF_INIT;
 	cleanup_json json_object *doc = NULL;
+	cli_choose(cli, args->argv[0]);
 	if (cli_call(cli, "GET", args->argv[0], "/json", NULL, &doc, &err) < 0 ||
 	    logs_target(cli->kind, args, &target, &err) < 0)
 		return cli_fail(cli, 1, &err);

@@ -11,7 +11,6 @@
 #define INSIDE   "what runs inside is the guest's own matter; give it user data (--cloud-init)"
 
 const struct refused vm_refused[] = {
-	{ "", "exec", 0, AGENT },
 	{ "", "cp", 0, AGENT },
 	{ "", "top", 0, AGENT },
 	{ "", "snapshot", 0, SNAPSHOT },

@@ -67,6 +67,8 @@ static const struct verb verbs[] = {
 	  -1, false, verb_explain },
 	{ "logs", NULL, "VM", "show what the serial port printed",
 	  "  vmctl logs -f --since 10m db\n", FLAGS(flags_logs), 1, 1, false, verb_logs },
+	{ "exec", NULL, "VM COMMAND [ARG...]", "run one more process in a microVM of an image",
+	  "  vmctl exec -it web sh\n", FLAGS(flags_exec), 2, -1, true, verb_vm_exec },
 	{ "console", "attach", "VM", "connect to the serial port; ctrl-p,ctrl-q leaves",
 	  "  vmctl console db\n", FLAGS(flags_console), 1, 1, false, verb_attach },
 	{ "wait", NULL, "VM...", "wait for the end, print exit codes", NULL, FLAGS(flags_none), 1,

@@ -82,7 +82,7 @@ struct instance *registry_find(struct isolad *d, enum instance_kind kind, const 
 	else
 		(void)err_set(err, ENOENT, "No such %s: %.300s%s", instance_noun(kind), ref,
 			      inst && isolation_is_vm(inst->host_config)
-				      ? " (a container in a microVM has that name: use ctrctl)"
+				      ? " (a container in a microVM has that name)"
 				      : "");
 	return NULL;
 }

@@ -109,9 +109,34 @@ r = d.ctr("ps", "-a", "--format", "{{.Names}} {{.Isolation}}", "-f", "name=box")
 is_(r.out, "box vm\n", "ctrctl ps tells the wall")
 r = d.ctr("ps", "-a", "--format", "{{.Isolation}}", "--filter", "isolation=container")
 is_(set(r.out.split()), {"container"}, "and filters by it")
-r = vmctl("stop", "box")
-check(r.rc and "a container in a microVM has that name: use ctrctl" in r.err,
-      "vmctl says who goes on with it", r)
+r = vmctl("inspect", "-f", "{{.Name}} {{.HostConfig.Isolation}}", "box")
+is_((r.rc, r.out), (0, "/box vm\n"), "vmctl inspect shows it", r)
+r = vmctl("explain", "-f", "{{.Name}} {{.Wall}}", "box")
+is_((r.rc, r.out), (0, "/box vm\n"), "vmctl explain", r)
+is_((vmctl("stop", "box").rc, vmctl("logs", "box").rc), (0, 0), "vmctl stop and logs know it")
+r = vmctl("exec", "box", "true")
+check(r.rc == 1 and "not running" in r.err, "vmctl exec: what a container says", r)
+for verb, text in (("reset", "no such button"), ("powerdown", "no such button"),
+                   ("nmi", "no such button"), ("stats", "a container in a microVM")):
+    r = vmctl(verb, "box")
+    check(r.rc == 1 and text in r.err, "vmctl %s: it is none of a machine's" % verb, r)
+r = vmctl("update", "--pids-limit", "64", "box")
+check(r.rc == 1 and "ctrctl update" in r.err, "vmctl update says who does that", r)
+r = vmctl("create", "--name", "machine", "--kernel", T + "/kernel")
+check(r.rc == 0 and vmctl("inspect", "-f", "{{.Name}}", "box", "machine").out ==
+      "/box\n/machine\n", "one command, some of each kind", r)
+r = vmctl("exec", "machine", "true")
+check(r.rc == 1 and "vmctl console" in r.err, "a machine of disks has no exec", r)
+r = vmctl("exec", "none", "true")
+check(r.rc == 1 and "No such VM: none" in r.err, "nor has one that is not there", r)
+is_((vmctl("rename", "box", "crate").rc, vmctl("rm", "crate", "machine").out), (0, "crate\nmachine\n"),
+    "vmctl rename and rm")
+d.ctr("create", "--name", "plain", *none, "busybox", "true")
+for verb in ("stop", "rm", "inspect"):
+    r = vmctl(verb, "plain")
+    check(r.rc == 1 and "No such VM: plain" in r.err, "vmctl %s leaves containers alone" % verb, r)
+is_(d.ctr("rm", "plain").rc, 0, "which is there")
+vmctl("create", "--name", "box", *none, "busybox", "true")
 if shutil.which("docker"):
     r = run("docker", "-H", "unix://" + d.socket, "create", "--runtime", "vm", *none, "busybox", "true",
             limit_s=60)

@@ -100,7 +100,7 @@ check(r.rc == 0 and "Total reclaimed space" in r.out and vmctl("ps", "-aq").out 
       "prune", repr(r))
 
 # ------------------------------------------------------------ what it refuses
-bad(vmctl("exec", "x", "y"), 125, '"exec" is not supported yet', "exec says why it is not there")
+bad(vmctl("cp", "x:/y", "z"), 125, '"cp" is not supported yet', "cp says why it is not there")
 bad(vmctl("frobnicate"), 125, "is not a command", "an unknown verb")
 bad(vmctl("run", "--volume", "/a:/b"), 125, "--volume is not supported yet: .*--share",
     "a flag of containers says what to use")

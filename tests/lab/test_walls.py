@@ -61,5 +61,19 @@ for want in ("a microVM around an image", "its own: " + release, "in the guest, 
     check(want in text, "explain for people: " + want, text)
 r = d.ctr("ps", "--format", "{{.Names}} {{.Isolation}}")
 is_(r.out, "box vm\n", "ps tells the wall")
-is_(d.ctr("rm", "-f", "box").rc, 0, "it is removed")
+
+# -------------------------------------------------------------- vmctl, with what runs an image
+
+
+def vmctl(*argv):
+    return run(BUILD + "/vmctl", "-H", "unix://" + d.socket, *argv, limit_s=90)
+
+
+r = vmctl("exec", "box", "sh", "-c", "echo here; echo there >&2; exit 4")
+is_((r.rc, r.out, r.err), (4, "here\n", "there\n"), "vmctl exec")
+is_((vmctl("pause", "box").rc, vmctl("resume", "box").rc), (0, 0), "vmctl pause and resume")
+r = vmctl("stats", "box")
+check(r.rc == 1 and "a container in a microVM" in r.err, "vmctl stats is of machines", r)
+is_((vmctl("kill", "box").out, vmctl("wait", "box").out), ("box\n", "137\n"), "vmctl kill and wait")
+is_((vmctl("logs", "box").rc, vmctl("rm", "box").out), (0, "box\n"), "vmctl logs and rm")
 finish()
