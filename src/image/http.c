@@ -272,6 +272,7 @@ static void begin(struct transfer *t)
 	if (t->body_type)
 		add_header(t, t->body_type);
 	t->auth_stamp = t->h->auth_stamp;
+	t->is_plain = t->h->plain[t->base];
 	(void)curl_easy_setopt(t->easy, CURLOPT_URL, url);
 	(void)curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
 	(void)curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -423,9 +424,7 @@ static void finished(struct transfer *t, CURLcode code)
 	if (code == CURLE_OK && t->status == 416 && t->got) {
 		http_say(t, NET_END, NULL, 0);
 		drop(t);
-	} else if (code == CURLE_SSL_CONNECT_ERROR && t->h->r->try_http && is_own_base(t) &&
-		   !t->h->plain[t->base] && !t->url && !t->start) {
-		t->h->plain[t->base] = true;
+	} else if (http_guessed_wrong(t, code)) {
 		begin(t);
 	} else if (trust_again(&t->h->trust, code)) {
 		begin(t);
@@ -586,6 +585,7 @@ void net_main(const struct registry *r, const char *actions, int data_fd, int ct
 	struct http h = { .r = r, .actions = actions, .data_fd = data_fd };
 	struct err err = ERR_INIT;
 	pid_t parent = getppid();
+	http_guess(&h);
 	(void)signal(SIGTERM, SIG_DFL);
 	(void)signal(SIGINT, SIG_DFL);
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -25,7 +25,8 @@ struct http {
 	char *sources[HTTP_SOURCES_MAX]; /* further repositories to be read: mounts; owned */
 	size_t n_sources;
 	unsigned int auth_stamp;
-	bool plain[REGISTRY_BASES_MAX]; /* this base turned out to have no TLS */
+	bool plain[REGISTRY_BASES_MAX]; /* this base has no TLS, as far as we know */
+	bool plain_known;               /* of the registry's own: it has answered so */
 	struct transfer *first;
 	int data_fd;
 	size_t n;
@@ -42,8 +43,9 @@ struct transfer {
 	CURL *easy;
 	struct curl_slist *headers;
 	bool running, head_sent;
-	bool enough; /* of the body of an answer that is no success */
-	bool once;   /* the job decides about another try */
+	bool enough;   /* of the body of an answer that is no success */
+	bool once;     /* the job decides about another try */
+	bool is_plain; /* begun without TLS */
 	unsigned int auth_stamp, auths, redirects, tries, tries_all;
 	int64_t again_ns;
 	uint64_t got, skip; /* bytes passed on; of this answer to be left out */
@@ -57,6 +59,14 @@ struct transfer {
 	uint64_t body_from, body_size, body_at;
 	int64_t told_ns;
 };
+
+/* ---- http_guess.c ---- */
+
+/* Before the first transfer: whether the registry is spoken to with TLS. */
+void http_guess(struct http *h);
+
+/* @t ended with @code (its status is set): true = it is to be tried again, the other way. */
+bool http_guessed_wrong(struct transfer *t, CURLcode code);
 
 /* ---- http_send.c ---- */
 

@@ -161,6 +161,7 @@ int registry_init(struct registry *ret, const char *full, const char *path, stru
 	if (rc == 0)
 		rc = read_conf(&r, path, &plain, err);
 	r.try_http = !plain && is_loopback(r.host);
+	r.wants_tls = r.ca || r.skip_verify;
 	if (rc == 0)
 		rc = add_base(&r, plain ? "http://" : "https://",
 			      !strcmp(r.host, "docker.io") ? "registry-1.docker.io" : r.host, err);

@@ -18,7 +18,8 @@ struct registry {
 	char digest[72];                 /* or "": name@digest */
 	char *bases[REGISTRY_BASES_MAX]; /* "https://host:port", mirrors first; owned */
 	size_t n_bases;
-	bool try_http; /* of this machine: http where there is no TLS */
+	bool try_http;  /* of this machine: http where there is no TLS */
+	bool wants_tls; /* the file says something about its certificate */
 	bool skip_verify;
 	bool wants_identity; /* asks the token server for one */
 	char *ca;            /* PEM text in place of the system's, or NULL; owned */

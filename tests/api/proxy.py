@@ -15,6 +15,7 @@ SEEN = {}
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True      # else each answer waits for a delayed ACK
 
     def log_message(self, *a):
         pass

@@ -400,6 +400,14 @@ forget()
 # ------------------------------------------------------------------------------- TLS
 
 fails("a certificate nobody vouches for", "localhost:5002/t/app:1", "is not trusted")
+# This one answers a question in the clear with an alert.
+spawn(d, "openssl", "s_server", "-www", "-accept", "127.0.0.1:5010", "-cert", T + "/cert.pem",
+      "-key", T + "/key.pem")
+if not wait_for(20, lambda: d.in_net("curl", "-sko", "/dev/null", "--max-time", "1",
+                                     "https://127.0.0.1:5010/").rc == 0):
+    skip_all("nothing answers on port 5010")
+fails("also of a server that does not answer in the clear", "localhost:5010/t/app:1",
+      "is not trusted")
 json.dump({"registries": {"localhost:5002": {"ca_file": T + "/cert.pem"}}}, open(CONF, "w"))
 check(pull("localhost:5002/t/app:1").rc == 0, "TLS with a CA of the registries file")
 forget()
