@@ -13,9 +13,9 @@
  * A layer process, which parses the tar, has its layer's folder as "/" and in
  * Landlock, no other folder open, not the standard streams of the job, and no
  * CAP_SYS_ADMIN: that is kept only for the attribute trusted.overlay.opaque,
- * which its parent sets. The process that decompresses for it, and the one that reads an
- * archive of ADD, have no right and no file at all but their descriptors. CAP_MKNOD makes what an image has; opening it is what
- * nodev forbids. */
+ * which its parent sets. The processes that decompress for it, or read an archive of load or
+ * ADD (reader.h, build_archive.c), have no right and no file at all but their descriptors.
+ * CAP_MKNOD makes what an image has; opening it is what nodev forbids. */
 #include "confine.h"
 
 #include "isola/jail.h"

@@ -7,6 +7,7 @@
 #include "isola/ignore.h"
 #include "isola/path.h"
 #include "confine.h"
+#include "reader.h"
 #include "stack.h"
 #include "stream.h"
 
@@ -21,7 +22,11 @@
 #define FOLDER           "context"
 #define IGNORE_BYTES_MAX ((size_t)1024 * 1024)
 
-/* ---- unpacking ---- */
+/* ---- unpacking ----
+ *
+ *   isola-image                 reader (reader.h)         unpacker (confine_layer())
+ *   starts both           -->   decompresses        -->   parses the tar, makes the files
+ */
 
 /* What the child says at its end; less than PIPE_BUF, so in one piece. */
 struct report {
@@ -29,30 +34,34 @@ struct report {
 	char text[ERR_TEXT_BYTES];
 };
 
-/* Docker's client may end without the last block's padding and the end mark (when its
- * Dockerfile lies outside of the context): both are made up here. */
-struct padded {
-	struct stream *stream;
-	uint64_t bytes;
-};
-
-static ssize_t read_padded(void *arg, const unsigned char **ret, struct err *err)
+/* In the reader. Docker's client may end without the last block's padding and the end mark
+ * (when its Dockerfile lies outside of the context): both are made up here and by tar.h. */
+static int feed(int in_fd, int out_fd, const void *arg, struct err *err)
 {
 	static const unsigned char zeros[BLOCK];
-	struct padded *p = arg;
-	ssize_t n = stream_read(p->stream, ret, err);
-	if (n == 0 && p->bytes % BLOCK) {
-		*ret = zeros;
-		n = (ssize_t)(BLOCK - p->bytes % BLOCK);
-	}
-	p->bytes += n > 0 ? (uint64_t)n : 0;
-	return n;
+	const struct limits *limits = arg;
+	const struct stream_options options = { .what = "the build context",
+						.quick = true,
+						.plain_max = limits->bytes };
+	cleanup_stream struct stream *stream = NULL;
+	const unsigned char *data = NULL;
+	ssize_t n = stream_new(in_fd, &options, &stream, err);
+	int rc = (int)n;
+	while (rc == 0 && (n = stream_next(stream, &data, err)) > 0)
+		rc = fd_write_all(out_fd, data, (size_t)n);
+	if (n < 0)
+		return (int)n;
+	size_t odd = rc == 0 ? (size_t)(stream_plain_bytes(stream) % BLOCK) : 0;
+	if (odd)
+		rc = fd_write_all(out_fd, zeros, BLOCK - odd);
+	return rc < 0 ? err_rc(err, rc, "cannot pass on the build context") : 0;
 }
 
 static int unpack(int in_fd, int folder, const struct limits *limits, struct err *err)
 {
 	const struct stream_options options = { .what = "the build context",
-						.plain_max = limits->bytes };
+						.plain_only = true,
+						.plain_max = limits->bytes + BLOCK };
 	cleanup_stream struct stream *stream = NULL;
 	cleanup_tar struct tar *tar = NULL;
 	const struct extract_options x = { .root_fd = folder,
@@ -60,11 +69,9 @@ static int unpack(int in_fd, int folder, const struct limits *limits, struct err
 					   .no_devices = true,
 					   .lenient = true,
 					   .entries_max = limits->entries };
-	struct padded padded = { .bytes = 0 };
 	int rc = stream_new(in_fd, &options, &stream, err);
-	padded.stream = stream;
 	if (rc == 0)
-		rc = tar_new(read_padded, &padded, &tar, err);
+		rc = tar_new(stream_read, stream, &tar, err);
 	return rc < 0 ? rc : extract(tar, &x, err);
 }
 
@@ -103,11 +110,10 @@ static int finish(pid_t child, int report_fd, struct err *err)
 	return 0;
 }
 
-static int run_child(int folder, const struct limits *limits, struct err *err)
+static int unpack_by_child(int in_fd, int folder, const struct limits *limits, struct err *err)
 {
 	int pipe_fds[2];
-	cleanup_fd int in_fd = fd_dup(STDIN_FILENO);
-	if (in_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_sys(err, "cannot make a pipe");
 	cleanup_fd int read_fd = pipe_fds[0], write_fd = pipe_fds[1];
 	pid_t parent = getpid(), child = fork();
@@ -124,6 +130,25 @@ static int run_child(int folder, const struct limits *limits, struct err *err)
 	return finish(child, read_fd, err);
 }
 
+/* Both at one time; what the reader has said is the cause of what the other has. Who sends
+ * may stand still: a reader that only waits for more is not waited for. */
+static int run_children(const struct job *job, int folder, const struct limits *limits,
+			struct err *err)
+{
+	cleanup_reader struct reader reader = READER_INIT;
+	struct err own = ERR_INIT, cause = ERR_INIT;
+	int rc = reader_start(job, STDIN_FILENO, feed, limits, &reader, err);
+	if (rc < 0)
+		return rc;
+	rc = unpack_by_child(reader.data_fd, folder, limits, &own);
+	if (rc < 0 && !reader_has_ended(&reader))
+		return err_copy(err, &own);
+	int cause_rc = reader_end(&reader, "the build context", &cause);
+	if (cause_rc < 0 && cause_rc != -EPIPE)
+		return err_copy(err, &cause);
+	return rc < 0 ? err_copy(err, &own) : 0;
+}
+
 int context_read(const struct job *job, const struct limits *limits, struct err *err)
 {
 	if (mkdirat(job->fd, FOLDER, 0755) < 0)
@@ -132,7 +157,7 @@ int context_read(const struct job *job, const struct limits *limits, struct err 
 		openat(job->fd, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder < 0)
 		return err_sys(err, "cannot open a folder in tmp/");
-	int rc = run_child(folder, limits, err);
+	int rc = run_children(job, folder, limits, err);
 	return rc < 0 ? rc : take_fd(&folder);
 }
 

@@ -6,8 +6,10 @@
 #include "source.h"
 
 #include "isola/fd.h"
+#include "isola/id.h"
 #include "isola/json.h"
 #include "isola/strbuf.h"
+#include "reader.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,16 +40,35 @@ static bool is_layer_id(const char *text)
 	return strlen(text) == DIGEST_HEX_SIZE - 1 && strspn(text, "0123456789abcdef") == 64;
 }
 
-/* The digest of what is in it, which for a plain tar is the file's own. */
+/* In the reader: the digest of what is in the layer. */
+static int say_digest(int in_fd, int out_fd, const void *arg, struct err *err)
+{
+	const struct stream_options options = {
+		.what = "a layer", .quick = true, .hash_plain = true, .plain_max = UINT64_MAX
+	};
+	cleanup_stream struct stream *s = NULL;
+	const unsigned char *data = NULL;
+	char digest[DIGEST_SIZE];
+	(void)arg;
+	ssize_t n = stream_new(in_fd, &options, &s, err);
+	while (n >= 0 && (n = stream_next(s, &data, err)) > 0)
+		;
+	if (n < 0)
+		return (int)n;
+	int rc = stream_plain_digest(s, digest);
+	if (rc < 0)
+		return err_set(err, -rc, "SHA-256 failed");
+	rc = fd_write_all(out_fd, digest, sizeof(digest) - 1);
+	return rc < 0 ? err_rc(err, rc, "cannot pass on a digest") : 0;
+}
+
+/* For a plain tar it is the file's own. */
 static int read_diff_id(const struct spool *spool, const struct spool_file *f,
 			char ret[DIGEST_SIZE], struct err *err)
 {
-	const struct stream_options options = { .what = "a layer",
-						.hash_plain = true,
-						.plain_max = UINT64_MAX };
 	enum stream_format format = STREAM_PLAIN;
-	cleanup_stream struct stream *s = NULL;
-	const unsigned char *data = NULL;
+	cleanup_reader struct reader reader = READER_INIT;
+	char digest[DIGEST_SIZE] = "";
 	int rc = spool_format(spool, f, &format, err);
 	if (rc < 0)
 		return rc;
@@ -56,14 +77,16 @@ static int read_diff_id(const struct spool *spool, const struct spool_file *f,
 		return 0;
 	}
 	cleanup_fd int fd = spool_open(spool, f, err);
-	rc = fd < 0 ? fd : stream_new(fd, &options, &s, err);
-	ssize_t n = rc;
-	while (rc == 0 && (n = stream_next(s, &data, err)) > 0)
-		;
+	rc = fd < 0 ? fd : reader_start(spool->job, fd, say_digest, NULL, &reader, err);
+	ssize_t n = rc < 0 ? rc : reader_data(&reader, digest, sizeof(digest) - 1, err);
 	if (n < 0)
 		return (int)n;
-	rc = stream_plain_digest(s, ret);
-	return rc < 0 ? err_set(err, -rc, "SHA-256 failed") : 0;
+	rc = reader_end(&reader, "a layer", err);
+	if (rc == 0 && !id_is_digest(digest))
+		rc = err_set(err, EIO, "the process that reads a layer failed");
+	if (rc == 0)
+		strcpy(ret, digest);
+	return rc;
 }
 
 static int read_layer(const struct spool *spool, struct layer *l, struct err *err)

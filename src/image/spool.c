@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spool - see spool.h. Foreign bytes: runs in isola-image's jail. */
+/* spool - see spool.h. Foreign bytes: runs in isola-image's jail, behind a reader that takes
+ * the archive apart. */
 #include "spool.h"
 
 #include "isola/fd.h"
-#include "isola/tar.h"
 #include "name.h"
+#include "parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,33 +97,47 @@ static int create(const struct spool *s, const struct spool_file *f, struct err 
 	return fd < 0 ? err_sys(err, "cannot make a temporary file") : fd;
 }
 
-static int put_file(struct spool *s, struct tar *tar, const struct tar_entry *e,
-		    struct hasher *hasher, const char *name, struct err *err)
+/* What the reader tells is taken, entry by entry. */
+struct taking {
+	struct spool *s;
+	struct parts *parts;
+	struct hasher *hasher;
+	int fd; /* of the file whose content comes, -1 = none */
+	uint64_t left, total, total_max;
+};
+
+static int end_file(struct taking *t, struct err *err)
+{
+	struct spool_file *f = &t->s->files[t->s->n - 1];
+	fd_close(&t->fd);
+	return hasher_end(t->hasher, f->digest) < 0 ? err_set(err, EIO, "SHA-256 failed") : 0;
+}
+
+static int begin_file(struct taking *t, const char *name, struct err *err)
 {
 	struct spool_file *f = NULL;
-	int rc = add(s, name, &f, err);
+	int rc = add(t->s, name, &f, err);
+	if (rc == 0)
+		rc = t->fd = create(t->s, f, err);
+	t->left = t->parts->size;
 	if (rc < 0)
 		return rc;
-	cleanup_fd int fd = create(s, f, err);
-	if (fd < 0)
-		return fd;
-	const unsigned char *data = NULL;
-	size_t size = 0;
-	uint64_t offset = 0;
-	while ((rc = tar_data(tar, &data, &size, &offset, err)) > 0) {
-		if (offset != f->size)
-			return err_set(err, EINVAL, "a part of an image archive is sparse");
-		hasher_add(hasher, data, size);
-		rc = fd_write_all(fd, data, size);
-		if (rc < 0)
-			return err_rc(err, rc, "cannot write a temporary file");
-		f->size += size;
-	}
-	if (rc == 0 && f->size != e->size)
-		return err_set(err, EINVAL, "a part of an image archive is sparse");
-	if (rc == 0 && hasher_end(hasher, f->digest) < 0)
-		return err_set(err, EIO, "SHA-256 failed");
-	return rc;
+	return t->left ? 0 : end_file(t, err);
+}
+
+static int put_data(struct taking *t, struct err *err)
+{
+	const struct parts *p = t->parts;
+	if (t->fd < 0 || p->data_size > t->left || p->data_size > t->total_max - t->total)
+		return err_set(err, EPROTO, "more comes than was told");
+	hasher_add(t->hasher, p->data, p->data_size);
+	int rc = fd_write_all(t->fd, p->data, p->data_size);
+	if (rc < 0)
+		return err_rc(err, rc, "cannot write a temporary file");
+	t->s->files[t->s->n - 1].size += p->data_size;
+	t->total += p->data_size;
+	t->left -= p->data_size;
+	return t->left ? 0 : end_file(t, err);
 }
 
 /* Resolves @link, as it stands in the folder of @name, by text alone. */
@@ -154,11 +169,11 @@ static int resolve(const char *name, const char *link, bool hard, char ret[PATH_
 	return 0;
 }
 
-static int put_link(struct spool *s, const struct tar_entry *e, const char *name, struct err *err)
+static int put_link(struct spool *s, const struct parts *p, const char *name, struct err *err)
 {
 	char target[PATH_MAX];
 	struct spool_file *f = NULL;
-	int rc = resolve(name, e->link, e->kind == TAR_HARDLINK, target, err);
+	int rc = resolve(name, p->link, p->kind == TAR_HARDLINK, target, err);
 	if (rc == 0)
 		rc = add(s, name, &f, err);
 	if (rc < 0)
@@ -168,21 +183,23 @@ static int put_link(struct spool *s, const struct tar_entry *e, const char *name
 	return f->link ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-static int put_entry(struct spool *s, struct tar *tar, const struct tar_entry *e,
-		     struct hasher *hasher, struct err *err)
+static int put_entry(struct taking *t, struct err *err)
 {
+	const struct parts *p = t->parts;
 	char name[PATH_MAX];
-	int rc = name_clean(e->path, name, err);
+	if (t->fd >= 0)
+		return err_set(err, EPROTO, "the one before is not whole");
+	int rc = name_clean(p->name, name, err);
 	if (rc < 0)
 		return rc;
-	switch (e->kind) {
+	switch (p->kind) {
 	case TAR_DIR:
 		return 0;
 	case TAR_FILE:
-		return put_file(s, tar, e, hasher, name, err);
+		return begin_file(t, name, err);
 	case TAR_SYMLINK:
 	case TAR_HARDLINK:
-		return put_link(s, e, name, err);
+		return put_link(t->s, p, name, err);
 	default:
 		return err_set(err, EINVAL, "a device or FIFO has no place in an image archive");
 	}
@@ -196,32 +213,36 @@ static int compare(const void *a, const void *b)
 	return rc ? rc : (x->number < y->number) - (x->number > y->number);
 }
 
-int spool_read(const struct job *job, int fd, uint64_t bytes_max, struct spool *ret,
-	       struct err *err)
+int spool_take(const struct job *job, const struct reader *reader, uint64_t bytes_max,
+	       struct spool *ret, struct err *err)
 {
-	const struct stream_options options = { .what = "the archive", .plain_max = bytes_max };
-	cleanup_stream struct stream *stream = NULL;
-	cleanup_tar struct tar *tar = NULL;
+	cleanup_free struct parts *parts = calloc(1, sizeof(*parts));
 	cleanup_hasher struct hasher *hasher = NULL;
-	const struct tar_entry *e = NULL;
+	struct taking t = { .s = ret, .parts = parts, .fd = -1, .total_max = bytes_max };
 	ret->job = job;
-	int rc = stream_new(fd, &options, &stream, err);
+	int rc = parts ? hasher_new(&hasher, err) : err_set(err, ENOMEM, "out of memory");
+	t.hasher = hasher;
 	if (rc == 0)
-		rc = tar_new(stream_read, stream, &tar, err);
-	if (rc == 0)
-		rc = hasher_new(&hasher, err);
-	while (rc == 0 && (rc = tar_next(tar, &e, err)) > 0) {
-		rc = put_entry(ret, tar, e, hasher, err);
-		if (rc < 0)
-			(void)err_prefix(err, "archive entry \"%.300s\"", e->path);
+		parts->reader = reader;
+	while (rc == 0 && (rc = parts_next(parts, err)) > 0) {
+		rc = parts->data ? put_data(&t, err) : put_entry(&t, err);
+		if (rc < 0 && !parts->data)
+			(void)err_prefix(err, "archive entry \"%.300s\"", parts->name);
 	}
-	if (rc == 0 && !tar_has_end_mark(tar))
-		rc = err_set(err, EINVAL, "%s",
-			     stream_raw_bytes(stream) ? "the archive is cut off: it has no end mark"
-						      : "the archive is empty");
+	fd_close(&t.fd);
 	if (rc == 0 && ret->n > 0)
 		qsort(ret->files, ret->n, sizeof(*ret->files), compare);
 	return rc;
+}
+
+int spool_read(const struct job *job, int fd, uint64_t bytes_max, struct spool *ret,
+	       struct err *err)
+{
+	cleanup_reader struct reader reader = READER_INIT;
+	int rc = reader_start(job, fd, parts_write, &bytes_max, &reader, err);
+	if (rc == 0)
+		rc = spool_take(job, &reader, bytes_max, ret, err);
+	return rc < 0 ? rc : reader_end(&reader, "the archive", err);
 }
 
 int spool_one(const struct job *job, int fd, const char *what, uint64_t bytes_max,

@@ -33,10 +33,15 @@ struct spool {
 void spool_fini(struct spool *s);
 #define cleanup_spool __attribute__((cleanup(spool_fini)))
 
-/* Reads the whole archive (tar, perhaps compressed) from @fd. @ret must be zero;
- * to be finished even on failure. */
+/* Reads the whole archive (tar, perhaps compressed) from @fd, by a process without rights
+ * (reader.h). @ret must be zero; to be finished even on failure. */
 int spool_read(const struct job *job, int fd, uint64_t bytes_max, struct spool *ret,
 	       struct err *err);
+
+/* The job's half of it: takes what parts_write() says, until its end. */
+struct reader;
+int spool_take(const struct job *job, const struct reader *reader, uint64_t bytes_max,
+	       struct spool *ret, struct err *err);
 
 /* Takes @fd as one file without taking it apart; it is files[0] then. */
 int spool_one(const struct job *job, int fd, const char *what, uint64_t bytes_max,

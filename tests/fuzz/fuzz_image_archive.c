@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz_image_archive - whole image archives: taken apart, all their JSON read. */
+/* fuzz_image_archive - whole image archives: taken apart, what is in them passed on as the
+ * reader does, all their JSON read. Both halves here, one after the other. */
+#include "image/parts.h"
 #include "image/source.h"
 #include "image_job.h"
 
@@ -26,8 +28,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cleanup_spool struct spool spool = { 0 };
 		cleanup_free uint8_t *fixed = image_fix_sums(data, size);
 		cleanup_fd int fd = memfd_create("fuzz", MFD_CLOEXEC);
-		if (fd_write_all(fd, fixed, size) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
-		    spool_read(&job, fd, 1 << 22, &spool, &err) == 0)
+		cleanup_fd int parts_fd = memfd_create("fuzz-parts", MFD_CLOEXEC);
+		const struct reader reader = { .data_fd = parts_fd, .word_fd = -1 };
+		const uint64_t bytes_max = 1 << 22;
+		bool whole = fd_write_all(fd, fixed, size) == 0 && lseek(fd, 0, SEEK_SET) == 0 &&
+			     parts_write(fd, parts_fd, &bytes_max, &err) == 0;
+		if (lseek(parts_fd, 0, SEEK_SET) == 0 &&
+		    spool_take(&job, &reader, bytes_max, &spool, &err) == 0 && whole)
 			(void)source_each(&spool, on_source, NULL, &err);
 	}
 	image_job_close(&store, &job);

@@ -90,23 +90,43 @@ else:
           "isola-image: keeps no descriptor it was not given for the job", fds)
 
 
-def layer_process():
-    kids = read("/proc/%d/task/%d/children" % (p.pid, p.pid)).split()
-    return kids[0] if kids and not int(status(kids[0]).get("CapEff", "0"), 16) & ADMIN else None
+def child(caps):
+    """A process of the job's that holds just @caps by now."""
+    for kid in read("/proc/%d/task/%d/children" % (p.pid, p.pid)).split():
+        if int(status(kid).get("CapEff", "-1"), 16) == caps:
+            return kid
+    return None
 
+
+def judge_reader(pid):
+    """The process that takes the archive apart, which waits for more of it."""
+    s = status(pid)
+    is_((s["CapEff"], s["CapPrm"], s["CapInh"], s["CapAmb"]), ("0" * 16,) * 4,
+        "reader: capabilities")
+    is_((s["NoNewPrivs"], s["Seccomp"]), ("1", "2"), "reader: no new privileges, seccomp")
+    like(os.readlink("/proc/%s/root" % pid), "/tmp/job-[0-9a-f]+$", "reader: its root is the job's folder")
+    # It may still be at it: the rules are a descriptor for a moment.
+    check(wait_for(10, lambda: all(v.startswith("pipe:") for n, v in descriptors(pid).items()
+                                   if n != "2")), "reader: nothing but pipes", descriptors(pid))
+
+
+if wait_for(10, lambda: child(0)):
+    judge_reader(child(0))
+else:
+    not_ok("the reader was seen")
 
 seen = []
 
 
 def watch():
     while p.poll() is None and not seen:
-        kid = layer_process()
+        kid = child(FILES)
         if not kid:
             continue
         try:
             os.kill(int(kid), 19)      # hold it while we look
             wait_for(5, lambda: status(kid).get("State", "T")[0] == "T")
-            if int(status(kid)["CapEff"], 16) & ADMIN == 0:
+            if int(status(kid)["CapEff"], 16) == FILES:
                 seen.append(kid)
                 judge("layer process", kid, FILES)
             os.kill(int(kid), 18)

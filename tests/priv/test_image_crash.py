@@ -152,6 +152,20 @@ out, err = p.communicate(timeout=30 * SCALE)
 check(p.returncode == 1 and b"cancelled" in out and store.files() == clean,
       "SIGTERM while the client says nothing", (p.returncode, out, err))
 
+# ---- SIGKILL of the process that takes the archive apart
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(kid) for kid in f.read().split()]
+
+
+p = start(store.path, "load")
+wait_for(10, lambda: children(p.pid))
+for kid in children(p.pid):
+    os.kill(kid, signal.SIGKILL)
+out, err = p.communicate(timeout=30 * SCALE)
+check(p.returncode == 1 and b"reads the archive was killed by signal 9" in out and
+      store.files() == clean, "kill -9 of the reader: says so, cleans up", (p.returncode, out, err))
+
 # ---- the reader of the progress goes away
 r, w = os.pipe()
 os.close(r)
