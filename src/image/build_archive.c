@@ -96,6 +96,10 @@ static int put_entry(struct reading *r, struct tar *tar, const struct tar_entry 
 		return err_set(err, EINVAL, "its name is a mark of image layers");
 	if (e.kind == TAR_CHAR || e.kind == TAR_BLOCK)
 		return err_set(err, EINVAL, "it is a device, which has no place here");
+	/* A few bytes may describe a hole of EiB, and holes are written. */
+	if (e.size > r->c->b->limits->bytes)
+		return err_set(err, EFBIG, "more than %llu bytes, the limit",
+			       (unsigned long long)r->c->b->limits->bytes);
 	rc = join(r->as, clean, path, err);
 	e.path = path;
 	if (rc == 0 && e.kind == TAR_HARDLINK) {

@@ -379,6 +379,18 @@ static void settle(struct extract *x)
 	}
 }
 
+/* What is missing here is missing in the archive: nothing that somebody asked for (ENOENT). */
+static int entry_failed(int rc, const struct tar_entry *e, struct err *err)
+{
+	if (rc == -ENOENT) {
+		struct err cause = ERR_INIT;
+		(void)err_copy(&cause, err);
+		rc = err_set(err, EINVAL, "%s", cause.text);
+	}
+	(void)err_prefix(err, "\"%.300s\"", e->path);
+	return rc;
+}
+
 int extract(struct tar *tar, const struct extract_options *options, struct err *err)
 {
 	struct extract *x = calloc(1, sizeof(*x));
@@ -395,7 +407,7 @@ int extract(struct tar *tar, const struct extract_options *options, struct err *
 			rc = err_set(err, EFBIG, "more than %llu entries, the limit",
 				     (unsigned long long)options->entries_max);
 		else if ((rc = put_entry(x, e, err)) < 0)
-			(void)err_prefix(err, "\"%.300s\"", e->path);
+			rc = entry_failed(rc, e, err);
 		if (rc < 0)
 			break;
 	}
