@@ -47,11 +47,11 @@ def strange(changes):
     return [x["Path"] for x in changes if not re.match(r"/t[0-9]+(/|$)", x["Path"])]
 
 
-def copies(c):
+def copies(c, step):
     folders = tar(*(folder("t%d" % i) for i in range(len(CASES))))
     if not check(put(c, "/", folders)[0] == 200, c + ": folders to copy to"):
         return
-    for i, (name, entries, want) in enumerate(CASES):
+    for i, (name, entries, want) in list(enumerate(CASES))[::step]:
         status, text = put(c, "/t%d" % i, tar(*entries))
         good = status == 200 if not text else status in (400, 403, 500) and "signal" not in text
         check(good and (status == 400 or not leaves[i]), "%s: %s" % (c, name), (status, text))
@@ -61,11 +61,12 @@ def copies(c):
     check(len(changes) > len(CASES), c + ": something came", changes)
 
 
-for name, verb in (("stopped", "create"), ("running", "run")):
+# The one that runs gets all: its files are behind a mount of its own.
+for name, verb, step in (("stopped", "create", 4), ("running", "run", 1)):
     flags = ["-d"] if verb == "run" else []
     got = d.ctr(verb, *flags, "--network", "none", "--name", name, "busybox", "sleep", "1000")
     if check(got.rc == 0, "a container: " + name, got):
-        copies(name)
+        copies(name, step)
     remove(d, name)
 
 # ------------------------------------------------------------------------------ ADD

@@ -471,13 +471,20 @@ small.netns = d.netns
 os.makedirs(T + "/small/state")
 if run("mount", "-t", "tmpfs", "-o", "size=1200k", "small", T + "/small/state").rc == 0:
     check(small.start("--registries", CONF), "an isolad on a small disk starts")
-    got = small.ctr("pull", "127.0.0.1:5000/t/app:1", limit_s=60)
-    check(got.rc == 1 and "No space left" in got.err, "a disk that gets full", got)
-    got = small.ctr("system", "check")
-    check(got.rc == 0, "leaves a good store", got)
-    left = [x for _, _, files in os.walk(T + "/small/state/images/blobs") for x in files]
-    left += os.listdir(T + "/small/state/tmp") + os.listdir(T + "/small/state/layers")
-    is_(left, [], "and nothing of the pull")
+    open(T + "/big.tar", "wb").write(layer({"noise": os.urandom(900000)}))
+    os.makedirs(T + "/ctx")
+    os.rename(T + "/big.tar", T + "/ctx/big.tar")
+    open(T + "/ctx/Dockerfile", "w").write("FROM scratch\nADD big.tar /\n")
+    for what, argv in (("pull", ["pull", "127.0.0.1:5000/t/app:1"]),
+                       ("import", ["import", T + "/ctx/big.tar", "big"]),
+                       ("build", ["build", "-t", "big", T + "/ctx"])):
+        got = small.ctr(*argv, limit_s=60)
+        check(got.rc == 1 and "No space left" in got.err, what + ": a disk that gets full", got)
+        got = small.ctr("system", "check")
+        check(got.rc == 0, what + ": leaves a good store", got)
+        left = [x for _, _, files in os.walk(T + "/small/state/images/blobs") for x in files]
+        left += os.listdir(T + "/small/state/tmp") + os.listdir(T + "/small/state/layers")
+        is_(left, [], what + ": and nothing of it")
     small.stop()
     run("umount", T + "/small/state")
 else:
