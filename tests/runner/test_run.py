@@ -174,30 +174,48 @@ like(r.out, "(?m)^2 passed, 2 failed, 2 skipped", "and the third of a run, too")
 run("rm", "-rf", TREE + "/tests/priv")
 script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
 
-# a lab that crashes is no verdict, but only thrice; what it came to does not run again
+# two labs at a time. One that crashes is no verdict, but only twice; what it came to does
+# not run again
 os.makedirs(TREE + "/tests/lab")
 for crashes, counts, text in (
-        (1, "5 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
-        (3, "7 passed, 0 failed, 3 skipped", "# SKIP the lab's own kernel crashed"),
-        (4, "6 passed, 1 failed, 3 skipped", "^not ok .* lab: exit status 123$")):
+        (1, "8 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
+        (2, "9 passed, 0 failed, 2 skipped", "# SKIP the lab's own kernel crashed"),
+        (3, "8 passed, 1 failed, 2 skipped", "^not ok .* lab: exit status 123$")):
     with open(TREE + "/tests/lab/lab", "w") as f:
         f.write("""#!/bin/sh
-echo "$*" >>%s/said
+cd %s
+echo "$*" >>said
 for part; do :; done
-if [ "$part" = api ]; then
+if [ "$part" = priv ]; then
+	case "$*" in *1/2*) me=1 other=2 ;; *) me=2 other=1 ;; esac
+	touch here.$me
+	for i in $(seq 100); do [ -e here.$other ] && break; sleep 0.1; done
+	[ $i -lt 100 ] || exit 1
+fi
+case "$*" in
+*"--share 1/2 "*" api")
 	case "$*" in
 	*"--done api/release test_a.sh --done api/release test_b.sh api") ;;
 	*"--done api/release test_a.sh api")
 		echo "# 1.0 s, api/release test_b.sh" ;;
 	*)
-		echo "# 1.0 s, api/release test_a.sh" ;;
-	esac
+		exit 1 ;;
+	esac ;;
+*"--share 1/2 api")
+	echo "# 1.0 s, api/release test_a.sh" ;;
+*"--share 2/2 $part") ;;
+*"--share 1/2 $part") ;;
+*)
+	exit 1 ;;
+esac
+case "$*" in
+*"--share 1/2 "*api)
 	echo "ok 1 - began"
-	echo x >>%s/crashes
-	[ "$(wc -l <%s/crashes)" -gt %d ] || exit 123
-fi
+	echo x >>crashes
+	[ "$(wc -l <crashes)" -gt %d ] || exit 123 ;;
+esac
 echo "ok 2 - $part"
-""" % (TREE, TREE, TREE, crashes))
+""" % (TREE, crashes))
     os.chmod(TREE + "/tests/lab/lab", 0o755)
     r = run("/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
             "--build", "release=" + OUT, "lab", limit_s=60)
@@ -205,11 +223,33 @@ echo "ok 2 - $part"
     like(r.out, "(?m)" + text, "and says so")
     with open(TREE + "/said") as f:
         said = f.read()
-    is_(said.count(" lab\n"), 1, "the other parts run once")
-    is_("--done api/release test_a.sh --done api/release test_b.sh api\n" in said, crashes > 1,
-        "what it came to is told to the next one (%d)" % crashes)
-    os.unlink(TREE + "/crashes")
-    os.unlink(TREE + "/said")
+    is_([said.count(" --share %s %s\n" % x) for x in
+         (("1/2", "priv"), ("2/2", "priv"), ("2/2", "api"), ("1/2", "lab"), ("2/2", "lab"))],
+        [1] * 5, "the other parts run once, in both lanes")
+    is_("--share 1/2 --done api/release test_a.sh --done api/release test_b.sh api\n" in said,
+        crashes > 1, "what it came to is told to the next one (%d)" % crashes)
+    for name in ("crashes", "said", "here.1", "here.2"):
+        os.unlink(TREE + "/" + name)
+r = run("/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
+        "--build", "release=" + OUT, "--match", "lab/nothing*", "lab", limit_s=60)
+check(r.rc == 1 and r.out.splitlines()[-1] == "0 passed, 0 failed, 0 skipped", "--match reaches both lanes", r)
+
+# a share of the programs: each is in one, whatever else is left out
+for i in "cdefg":
+    script("test_%s.sh" % i, "%secho 'ok 1 - one'" % ("# not in the lab: slow\n" if i == "d" else ""))
+script("test_b.sh", "echo 'ok 1 - two'")
+ran = []
+for i in "123":
+    r = run("env", "ISOLA_IN_LAB=1", "/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE,
+            "--build", "x=" + OUT, "--share", i + "/3", "--done", "priv/x test_c.sh", "priv",
+            limit_s=60)
+    ran.append(re.findall(r"(?m)^ok \d+ - priv/x test_(.)", r.out))
+is_(ran, [["a", "d", "g"], ["b", "e"], ["f"]], "each program is in one share")
+for bad in ("0/2", "3/2", "1", "x/y"):
+    r = runner("--share", bad, "priv")
+    check(r.rc == 2 and "share" in r.err, "%s is no share" % bad, r)
+for i in "cdefg":
+    os.unlink(TREE + "/tests/priv/test_%s.sh" % i)
 
 # and is told what not to run
 script("test_b.sh", "echo 'ok 1 - two'")
