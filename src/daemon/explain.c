@@ -5,6 +5,7 @@
 #include "endpoint.h"
 #include "isolad.h"
 #include "isolation.h"
+#include "kernel_release.h"
 #include "view.h"
 
 #include "isola/cgroup.h"
@@ -28,36 +29,17 @@ static bool is_behind_vm(const struct instance *inst)
 
 /* ---- kernel ---- */
 
-/* What a bzImage says of itself (x86/boot.rst, kernel_version); "" for others. */
-static void release_of(const char *path, char *ret, size_t size)
-{
-	unsigned char head[0x210];
-	uint16_t offset;
-	*ret = '\0';
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    memcmp(head + 0x202, "HdrS", 4) != 0)
-		return;
-	memcpy(&offset, head + 0x20e, sizeof(offset));
-	ssize_t n = offset ? pread(fd, ret, size - 1, offset + 0x200) : 0;
-	ret[n < 0 ? 0 : n] = '\0';
-	size_t len = 0;
-	while (ret[len] > ' ' && ret[len] < 0x7f)
-		len++;
-	ret[len] = '\0';
-}
-
 static json_object *kernel_of(const struct instance *inst)
 {
 	json_object *o = json_object_new_object();
 	bool own = is_behind_vm(inst);
 	json_add_bool(o, "Own", own);
 	if (own) {
-		char release[128];
+		char release[KERNEL_RELEASE_MAX];
 		const char *path = inst->kind == INSTANCE_VM
 					   ? json_str_or(inst->config, "Kernel", "")
 					   : inst->isolad->guests.kernel;
-		release_of(path, release, sizeof(release));
+		kernel_release(path, release);
 		json_add_str(o, "File", path);
 		json_add_str(o, "Release", release);
 	} else {
@@ -79,7 +61,9 @@ static const char *role_of(const struct instance *inst, pid_t pid)
 {
 	if (pid == inst->pid)
 		return is_behind_vm(inst) ? "worker" : "payload";
-	return pid == inst->root_pid ? "file server" : "process";
+	if (pid == inst->root_pid)
+		return "file server";
+	return explain_is_kernel_thread(pid) ? "kernel thread" : "process";
 }
 
 static int add_process(pid_t pid, void *arg)

@@ -15,6 +15,10 @@
 /* { "Pid", "Parent", "Role", "Command", "Uid", "Gid" }, owned; NULL when it is gone. */
 json_object *explain_brief(pid_t pid, const char *role);
 
+/* One of the kernel's that does some work for who is in the cgroup (KVM's, to split huge
+ * pages, say), and runs no program. */
+bool explain_is_kernel_thread(pid_t pid);
+
 /* The same, and "UidMap", "GidMap", "Namespaces", "Capabilities", "NoNewPrivileges",
  * "Seccomp", "SeccompFilters". @isolad finds who else is in a namespace. */
 json_object *explain_process(struct isolad *isolad, const struct instance *inst, pid_t pid,
@@ -29,3 +33,5 @@ json_object *explain_mounts(pid_t pid);
 json_object *explain_mount_line(char *line);
 void explain_status(json_object *o, const char *status);
 json_object *explain_map(const char *text);
+/* PF_KTHREAD in a stat file. */
+bool explain_is_kthread_stat(const char *stat);

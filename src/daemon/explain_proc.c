@@ -168,6 +168,23 @@ json_object *explain_brief(pid_t pid, const char *role)
 	return status ? brief(dir, pid, role, status) : NULL;
 }
 
+#define KTHREAD 0x00200000UL /* PF_KTHREAD of the kernel's sched.h */
+
+bool explain_is_kthread_stat(const char *stat)
+{
+	const char *rest = strrchr(stat, ')'); /* behind the name, which may have any */
+	unsigned long flags = 0;
+	return rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %lu", &flags) == 1 &&
+	       (flags & KTHREAD);
+}
+
+bool explain_is_kernel_thread(pid_t pid)
+{
+	cleanup_fd int dir = open_proc(pid);
+	cleanup_free char *stat = dir < 0 ? NULL : read_of(dir, "stat");
+	return stat && explain_is_kthread_stat(stat);
+}
+
 json_object *explain_process(struct isolad *d, const struct instance *inst, pid_t pid,
 			     const char *role)
 {

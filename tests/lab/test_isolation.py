@@ -2,6 +2,7 @@
 # nested: a Linux guest on emulated AMD-V
 # A life behind the VM wall; what a container does there is test_conformance.py's.
 # time limit: 110 s
+import json
 import os
 import sys
 
@@ -27,12 +28,18 @@ check(r.rc == 0 and r.out.strip() and r.out.strip() != os.uname().release,
 if r.rc:
     diag(d.log_tail())
     finish()
+release = r.out.strip()
 leak_mark()     # the initramfs is made with the first
 
 # ------------------------------------------------------------------------- a life
 r = vm("-d", "--name", "box", "busybox", "sh", "-c",
        "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done")
 is_(r.rc, 0, "one runs detached", r)
+r = d.ctr("explain", "-f", "json", "box")
+doc = json.loads(r.out) if r.rc == 0 else {}
+is_(doc.get("Kernel", {}).get("Release"), release, "explain: the release of the guest's kernel", r)
+is_([p for p in doc.get("Processes", []) if p["Command"].startswith("kvm-") and
+     p["Role"] != "kernel thread"], [], "explain: KVM's kernel thread is called one")
 r = d.ctr("exec", "box", "sh", "-c", "echo hi; echo no >&2; echo there >/file; exit 3")
 is_((r.rc, r.out, r.err), (3, "hi\n", "no\n"), "exec: output, error output, exit code")
 r = d.ctr("exec", "-i", "box", "cat", text="in\n")

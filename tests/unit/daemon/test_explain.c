@@ -85,12 +85,26 @@ static void status__is_read(void **state)
 	assert_int_equal(json_len(json_get(json_get(empty, "Capabilities"), "Bounding")), 0);
 }
 
+static void stat__tells_kernel_threads(void **state)
+{
+	(void)state;
+	assert_true(explain_is_kthread_stat(
+		"77 (kvm-nx-lpage-re) S 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0"));
+	assert_false(explain_is_kthread_stat("77 (sh) S 2 0 0 0 -1 4194304 0 0 0 0 0"));
+	/* A name can have all of it, and blanks and brackets. */
+	assert_false(explain_is_kthread_stat(
+		"77 (a) S 2 0 0 0 -1 2129984) R 2 0 0 0 -1 4194304 0 0 0 0 0"));
+	assert_false(explain_is_kthread_stat("77 (sh) S 2 0"));
+	assert_false(explain_is_kthread_stat(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mount_line__is_read),
 		cmocka_unit_test(map__is_read),
 		cmocka_unit_test(status__is_read),
+		cmocka_unit_test(stat__tells_kernel_threads),
 	};
 	return cmocka_run_group_tests_name("explain", tests, NULL, NULL);
 }
