@@ -128,5 +128,9 @@ void image_ref_familiar(const char *full, char *ret, size_t size);
  * src/image/platform.c, which isolad links too. */
 int image_platform_check(const char *want, json_object *record, struct err *err);
 
+/* The path of this host's mkfs.erofs, or NULL. In src/image/mkfs_find.c, which isolad links
+ * too. */
+const char *image_mkfs(void);
+
 /* "linux/amd64"; static. */
 const char *image_platform_of_host(void);

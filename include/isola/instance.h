@@ -51,6 +51,10 @@ enum instance_state {
 
 enum restart_mode { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_UNLESS_STOPPED };
 
+/* What gives a container in a microVM its root (docs/guest.md, "The root"); NONE: it is
+ * in no microVM. Settled at creation, as its writable layer is written accordingly. */
+enum guest_root { GUEST_ROOT_NONE, GUEST_ROOT_VIRTIOFS, GUEST_ROOT_EROFS };
+
 struct instance {
 	struct list node; /* in isolad's registry, oldest first */
 	struct isolad *isolad;
@@ -74,6 +78,9 @@ struct instance {
 	uint32_t userns_base;
 	uint32_t project; /* of its writable layer, when that has a size (src/daemon/project.h) */
 	bool auto_remove; /* --rm: kept in the run folder only, gone after a reboot */
+
+	enum guest_root guest_root;
+	bool guest_root_auto; /* chosen by us: virtio-fs will do where EROFS cannot be had */
 
 	bool building; /* a step of a build: goes with the build, and with isolad */
 

@@ -113,6 +113,19 @@ static void print_kernel(json_object *doc)
 		line("kernel", "the host's: %s", release);
 }
 
+static void print_root(json_object *doc)
+{
+	json_object *root = json_get(doc, "Root");
+	const char *file = json_str_or(root, "File", "");
+	if (!root)
+		return;
+	if (!strcmp(json_str_or(root, "Type", ""), "erofs"))
+		line("root", "EROFS, read-only, in its memory%s%s%s; what it writes: by virtio-fs",
+		     *file ? " (" : "", file, *file ? ")" : "");
+	else
+		line("root", "by virtio-fs");
+}
+
 static void print_given(json_object *doc)
 {
 	json_object *g = json_get(doc, "Given");
@@ -221,6 +234,7 @@ static void print_all(json_object *doc)
 	     : vm                                            ? "a microVM around an image"
 		  : "a container: namespaces of the host's kernel");
 	print_kernel(doc);
+	print_root(doc);
 	if (!json_bool_or(doc, "Running", false))
 		line("boundary", "none: it does not run");
 	for (size_t i = 0; i < json_len(boundaries); i++)

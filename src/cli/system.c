@@ -117,8 +117,13 @@ static int print_summary(struct cli *cli, struct args *args, json_object *df)
 	const struct usage blobs = { .total = json_i64_or(df, "BlobsCount", 0),
 				     .active = json_i64_or(df, "BlobsCount", 0),
 				     .bytes = json_i64_or(df, "BlobsSize", 0) };
+	/* For microVMs; they go with their images, too. */
+	const struct usage roots = { .total = json_i64_or(df, "RootsCount", 0),
+				     .active = json_i64_or(df, "RootsCount", 0),
+				     .bytes = json_i64_or(df, "RootsSize", 0) };
 	add_usage(rows, "Images", &images);
 	add_usage(rows, "Image Blobs", &blobs);
+	add_usage(rows, "Root Images", &roots);
 	add_usage(rows, "Containers", &containers);
 	add_usage(rows, "Local Volumes", &volumes);
 	add_usage(rows, "Build Cache", &none);

@@ -6,6 +6,7 @@
 #include "endpoint.h"
 #include "guests.h"
 #include "isolad.h"
+#include "root_image.h"
 #include "vm.h"
 
 #include "isola/fd.h"
@@ -14,6 +15,7 @@
 #include "isola/vmm.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -179,6 +181,17 @@ static json_object *make_nets(const struct instance *inst)
 	return list;
 }
 
+/* All microVMs with the image have the same file, and the host its pages once. */
+static json_object *make_pmem(const char *file)
+{
+	json_object *list = json_object_new_array(), *row = json_object_new_object();
+	json_add_str(row, "id", "root");
+	json_add(row, "source", source("path", file));
+	json_add_bool(row, "readonly", true);
+	(void)json_object_array_add(list, row);
+	return list;
+}
+
 /* The worker is another user than the guest's root, whose files virtiofsd has. */
 static json_object *make_jail(const struct instance *inst)
 {
@@ -188,7 +201,9 @@ static json_object *make_jail(const struct instance *inst)
 	return o;
 }
 
-static json_object *make_machine(const struct instance *inst, const struct bundle_env *env)
+/* @root_file: NULL when the root comes by virtio-fs. */
+static json_object *make_machine(const struct instance *inst, const struct bundle_env *env,
+				 const char *root_file)
 {
 	json_object *o = json_object_new_object(), *cpus = json_object_new_object();
 	json_object *memory = json_object_new_object(), *serial = json_object_new_object();
@@ -206,6 +221,8 @@ static json_object *make_machine(const struct instance *inst, const struct bundl
 	json_add_bool(serial, "input", false);
 	json_add(o, "serial", serial);
 	json_add(o, "shares", make_shares());
+	if (root_file)
+		json_add(o, "pmem", make_pmem(root_file));
 	if (!list_is_empty(&inst->endpoints))
 		json_add(o, "nets", make_nets(inst));
 	json_add(o, "vsock", make_vsock(env->run_dir));
@@ -270,6 +287,8 @@ int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 	json_add_str(keeper, "kind", "guest");
 	json_add(keeper, "resources", resources);
 	json_add(keeper, "links", make_links(inst));
+	if (inst->guest_root == GUEST_ROOT_EROFS)
+		json_add(keeper, "root", source("type", root_image_kind(inst)));
 	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);
 	json_add_i64(keeper, "boot_ms", inst->isolad->config.guest_boot_timeout * 1000);
 	return 0;
@@ -284,6 +303,10 @@ int guest_machine_write(struct instance *inst, const struct bundle_env *env, int
 	int rc = guests_make_initrd(inst->isolad, err);
 	if (rc < 0)
 		return rc;
-	cleanup_json json_object *machine = make_machine(inst, env);
+	char file[PATH_MAX];
+	bool erofs = inst->guest_root == GUEST_ROOT_EROFS;
+	if (erofs && !root_image_find(inst->isolad, inst->image, file, sizeof(file)))
+		return err_set(err, ENOENT, "the image's root image is gone");
+	cleanup_json json_object *machine = make_machine(inst, env, erofs ? file : NULL);
 	return bundle_document(dir, "machine.json", machine, err);
 }

@@ -101,6 +101,10 @@ static const struct setting settings[] = {
 		  "folder)" },
 	{ "guest-init", "PATH", PATH, AT(guest_init), .fallback = "",
 	  .help = "the isola-init program of guests (default: beside isolad, or in libexec)" },
+	{ "guest-root", "KIND", TEXT, AT(guest_root), .fallback = "virtiofs",
+	  .choices = "auto|erofs|virtiofs", .reload = true,
+	  .help = "what gives an image's microVM its root: erofs, a file whose pages all of them "
+		  "share; virtiofs; auto: erofs where it can be had soon" },
 	{ "guest-boot-timeout", "SECONDS", NUMBER, AT(guest_boot_timeout), .fallback = "30",
 	  .min = 1, .max = 3600, .reload = true,
 	  .help = "a guest whose init has not spoken by then is given up" },

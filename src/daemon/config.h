@@ -44,6 +44,7 @@ struct config {
 	char *isolation_policy; /* file of rules; "" = the default one */
 
 	char *guest_kernel;         /* "" = in the state folder */
+	char *guest_root;           /* "auto", "erofs" or "virtiofs" */
 	char *guest_init;           /* path of isola-init; "" = look for it */
 	int64_t guest_boot_timeout; /* seconds */
 };

@@ -12,7 +12,7 @@
 #include "images_priv.h"
 #include "isolad.h"
 #include "mounts.h"
-#include "project.h"
+#include "root_image.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -151,8 +151,8 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 		rc = instance_apply_host_config(inst, err);
 	if (rc >= 0)
 		rc = endpoints_create(inst, err);
-	if (rc >= 0 && json_get(inst->host_config, "StorageOpt"))
-		rc = project_take(d, &inst->project, err);
+	if (rc >= 0)
+		rc = storage_settle(inst, err);
 	if (rc >= 0)
 		warn_of_network(inst, warnings);
 	if (rc < 0 || strcmp(json_str_or(inst->host_config, "UsernsMode", ""), "host") == 0)

@@ -77,6 +77,7 @@ field_fn create_pids, create_ulimits;
 field_fn create_caps, create_security_opt, create_devices,
 	create_device_rules; /* create_security.c */
 field_fn create_sysctls, create_paths, create_userns_mode;
+field_fn create_storage_opt;                                                  /* storage_opt.c */
 field_fn create_port_bindings;                                                /* publish.c */
 field_fn create_log_config, create_restart, create_network, create_namespace; /* create_host.c */
 

@@ -26,7 +26,7 @@ struct df {
 	unsigned int what;    /* enum df_what */
 	json_object *layers;  /* {chain: bytes}; the worker's while it runs; owned */
 	json_object *volumes; /* {name: bytes}; the same */
-	int64_t n_blobs, blob_bytes;
+	int64_t n_blobs, blob_bytes, n_roots, root_bytes;
 	int state_fd;        /* borrowed from isolad's roots */
 	json_object *result; /* owned */
 	size_t at;
@@ -35,6 +35,18 @@ struct df {
 };
 
 /* ---- in the worker ---- */
+
+/* What was made for guests of the layer and all below it (isola/image.h). */
+static void measure_root(struct df *df, int layers_fd, const char *chain)
+{
+	char path[96];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "%.64s/root.erofs", chain);
+	if (fstatat(layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return;
+	df->n_roots++;
+	df->root_bytes += st.st_size;
+}
 
 static int64_t layer_bytes(int layers_fd, const char *chain)
 {
@@ -77,8 +89,10 @@ static void measure(uv_work_t *work)
 {
 	struct df *df = container_of(work, struct df, work);
 	cleanup_fd int layers = openat(df->state_fd, "layers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	json_object_object_foreach (df->layers, chain, bytes)
+	json_object_object_foreach (df->layers, chain, bytes) {
 		(void)json_object_set_int64(bytes, layer_bytes(layers, chain));
+		measure_root(df, layers, chain);
+	}
 	measure_blobs(df);
 	json_object_object_foreach (df->volumes, name, size)
 		(void)json_object_set_int64(size, volume_bytes(df->state_fd, name));
@@ -148,6 +162,8 @@ static void add_images(struct df *df)
 	json_add_i64(df->result, "LayersSize", bytes);
 	json_add_i64(df->result, "BlobsCount", df->n_blobs);
 	json_add_i64(df->result, "BlobsSize", df->blob_bytes);
+	json_add_i64(df->result, "RootsCount", df->n_roots);
+	json_add_i64(df->result, "RootsSize", df->root_bytes);
 	json_add(df->result, "Images", list_images(df));
 }
 

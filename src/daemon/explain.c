@@ -6,6 +6,7 @@
 #include "isolad.h"
 #include "isolation.h"
 #include "kernel_release.h"
+#include "root_image.h"
 #include "view.h"
 
 #include "isola/cgroup.h"
@@ -13,6 +14,7 @@
 #include "isola/json.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,6 +49,19 @@ static json_object *kernel_of(const struct instance *inst)
 		(void)uname(&u);
 		json_add_str(o, "Release", u.release);
 	}
+	return o;
+}
+
+/* ---- what gives it its root ---- */
+
+static json_object *root_of(const struct instance *inst)
+{
+	char path[PATH_MAX];
+	json_object *o = json_object_new_object();
+	json_add_str(o, "Type", root_image_kind(inst));
+	if (inst->guest_root == GUEST_ROOT_EROFS &&
+	    root_image_find(inst->isolad, inst->image, path, sizeof(path)))
+		json_add_str(o, "File", path);
 	return o;
 }
 
@@ -307,6 +322,8 @@ json_object *explain(struct instance *inst)
 	json_add_str(o, "State", instance_state_name(inst));
 	json_add_bool(o, "Running", runs);
 	json_add(o, "Kernel", kernel_of(inst));
+	if (inst->kind == INSTANCE_CONTAINER && is_behind_vm(inst))
+		json_add(o, "Root", root_of(inst));
 	json_add(o, "Reach", reach_of(inst));
 	if (!runs)
 		return o;

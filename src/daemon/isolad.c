@@ -249,6 +249,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->snapshotting);
 	list_init(&d->children);
 	list_init(&d->wrecks);
+	list_init(&d->root_makings);
 	programs_init(&d->programs);
 	kvm_probe_init(&d->kvm_probe);
 	nursery_init(&d->nursery);

@@ -48,6 +48,7 @@ struct isolad {
 	int null_fd;              /* /dev/null */
 	struct recover *recover;  /* while it lasts */
 	struct list wrecks;       /* struct wreck, wreck.c */
+	struct list root_makings; /* root_image.c */
 	struct list children;     /* struct child, child.c */
 	struct list execs;        /* struct exec of all instances, exec.c */
 	struct list copies;       /* struct copy, copy.c */

@@ -99,7 +99,9 @@ const struct wall_row wall_rows[] = {
 	SAME("--shm-size", "ShmSize"),
 	SAME("--stop-signal", "StopSignal"),
 	SAME("--stop-timeout", "StopTimeout"),
-	SAME("--storage-opt", "StorageOpt"),
+	DIFFERS("--storage-opt", "StorageOpt",
+		"size is the same; root says what gives the microVM its root, and is for one "
+		"alone"),
 	SAME("--sysctl", "Sysctls"),
 	SAME("--tmpfs", "Tmpfs"),
 	SAME("--tty", "Tty"),

@@ -38,8 +38,9 @@ struct op {
 	/* Of some types. */
 	int stage;
 	/* start.c */
-	bool preparing, prepared; /* the volumes are being seen to, are there */
-	bool spawned;             /* a keeper works for it */
+	bool preparing;        /* something of what a start needs is being seen to */
+	unsigned int prepared; /* so many of it are there (start.c) */
+	bool spawned;          /* a keeper works for it */
 	struct timer *timer;
 	int signal, timeout_s;
 	bool force;

@@ -10,6 +10,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "project.h"
+#include "root_image.h"
 #include "record.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static int64_t layer_size(const struct instance *inst)
 {
 	int64_t size = 0;
 	if (inst->project)
-		(void)project_size(json_get(inst->host_config, "StorageOpt"), &size, NULL);
+		(void)storage_size(inst->host_config, &size, NULL);
 	return size;
 }
 

@@ -58,18 +58,6 @@ int project_size(json_object *options, int64_t *ret, struct err *err)
 	return 0;
 }
 
-int create_storage_opt(void *arg, const struct field *row, json_object *v, json_object **ret,
-		       struct err *err)
-{
-	int64_t size = 0;
-	(void)arg;
-	(void)row;
-	int rc = project_size(v, &size, err);
-	if (rc == 0)
-		*ret = json_object_get(v);
-	return rc;
-}
-
 int project_begin(int state_fd, int dir_fd, uint32_t project, int64_t bytes, struct err *err)
 {
 	int rc = quota_assign(dir_fd, project, err);

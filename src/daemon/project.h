@@ -5,7 +5,6 @@
  * two never share one. isolad, loop thread. */
 #pragma once
 
-#include "fields.h"
 #include "isola/daemon.h"
 
 /* Ours: "IS" and up; what others use of it is not taken. */
@@ -15,11 +14,8 @@
 /* -EOPNOTSUPP where the state folder has no project quotas; nothing is written yet. */
 int project_take(struct isolad *d, uint32_t *ret, struct err *err);
 
-/* "size" of @options (DriverOpts, StorageOpt), which has nothing else, in bytes; 0 = none. */
+/* "size" of @options (DriverOpts), which has nothing else, in bytes; 0 = none. */
 int project_size(json_object *options, int64_t *ret, struct err *err);
-
-/* The check of StorageOpt. */
-field_fn create_storage_opt;
 
 /* Both for any folder in the state folder, also in the thread pool. */
 int project_begin(int state_fd, int dir_fd, uint32_t project, int64_t bytes, struct err *err);

@@ -5,6 +5,7 @@
 #include "isola/json.h"
 #include "endpoint.h"
 #include "isolad.h"
+#include "root_image.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,6 +45,10 @@ char *record_text(const struct instance *inst, size_t *ret_size)
 	json_add_bool(o, "auto_remove", inst->auto_remove);
 	if (inst->building)
 		json_add_bool(o, "building", true);
+	if (inst->guest_root != GUEST_ROOT_NONE) {
+		json_add_str(o, "guest_root", guest_root_name(inst->guest_root));
+		json_add_bool(o, "guest_root_auto", inst->guest_root_auto);
+	}
 	json_add_i64(o, "created_ns", inst->created_ns);
 	json_add_i64(o, "started_ns", inst->started_ns);
 	json_add_i64(o, "finished_ns", inst->finished_ns);
@@ -113,6 +118,7 @@ static int get_numbers(struct instance *inst, json_object *doc, struct err *err)
 	    json_get_i64(doc, "restart_count", &count, err) < 0 ||
 	    json_get_bool(doc, "auto_remove", &inst->auto_remove, err) < 0 ||
 	    json_get_bool(doc, "building", &inst->building, err) < 0 ||
+	    json_get_bool(doc, "guest_root_auto", &inst->guest_root_auto, err) < 0 ||
 	    json_get_bool(doc, "oom_killed", &inst->oom_killed, err) < 0 ||
 	    json_get_bool(doc, "manually_stopped", &inst->manually_stopped, err) < 0)
 		return -EINVAL;
@@ -146,6 +152,12 @@ static int load_container(struct instance *inst, json_object *doc, struct err *e
 	    json_get_arr(doc, "mount_points", &points, err) < 0)
 		return -EINVAL;
 	inst->mount_points = json_object_get(points);
+	const char *root = NULL;
+	if (json_get_str(doc, "guest_root", &root, err) < 0)
+		return -EINVAL;
+	inst->guest_root = guest_root_parse(root ? root : "");
+	if (root && inst->guest_root == GUEST_ROOT_NONE)
+		return err_set(err, EINVAL, "unknown guest_root \"%.64s\"", root);
 	if (!inst->image_ref || !inst->host_config || !inst->image)
 		return err_set(err, EINVAL, "one of image_ref, host_config, image is missing");
 	return endpoints_load(inst, doc, err);

@@ -3,7 +3,7 @@
  * makes the container while the messages are still on their way. isolad, loop
  * thread.
  *
- *   wait until the last run is over -> volumes -> ports of the host -> (taps) -> run
+ *   wait until the last run is over -> volumes, root image -> ports of the host -> (taps) -> run
  *   folder, bundle -> spawn -> attach streams -> (veths: the container is made -> its
  *   links) -> "start" -> answer: RUNNING, or back with the reason */
 #include "isola/cgroup.h"
@@ -18,6 +18,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
+#include "root_image.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -248,6 +249,18 @@ static void take_network(struct op *op)
 	}
 }
 
+static bool prepare_volumes(struct instance *inst, op_done_fn *done, void *arg)
+{
+	return volumes_prepare(inst, false, done, arg);
+}
+
+/* What must be there before anything else: true = it is, else @done will come. */
+static bool (*const needs[])(struct instance *inst, op_done_fn *done, void *arg) = {
+	prepare_volumes,
+	root_image_prepare,
+};
+#define N_NEEDS (sizeof(needs) / sizeof(needs[0]))
+
 static void start_step(struct op *op);
 
 static void on_prepared(void *arg, const struct err *err, json_object *result)
@@ -255,7 +268,7 @@ static void on_prepared(void *arg, const struct err *err, json_object *result)
 	struct op *op = arg;
 	(void)result;
 	op->preparing = op->pinned = false;
-	op->prepared = true;
+	op->prepared++;
 	struct err e = err ? *err : (struct err)ERR_INIT;
 	if (op->inst->isolad->stopping) {
 		(void)err_set(&e, ECANCELED, "isolad is shutting down");
@@ -277,9 +290,9 @@ static void start_step(struct op *op)
 		run_hurry_keeper(inst);
 		return;
 	}
-	if (!op->prepared) {
+	for (; op->prepared < N_NEEDS; op->prepared++) {
 		op->preparing = op->pinned = true;
-		if (!volumes_prepare(inst, false, on_prepared, op))
+		if (!needs[op->prepared](inst, on_prepared, op))
 			return;
 		op->preparing = op->pinned = false;
 	}

@@ -10,6 +10,7 @@
 #include "isolad.h"
 #include "isolation.h"
 #include "mounts.h"
+#include "root_image.h"
 #include "view.h"
 
 #include "isola/fd.h"
@@ -232,6 +233,8 @@ static json_object *make_isola(struct instance *inst)
 	json_add_i64(o, "UsernsBase", inst->userns_base);
 	json_add_i64(o, "UsernsSize", inst->userns_base ? UIDRANGE_SIZE : 0);
 	json_add_i64(o, "KeeperPid", inst->keeper_pid);
+	if (isolation_is_vm(inst->host_config))
+		json_add_str(o, "Root", root_image_kind(inst));
 	return o;
 }
 

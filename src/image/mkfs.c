@@ -4,6 +4,7 @@
 #include "mkfs.h"
 
 #include "isola/fd.h"
+#include "isola/image.h"
 #include "isola/path.h"
 #include "isola/pid.h"
 #include "isola/strbuf.h"
@@ -45,17 +46,6 @@ struct answer {
 	int32_t code; /* errno, 0 = made */
 	char text[512];
 };
-
-const char *mkfs_find(void)
-{
-	static const char *const places[] = { "/usr/bin/mkfs.erofs", "/usr/sbin/mkfs.erofs",
-					      "/usr/local/bin/mkfs.erofs",
-					      "/usr/local/sbin/mkfs.erofs" };
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (access(places[i], X_OK) == 0)
-			return places[i];
-	return NULL;
-}
 
 /* ---- the tree ---- */
 
@@ -376,7 +366,7 @@ serve(const char *state, const char *program, pid_t job, int sock)
 
 int mkfs_start(const char *state, struct err *err)
 {
-	const char *program = mkfs_find();
+	const char *program = image_mkfs();
 	int pair[2];
 	if (!program)
 		return err_set(err, ENOENT,

@@ -37,9 +37,6 @@ int mkfs_start(const char *state, struct err *err);
 int mkfs_run(const char *job, const char *out, const char (*chains)[65], size_t n,
 	     const struct mkfs_limits *limits, struct err *err);
 
-/* The path of the host's, or NULL. */
-const char *mkfs_find(void);
-
 /* ---- mkfs_jail.c ---- */
 
 #define MKFS_USER 65534

@@ -716,7 +716,8 @@ def _():
         check(row["SizeRootFs"] == row["SizeRw"] + image["Size"], "df: the container", row)
         is_((df["Volumes"], df["BuildCache"]), ([], []), "df: what there is not")
     is_(sorted(ask("GET", "/system/df?type=image&type=volume")[2]),
-        ["BlobsCount", "BlobsSize", "Images", "LayersSize", "Volumes"], "df of some types")
+        ["BlobsCount", "BlobsSize", "Images", "LayersSize", "RootsCount", "RootsSize", "Volumes"],
+        "df of some types")
     expect("df of a wrong type", ask("GET", "/system/df?type=x"), 400, "unknown object type: x")
     old = ask("GET", "/v1.41/system/df")[2]
     check(old["BuilderSize"] == 0 and "VirtualSize" in old["Images"][0], "df as it was in 1.41")

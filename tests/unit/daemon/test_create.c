@@ -254,7 +254,11 @@ static const struct {
 	  "HostConfig.StorageOpt (--storage-opt): size: 'much' is no size of at least 65536 "
 	  "bytes" },
 	{ "{'StorageOpt':{'inodes':'1'}}", EOPNOTSUPP,
-	  "HostConfig.StorageOpt (--storage-opt): 'inodes': only size is supported" },
+	  "HostConfig.StorageOpt (--storage-opt): 'inodes': only size and root are supported" },
+	{ "{'StorageOpt':{'root':'ext4'}}", EINVAL,
+	  "HostConfig.StorageOpt (--storage-opt): root: 'ext4' is not auto, erofs or virtiofs" },
+	{ "{'StorageOpt':{'root':'erofs','size':'1'}}", EINVAL,
+	  "HostConfig.StorageOpt (--storage-opt): size: '1' is no size of at least 65536 bytes" },
 	{ "{'DeviceRequests':[{'Count':-1}]}", EOPNOTSUPP,
 	  "HostConfig.DeviceRequests (--gpus) is not supported yet" },
 	{ "{'CgroupParent':'/x'}", EOPNOTSUPP,

@@ -28,6 +28,8 @@ static struct instance *sample(struct isolad *d)
 	inst->restart_count = 3;
 	inst->manually_stopped = true;
 	inst->userns_base = 65536;
+	inst->guest_root = GUEST_ROOT_EROFS;
+	inst->guest_root_auto = true;
 	return inst;
 }
 
@@ -63,6 +65,8 @@ static void record__round_trips(void **state)
 	assert_int_equal(b->restart_mode, RESTART_ON_FAILURE);
 	assert_int_equal(b->restart_max, 4);
 	assert_int_equal(b->userns_base, 65536);
+	assert_int_equal(b->guest_root, GUEST_ROOT_EROFS);
+	assert_true(b->guest_root_auto);
 	assert_true(json_object_equal(a->config, b->config));
 	assert_true(json_object_equal(a->host_config, b->host_config));
 	instance_free(b);
@@ -116,6 +120,9 @@ static void record_load__refuses_what_was_spoilt(void **state)
 		{ "started_ns", "1e30" },
 		{ "oom_killed", "1" },
 		{ "host_config", "{'AutoRemove':3}" },
+		{ "guest_root", "'nfs'" },
+		{ "guest_root", "1" },
+		{ "guest_root_auto", "'yes'" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct instance *b = NULL;
