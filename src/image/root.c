@@ -23,7 +23,7 @@
 #define OUT             "out"
 #define FACTS_BYTES_MAX 4096
 #define WAIT_MS         (20 * 60 * 1000)
-#define SPARE_BYTES     (16ULL * 1024 * 1024) /* inodes, folders */
+#define SPARE_BYTES     (4ULL * 1024 * 1024) /* inodes, folders */
 #define FULL_BYTES      (64 * 1024)
 #define MAGIC           0xe0f5e1e2u
 #define MAGIC_AT        1024

@@ -3,7 +3,7 @@
 # not in the lab: hundreds of restarts, and nothing the kernel decides
 # time limit: 300 s
 """The power goes at any moment: a store lies on a file system of its own, jobs load
-and remove images, and now and then what has reached its disk is copied. Each copy is
+and remove images and make their root images, and now and then what has reached its disk is copied. Each copy is
 mounted as after a power cut (the journal is replayed; what was only in memory is
 lost, also data whose names were written: data=writeback). Then every image is whole
 or not there, what was reported as loaded is there, and check leaves a good store."""
@@ -91,6 +91,8 @@ def churn(n):
         job("load", data=archives[n])
         with lock:
             state[image] = "there"
+        if i % 2 and shutil.which("mkfs.erofs"):
+            job("root", image)
         if i % 2:
             time.sleep(random.random() / 10)
 
@@ -145,7 +147,7 @@ run("umount", at)
 # ---- after each cut
 bad = {"mount": [], "before check": [], "lost": [], "back": [], "content": [], "good": [],
        "use": []}
-seen = {"whole": 0, "gone": 0, "leftovers": 0}
+seen = {"whole": 0, "gone": 0, "leftovers": 0, "roots": 0}
 for k, (bytes_, before) in enumerate(shots):
     copy = "%s/copy-%d" % (T, k)
     with open(copy, "wb") as f:
@@ -163,6 +165,7 @@ for k, (bytes_, before) in enumerate(shots):
     if serious or first["Found"] > 200:
         bad["before check"].append((k, serious[:3]))
     seen["leftovers"] += first["Found"] > 0
+    seen["roots"] += first["Roots"]
     store("check")
     last = store("verify").aux
     if last["Found"] != 0:
