@@ -31,8 +31,13 @@ void registry_login(struct isolad *d, json_object *auth, op_done_fn *done, void 
 		rc = err_set(&err, ENOMEM, "out of memory");
 	if (rc == 0)
 		rc = image_job_start(d, &import, NULL, done, arg, &job, &fd, &err);
-	if (rc < 0)
+	if (rc < 0) {
 		later_done(d, done, arg, &err, NULL);
-	else if (packed && fd_write_all(fd, packed, strlen(packed)) < 0)
+		return;
+	}
+	if (packed)
+		rc = fd_write_all(fd, packed, strlen(packed));
+	/* One that has ended already, over a bad name say, tells why itself. */
+	if (rc < 0 && rc != -EPIPE)
 		image_job_cancel(job);
 }
