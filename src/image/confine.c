@@ -28,6 +28,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/fs.h>
+#include <openssl/crypto.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -125,10 +126,12 @@ static int landlock(bool required, struct err *err)
 	return rc;
 }
 
-/* Lets libraries open now what they open at their first use. */
+/* Lets libraries open now what they open at their first use; but for the host's settings of
+ * OpenSSL, which are about TLS and may name plug-ins: SHA-256 needs none of them. */
 static int warm_up(struct err *err)
 {
 	char digest[DIGEST_SIZE];
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	return digest_of("", 0, digest, err);
 }
 

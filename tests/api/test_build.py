@@ -461,6 +461,21 @@ def huge():
     check(d.start(), "isolad with its own limits again", d.log_tail())
 
 
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(kid) for kid in f.read().split()]
+
+
+def context_kid(caps):
+    """The process with these capabilities that works for an image job of isolad."""
+    for job in children(d.pid):
+        for kid in children(job):
+            with open("/proc/%d/status" % kid) as f:
+                if "\nCapEff:\t%016x\n" % caps in f.read():
+                    return kid
+    return None
+
+
 def leaving():
     """Clients that go, isolad that is killed, while something runs."""
     def begin(dockerfile, wait="MARK"):
@@ -499,6 +514,16 @@ def leaving():
     d.stop(signal.SIGKILL)
     w.close()
     check(d.start() and wait_for(20, lambda: not os.listdir(T + "/state/tmp")), "also while it got the context")
+    # the processes that a context goes through: one without any right, one with a few
+    for who, caps in (("reader", 0), ("unpacker", 0x8800001b)):
+        w = Wire(d)
+        w.send(b"POST /build HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-tar\r\n"
+               b"Content-Length: 100000\r\n\r\n" + pack({"f": "x" * 9000})[:4000])
+        if check(wait_for(20, lambda: context_kid(caps)), "a build waits for its context: " + who):
+            os.kill(context_kid(caps), signal.SIGKILL)
+            check(b"the process that" in w.until(b"build context"), "kill -9 of the %s fails it" % who)
+        w.close()
+        check(wait_for(20, lambda: not os.listdir(T + "/state/tmp")), "and nothing is left")
     is_(inside(built("a build", {"Dockerfile": "FROM busybox\nRUN echo after >/a\n"}).id, "cat /a"), "after\n",
         "works after all that")
 
