@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         mode = open(sys.argv[3]).read().strip()
         with open(sys.argv[4], "a") as log:
-            log.write(json.dumps([self.command, self.path, dict(self.headers)]) + "\n")
+            log.write(json.dumps([self.command, self.path, dict(self.headers), time.monotonic()]) + "\n")
         auth = self.headers.get("Authorization", "")
         blob, n = "/blobs/" in self.path, SEEN.get((mode, self.path), 0)
         SEEN[(mode, self.path)] = n + 1
@@ -48,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if mode == "html" and not blob:
             return self.answer(200, b"<html>Welcome</html>", Content_Type="text/html")
         if mode == "busy" and n < 2:
-            return self.answer(503, b"busy")
+            return self.answer(503, b"busy", **({} if n or blob else {"Retry_After": "1"}))
         if mode == "redirect" and blob and "Host" in self.headers and \
                 self.headers["Host"].startswith("127."):
             return self.answer(307, Location="http://localhost:%d%s" % (PORT, self.path))

@@ -260,6 +260,9 @@ check([x for x in log() if "Range" in x[2]], "go on where they were cut", log())
 mode("busy")
 got = pull("127.0.0.1:5001/t/app:1")
 check(got.rc == 0, "a busy registry is asked again", got)
+when = [x[3] for x in log() if "/manifests/" in x[1]]
+check(when[1] - when[0] > 0.99, "not before the time that it names", when)
+check(when[2] - when[1] > 0.49, "and later each time", when)
 mode("redirect")
 got = pull("127.0.0.1:5001/t/app:1")
 check(got.rc == 0 and [x for x in log() if x[2]["Host"].startswith("localhost")],
