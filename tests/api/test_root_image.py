@@ -137,7 +137,7 @@ check(r.rc == 0 and files() == [], "it goes with its image", r)
 
 # ------------------------------------------------------------------------ what cannot be made
 d.stop()
-os.environ["ISOLA_IMAGE_MAX_BYTES"] = "9m"      # of files; a root image needs some more
+os.environ["ISOLA_IMAGE_MAX_BYTES"] = "4m"      # of files; a root image needs some more
 start_isolad(*FLAGS)
 is_(d.ctr("import", T + "/root.tar", "busybox").rc, 0, "an image again")
 sure, auto = vm("--storage-opt", "root=erofs"), vm("--storage-opt", "root=auto")
