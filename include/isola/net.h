@@ -220,13 +220,16 @@ int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port
  * Ethernet link that is up and nobody's port. The text says what is wrong. */
 int net_parent_check(struct net *n, const struct net_bridge *b, struct err *err);
 /* Puts a macvlan of the parent into the network namespace of the process @pid, as
- * net_port_add() does with a veth. @ret_ns_fd, owned, is that namespace: the link is nowhere
+ * net_port_add() does with a veth. Where a link of a container that has just ended is in the
+ * way, it waits for @wait_ms at most. @ret_ns_fd, owned, is that namespace: the link is nowhere
  * else. @ret_mac is its MAC, the parent's where the mode is passthru. */
 int net_macvlan_add(struct net *n, const struct net_bridge *b, const struct net_port *port,
-		    pid_t pid, pid_t parent, int *ret_ns_fd, uint8_t ret_mac[6], struct err *err);
-/* Removes it; one that is gone is fine. */
-int net_macvlan_remove(int ns_fd, const struct net_port *port, struct err *err);
-bool net_macvlan_is_there(int ns_fd, const struct net_port *port);
+		    pid_t pid, pid_t parent, unsigned int wait_ms, int *ret_ns_fd,
+		    uint8_t ret_mac[6], struct err *err);
+/* Removes all macvlans of the parent that are in the namespace, whatever the container has
+ * called them; one that is gone is fine. */
+int net_macvlan_remove(struct net *n, const struct net_bridge *b, int ns_fd, struct err *err);
+bool net_macvlan_is_there(struct net *n, const struct net_bridge *b, int ns_fd);
 /* Opens that namespace again; owned. */
 int net_ns_open(pid_t pid, pid_t parent, int *ret_fd, struct err *err);
 /* dhcp_socket.c: a packet socket for what comes from the link @name to a DHCP server, and

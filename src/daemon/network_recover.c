@@ -99,7 +99,12 @@ static int remake_rules(struct isolad *d, struct err *err)
 	return rc < 0 || !all.n_bridges ? rc : republish(d, err);
 }
 
-static int plug(struct isolad *d, struct endpoint *e, const struct net_port *port, struct err *err)
+/* What isolad waits at its start for links that are in the way of macvlans: of all of them
+ * together, as nobody is served meanwhile. */
+#define BUSY_MS 1000
+
+static int plug(struct isolad *d, struct endpoint *e, const struct net_port *port,
+		unsigned int *busy_ms, struct err *err)
 {
 	struct net_bridge bridge;
 	struct instance *inst = e->inst;
@@ -111,16 +116,21 @@ static int plug(struct isolad *d, struct endpoint *e, const struct net_port *por
 		return net_port_add(d->networks.net, &bridge, port, inst->pid, inst->keeper_pid,
 				    err);
 	fd_close(&e->ns_fd);
-	return net_macvlan_add(d->networks.net, &bridge, port, inst->pid, inst->keeper_pid,
-			       &e->ns_fd, e->mac, err);
+	uint64_t begun = uv_hrtime();
+	rc = net_macvlan_add(d->networks.net, &bridge, port, inst->pid, inst->keeper_pid, *busy_ms,
+			     &e->ns_fd, e->mac, err);
+	uint64_t took_ms = (uv_hrtime() - begun) / 1000000;
+	*busy_ms -= took_ms < *busy_ms ? (unsigned int)took_ms : *busy_ms;
+	return rc;
 }
 
 /* The record says that it has this link: it was cut off in a disconnect, or somebody else
  * has removed it. */
-static void plug_again(struct isolad *d, struct endpoint *e, const struct net_port *port)
+static void plug_again(struct isolad *d, struct endpoint *e, const struct net_port *port,
+		       unsigned int *busy_ms)
 {
 	struct err err = ERR_INIT;
-	if (plug(d, e, port, &err) < 0)
+	if (plug(d, e, port, busy_ms, &err) < 0)
 		log_warn(e->inst->id, "its link in network %s is missing: %s", e->network->name,
 			 err.text);
 	else
@@ -129,14 +139,16 @@ static void plug_again(struct isolad *d, struct endpoint *e, const struct net_po
 }
 
 /* A tap goes with who has it open. */
-static bool is_missing(const struct seen *s, const struct net_port *port)
+static bool is_missing(struct isolad *d, const struct seen *s)
 {
 	const struct endpoint *e = s->endpoint;
+	struct net_bridge bridge;
 	if (!e->live || endpoint_link(e->inst) != NET_LINK_VETH)
 		return false;
-	if (e->network->kind == NET_KIND_MACVLAN)
-		return e->ns_fd >= 0 && !net_macvlan_is_there(e->ns_fd, port);
-	return !s->is_there;
+	if (e->network->kind != NET_KIND_MACVLAN)
+		return !s->is_there;
+	network_bridge(e->network, &bridge);
+	return e->ns_fd >= 0 && !net_macvlan_is_there(d->networks.net, &bridge, e->ns_fd);
 }
 
 static void list_live(struct orphans *o)
@@ -177,11 +189,12 @@ static void look_at_links(struct orphans *o)
 
 static void plug_missing(struct orphans *o)
 {
+	unsigned int busy_ms = BUSY_MS;
 	for (size_t i = 0; i < o->n_live; i++) {
 		struct net_port port;
 		endpoint_port(o->live[i].endpoint, &port);
-		if (is_missing(&o->live[i], &port))
-			plug_again(o->isolad, o->live[i].endpoint, &port);
+		if (is_missing(o->isolad, &o->live[i]))
+			plug_again(o->isolad, o->live[i].endpoint, &port, &busy_ms);
 	}
 }
 

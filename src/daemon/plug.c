@@ -19,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What of a container that has just ended may take to go. */
+#define BUSY_MS 1000
+
 /* ---- up ---- */
 
 struct plug {
@@ -55,7 +58,7 @@ static void undo(struct up *up, struct net *n, size_t made)
 		if (p->bridge.kind == NET_KIND_BRIDGE)
 			(void)net_port_remove(n, &p->port, NULL);
 		else if (p->ns_fd >= 0)
-			(void)net_macvlan_remove(p->ns_fd, &p->port, NULL);
+			(void)net_macvlan_remove(n, &p->bridge, p->ns_fd, NULL);
 	}
 }
 
@@ -67,8 +70,8 @@ static int add_link(struct up *up, struct plug *p, struct net *n)
 	if (rc < 0)
 		return rc;
 	if (p->bridge.kind == NET_KIND_MACVLAN)
-		return net_macvlan_add(n, &p->bridge, &p->port, up->pid, up->keeper, &p->ns_fd,
-				       p->mac, err);
+		return net_macvlan_add(n, &p->bridge, &p->port, up->pid, up->keeper, BUSY_MS,
+				       &p->ns_fd, p->mac, err);
 	/* Who has no names runs all the same. */
 	if (p->wants_names)
 		(void)net_gateway_open(&p->bridge, p->names_fds, &p->names_err);
@@ -247,7 +250,7 @@ void endpoint_up(struct endpoint *e, plug_fn *done, void *arg)
 /* A link that goes. */
 struct unplug {
 	struct net_port port;
-	enum net_kind kind;
+	struct net_bridge bridge;
 	int ns_fd; /* macvlan's; -1 */
 };
 
@@ -265,9 +268,9 @@ struct down {
 
 static int remove_link(struct net *n, const struct unplug *u, struct err *err)
 {
-	if (u->kind == NET_KIND_BRIDGE)
+	if (u->bridge.kind == NET_KIND_BRIDGE)
 		return net_port_remove(n, &u->port, err);
-	return u->ns_fd >= 0 ? net_macvlan_remove(u->ns_fd, &u->port, err) : 0;
+	return u->ns_fd >= 0 ? net_macvlan_remove(n, &u->bridge, u->ns_fd, err) : 0;
 }
 
 static int run_down(struct netjob *job, struct net *n)
@@ -314,7 +317,7 @@ static void give(struct endpoint *e, struct down *down)
 {
 	struct unplug *u = &down->items[down->n++];
 	endpoint_port(e, &u->port);
-	u->kind = e->network->kind;
+	network_bridge(e->network, &u->bridge);
 	u->ns_fd = take_fd(&e->ns_fd);
 }
 

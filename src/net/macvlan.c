@@ -15,8 +15,9 @@
 
 /* The kernel removes the links of a namespace some time after its last process: what a
  * keeper that was killed has left may be in the way until then. */
-#define TRIES    10
-#define AGAIN_US 100000
+#define AGAIN_MS  100
+#define FOUND_MAX 64
+#define ROUNDS    32
 
 static const uint32_t modes[] = {
 	[NET_MODE_BRIDGE] = MACVLAN_MODE_BRIDGE,
@@ -71,11 +72,68 @@ static int name_inside(struct nl_sock *sock, const struct net_port *port, uint8_
 	return rc < 0 ? kernel_err(err, rc, "name the container's link", port->name) : 0;
 }
 
-static int remove_inside(struct nl_sock *sock, const struct net_port *port, struct err *err)
+/* ---- those of a parent that are inside ---- */
+
+struct found {
+	int parent; /* its index out here */
+	int indices[FOUND_MAX];
+	size_t n;
+};
+
+/* By what the container cannot change: names, aliases and addresses are its own to set, if
+ * it has CAP_NET_ADMIN. And what it made of a macvlan is one of the parent's, too. */
+static void on_link(struct nl_object *o, void *arg)
 {
-	/* By either name: it may have been born only. */
-	(void)kernel_link_delete(sock, port->host_name, NULL);
-	return kernel_link_delete(sock, port->name, err);
+	struct found *f = arg;
+	struct rtnl_link *link = (struct rtnl_link *)o;
+	const char *kind = rtnl_link_get_type(link);
+	int32_t elsewhere;
+	if (f->n < FOUND_MAX && kind && (!strcmp(kind, "macvlan") || !strcmp(kind, "macvtap")) &&
+	    rtnl_link_get_link(link) == f->parent &&
+	    rtnl_link_get_link_netnsid(link, &elsewhere) == 0)
+		f->indices[f->n++] = rtnl_link_get_ifindex(link);
+}
+
+static int find_inside(struct nl_sock *sock, int parent, struct found *f, struct err *err)
+{
+	struct nl_cache *links = NULL;
+	*f = (struct found){ .parent = parent };
+	int rc = rtnl_link_alloc_cache(sock, AF_UNSPEC, &links);
+	if (rc < 0)
+		return kernel_err(err, rc, "list", "the container's links");
+	nl_cache_foreach(links, on_link, f);
+	nl_cache_free(links);
+	return 0;
+}
+
+static int remove_index(struct nl_sock *sock, int index, struct err *err)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+	if (!link)
+		return err_set(err, ENOMEM, "out of memory");
+	rtnl_link_set_ifindex(link, index);
+	int rc = rtnl_link_delete(sock, link);
+	rtnl_link_put(link);
+	return rc < 0 && rc != -NLE_NODEV && rc != -NLE_OBJ_NOTFOUND
+		       ? kernel_err(err, rc, "remove", "the container's link")
+		       : 0;
+}
+
+/* Until none is there: a container may make one of another meanwhile. A parent that is gone
+ * has taken them with it. */
+static int remove_inside(struct nl_sock *sock, int parent, struct err *err)
+{
+	struct found f;
+	for (int round = 0; round < ROUNDS; round++) {
+		int rc = parent > 0 ? find_inside(sock, parent, &f, err) : 0;
+		if (rc < 0 || parent <= 0 || !f.n)
+			return rc;
+		for (size_t i = 0; rc == 0 && i < f.n; i++)
+			rc = remove_index(sock, f.indices[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	return err_set(err, EBUSY, "the container makes links faster than they are removed");
 }
 
 static int try_add(struct nl_sock *sock, const struct inside *in, const struct net_bridge *b,
@@ -89,7 +147,7 @@ static int try_add(struct nl_sock *sock, const struct inside *in, const struct n
 	if (rc == 0)
 		rc = inside_set(in, b, port, err);
 	if (rc < 0)
-		(void)remove_inside(in->sock, port, NULL);
+		(void)remove_inside(in->sock, kernel_link_index(sock, b->name, NULL), NULL);
 	return rc;
 }
 
@@ -118,7 +176,8 @@ static int explain(int rc, const struct net_bridge *b, const struct net_port *po
 }
 
 int net_macvlan_add(struct net *n, const struct net_bridge *b, const struct net_port *port,
-		    pid_t pid, pid_t parent, int *ret_ns_fd, uint8_t ret_mac[6], struct err *err)
+		    pid_t pid, pid_t parent, unsigned int wait_ms, int *ret_ns_fd,
+		    uint8_t ret_mac[6], struct err *err)
 {
 	cleanup_inside struct inside in = { .fd = -1 };
 	struct nl_sock *sock = NULL;
@@ -128,8 +187,8 @@ int net_macvlan_add(struct net *n, const struct net_bridge *b, const struct net_
 	if (rc < 0)
 		return rc;
 	rc = try_add(sock, &in, b, port, ret_mac, err);
-	for (int i = 1; i < TRIES && may_pass(rc, b); i++) {
-		(void)usleep(AGAIN_US);
+	for (; wait_ms >= AGAIN_MS && may_pass(rc, b); wait_ms -= AGAIN_MS) {
+		(void)usleep(AGAIN_MS * 1000);
 		rc = try_add(sock, &in, b, port, ret_mac, err);
 	}
 	if (rc < 0)
@@ -138,17 +197,30 @@ int net_macvlan_add(struct net *n, const struct net_bridge *b, const struct net_
 	return 0;
 }
 
-int net_macvlan_remove(int ns_fd, const struct net_port *port, struct err *err)
+/* The index of the parent, and the namespace. */
+static int look_inside(struct net *n, const struct net_bridge *b, int ns_fd, struct inside *in,
+		       int *ret_parent, struct err *err)
 {
-	cleanup_inside struct inside in = { .fd = -1 };
-	int rc = inside_enter(&in, ns_fd, err);
-	return rc < 0 ? rc : remove_inside(in.sock, port, err);
+	struct nl_sock *sock = NULL;
+	int rc = kernel_sock(n, &sock, err);
+	if (rc == 0)
+		rc = *ret_parent = kernel_link_index(sock, b->name, err);
+	return rc < 0 ? rc : inside_enter(in, ns_fd, err);
 }
 
-bool net_macvlan_is_there(int ns_fd, const struct net_port *port)
+int net_macvlan_remove(struct net *n, const struct net_bridge *b, int ns_fd, struct err *err)
+{
+	cleanup_inside struct inside in = { .fd = -1 };
+	int parent = 0, rc = look_inside(n, b, ns_fd, &in, &parent, err);
+	return rc < 0 ? rc : remove_inside(in.sock, parent, err);
+}
+
+bool net_macvlan_is_there(struct net *n, const struct net_bridge *b, int ns_fd)
 {
 	cleanup_inside struct inside in = { .fd = -1 };
 	struct err ignored = ERR_INIT;
-	return inside_enter(&in, ns_fd, &ignored) == 0 &&
-	       kernel_link_index(in.sock, port->name, &ignored) > 0;
+	struct found f;
+	int parent = 0;
+	return look_inside(n, b, ns_fd, &in, &parent, &ignored) == 0 && parent > 0 &&
+	       find_inside(in.sock, parent, &f, &ignored) == 0 && f.n > 0;
 }
