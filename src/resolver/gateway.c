@@ -43,8 +43,7 @@ static void on_tcp(struct watch *w, uint32_t events)
 	struct sockaddr_storage from = { 0 };
 	socklen_t size = sizeof(from);
 	(void)events;
-	cleanup_fd int fd =
-		accept4(w->fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	cleanup_fd int fd = loop_accept(&g->r->loop, w, (struct sockaddr *)&from, &size);
 	struct client *c = fd < 0 ? NULL : asker(g, &from);
 	if (c)
 		stream_new(c, take_fd(&fd));

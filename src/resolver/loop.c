@@ -7,6 +7,8 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#define REST_MS 250
+
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -35,17 +37,55 @@ void loop_change(struct loop *l, struct watch *w, uint32_t events)
 
 void loop_remove(struct loop *l, struct watch *w)
 {
-	if (w->fd >= 0)
-		(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	struct watch **at = &l->resting;
+	if (w->fd < 0)
+		return;
+	(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	while (*at && *at != w)
+		at = &(*at)->next_resting;
+	if (*at)
+		*at = w->next_resting;
+}
+
+/* ---- sockets that rest ---- */
+
+static void rest(struct loop *l, struct watch *w)
+{
+	if (!l->resting)
+		l->wake_ms = l->now_ms + REST_MS;
+	w->next_resting = l->resting;
+	l->resting = w;
+	loop_change(l, w, 0);
+}
+
+static void wake(struct loop *l)
+{
+	struct watch *w = l->now_ms >= l->wake_ms ? l->resting : NULL;
+	if (w)
+		l->resting = NULL;
+	for (; w; w = w->next_resting)
+		loop_change(l, w, EPOLLIN);
+}
+
+int loop_accept(struct loop *l, struct watch *w, struct sockaddr *ret_from, socklen_t *size)
+{
+	int fd = accept4(w->fd, ret_from, size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int rc = fd < 0 ? -errno : fd;
+	if (rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM)
+		rest(l, w);
+	return rc;
 }
 
 void loop_turn(struct loop *l, int wait_ms)
 {
 	struct epoll_event e;
+	if (l->resting && (wait_ms < 0 || wait_ms > REST_MS))
+		wait_ms = REST_MS;
 	int n = epoll_wait(l->epoll_fd, &e, 1, wait_ms);
 	if (n < 0 && errno != EINTR)
 		abort();
 	l->now_ms = now_ms();
+	wake(l);
 	if (n == 1) {
 		struct watch *w = e.data.ptr;
 		w->on_ready(w, e.events);

@@ -153,7 +153,7 @@ void stream_new(struct client *c, int fd)
 
 void stream_accept(struct client *c)
 {
-	int fd = accept4(c->tcp.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = loop_accept(&c->r->loop, &c->tcp, NULL, NULL);
 	if (fd >= 0)
 		stream_new(c, fd);
 }

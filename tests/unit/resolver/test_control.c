@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -148,6 +149,67 @@ static void control_message__answers_by_tcp_one_after_the_other(void **state)
 	(void)close(fd);
 }
 
+/* The soft limit that leaves no descriptor. */
+static rlim_t no_more_files(void)
+{
+	struct rlimit limit;
+	int next = dup(0);
+	assert_true(next > 0);
+	(void)close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	rlim_t before = limit.rlim_cur;
+	limit.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return before;
+}
+
+static void allow_files(rlim_t n)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = n;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void loop_accept__rests_while_there_are_no_descriptors(void **state)
+{
+	struct resolver *r = *state;
+	uint8_t out[2 + sizeof(ask_web)] = { 0, sizeof(ask_web) };
+	struct epoll_event e;
+	serve(r);
+	memcpy(out + 2, ask_web, sizeof(ask_web));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&tcp_at, sizeof(tcp_at)), 0);
+	assert_true(send(fd, out, sizeof(out), 0) == sizeof(out));
+	rlim_t before = no_more_files();
+	for (int i = 0; i < 500 && !r->loop.resting; i++)
+		loop_turn(&r->loop, 10);
+	int ready = epoll_wait(r->loop.epoll_fd, &e, 1, 0);
+	allow_files(before);
+	assert_non_null(r->loop.resting);
+	assert_int_equal(ready, 0); /* else it would turn and turn */
+	turn_until(r, fd);
+	assert_int_equal(r->streams, 1);
+	assert_null(r->loop.resting);
+	(void)close(fd);
+}
+
+static void loop_accept__forgets_who_goes_while_it_rests(void **state)
+{
+	struct resolver *r = *state;
+	serve(r);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&tcp_at, sizeof(tcp_at)), 0);
+	rlim_t before = no_more_files();
+	for (int i = 0; i < 500 && !r->loop.resting; i++)
+		loop_turn(&r->loop, 10);
+	allow_files(before);
+	assert_non_null(r->loop.resting);
+	assert_int_equal(say(r, "{\"op\":\"gone\",\"id\":\"a\"}", NULL, 0), 0);
+	assert_null(r->loop.resting);
+	(void)close(fd);
+}
+
 static void control_message__forgets_a_member(void **state)
 {
 	struct resolver *r = *state;
@@ -265,6 +327,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(control_message__answers_by_udp, make, unmake),
 		cmocka_unit_test_setup_teardown(control_message__answers_by_tcp_one_after_the_other,
 						make, unmake),
+		cmocka_unit_test_setup_teardown(loop_accept__rests_while_there_are_no_descriptors,
+						make, unmake),
+		cmocka_unit_test_setup_teardown(loop_accept__forgets_who_goes_while_it_rests, make,
+						unmake),
 		cmocka_unit_test_setup_teardown(control_message__forgets_a_member, make, unmake),
 		cmocka_unit_test_setup_teardown(control_message__refuses_what_it_does_not_know,
 						make, unmake),
