@@ -237,7 +237,7 @@ static void on_unplugged(void *arg, const struct err *err)
 		save(op);
 }
 
-static void leave(struct op *op, struct endpoint *ep)
+static void leave_now(struct op *op, struct endpoint *ep)
 {
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
@@ -257,6 +257,33 @@ static void leave(struct op *op, struct endpoint *ep)
 		log_warn(inst->id, "%s", e.text);
 	if (!live)
 		save(op);
+}
+
+static void on_leaving_saved(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	struct endpoint *ep = endpoint_of(op);
+	op->pinned = false;
+	step_reached("disconnect.saved");
+	if (ep && err)
+		ep->leaving = false;
+	if (err || !ep || op->inst->isolad->stopping)
+		op_finish(op, err, NULL);
+	else
+		leave_now(op, ep);
+}
+
+/* Nobody can make the tap of a VM that runs again: so the record is without it before it
+ * goes, and if isolad dies then, the next one removes it. A veth comes back instead. */
+static void leave(struct op *op, struct endpoint *ep)
+{
+	if (!ep->live || endpoint_link(op->inst) != NET_LINK_TAP) {
+		leave_now(op, ep);
+		return;
+	}
+	ep->leaving = true;
+	op->pinned = true;
+	persist_save(op->inst, on_leaving_saved, op);
 }
 
 /* Whatever the guest made of it: the link goes. But one that is paused stays as it is. */

@@ -361,6 +361,8 @@ json_object *endpoints_record(const struct instance *inst)
 	json_object *list = json_object_new_array();
 	list_for_each (node, &inst->endpoints) {
 		const struct endpoint *e = container_of(node, struct endpoint, node);
+		if (e->leaving)
+			continue;
 		json_object *o = json_object_new_object();
 		json_add_str(o, "id", e->id);
 		json_add_str(o, "network", e->network->id);
@@ -379,11 +381,24 @@ json_object *endpoints_record(const struct instance *inst)
 	return list;
 }
 
+/* What is published goes with the network that it is published by. */
+static bool gateway_is_leaving(const struct instance *inst)
+{
+	list_for_each (node, &inst->endpoints) {
+		const struct endpoint *e = container_of(node, struct endpoint, node);
+		if (!e->network->internal)
+			return e->leaving;
+	}
+	return false;
+}
+
 json_object *bindings_record(const struct instance *inst)
 {
 	const struct bindings *b = &life_of(inst)->bindings;
 	char buf[NET_ADDR_TEXT];
-	json_object *list = b->n ? json_object_new_array() : NULL;
+	if (!b->n || gateway_is_leaving(inst))
+		return NULL;
+	json_object *list = json_object_new_array();
 	for (size_t i = 0; i < b->n; i++) {
 		json_object *o = json_object_new_object();
 		json_add_str(o, "host_ip", net_addr_format(&b->items[i].host_ip, buf, sizeof(buf)));

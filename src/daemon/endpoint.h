@@ -37,6 +37,7 @@ struct endpoint {
 	int tap_fd; /* keeps a tap until the keeper does; -1 */
 	int ns_fd;  /* where a macvlan is, to remove it there; -1 */
 	bool dhcp_told;
+	bool leaving; /* no part of the record any more */
 };
 
 /* What a binding of the host leads to. */

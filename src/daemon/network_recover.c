@@ -8,6 +8,7 @@
 #include "endpoint.h"
 #include "isolad.h"
 #include "life.h"
+#include "vm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,14 @@ static void plug_missing(struct orphans *o)
 	}
 }
 
+/* Its next reset is without the tap that it was about to give up. */
+static void write_machine(struct instance *inst)
+{
+	struct err e = ERR_INIT;
+	if (inst->kind == INSTANCE_VM && vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)
+		log_warn(inst->id, "%s", e.text);
+}
+
 void networks_recover(struct isolad *d)
 {
 	struct err e = ERR_INIT;
@@ -205,8 +214,11 @@ void networks_recover(struct isolad *d)
 	bool live = false;
 	list_for_each (node, &d->registry.instances) {
 		struct instance *inst = container_of(node, struct instance, node);
-		if (instance_is_running(inst) && !list_is_empty(&inst->endpoints))
+		if (!instance_is_running(inst))
+			continue;
+		if (!list_is_empty(&inst->endpoints))
 			endpoints_adopt(inst);
+		write_machine(inst);
 	}
 	list_for_each (node, &d->networks.all) {
 		const struct network *net = container_of(node, struct network, node);

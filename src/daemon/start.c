@@ -225,6 +225,7 @@ static void on_taps_saved(void *arg, const struct err *err)
 static void on_taps(void *arg, const struct err *err)
 {
 	struct op *op = arg;
+	step_reached("start.plugged");
 	if (err || !life_of(op->inst)->bindings.n)
 		on_taps_saved(op, err);
 	else

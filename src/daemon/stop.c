@@ -79,6 +79,7 @@ static void end_vm(struct instance *inst, bool hard)
 		link_call(inst->link, "quit", NULL, -1, NULL, NULL);
 	else
 		press_power(inst);
+	step_reached("stop.asked");
 }
 
 void send_signal(struct instance *inst, int signo, bool all)
