@@ -121,6 +121,8 @@ static int map_ids(const struct ctr_plan *plan, pid_t pid, int *ret_userns, stru
 	int rc = plan->process ? limits_raise(pid, plan->process, err) : 0;
 	if (rc == 0 && ctr_spec_has_new(spec, CTR_NS_USER))
 		rc = ids_write_maps(pid, &spec->uid_maps, &spec->gid_maps, err);
+	if (rc == 0 && spec->ns[CTR_NS_USER].mode != CTR_NS_HOST)
+		ids_give_stdio(pid, plan->args->stdio);
 	if (rc < 0 || !plan->userns)
 		return rc;
 	rc = ids_open_userns(pid, err);

@@ -5,6 +5,7 @@
  * stages as init. */
 #include "channel.h"
 #include "clone.h"
+#include "ids.h"
 #include "init.h"
 #include "notify.h"
 #include "rlimits.h"
@@ -277,6 +278,8 @@ int ctr_exec(const struct ctr_exec_args *args, struct ctr_child *ret, struct err
 						    .effective = caps_all(),
 						    .permitted = caps_all() };
 	int rc = open_all(&j, err);
+	if (rc == 0 && args->spec->ns[CTR_NS_USER].mode != CTR_NS_HOST)
+		ids_give_stdio(args->pid, args->stdio);
 	if (rc == 0) {
 		j.join = (struct clone_join){ j.pidfd, join_flags(args->spec), "the container" };
 		rc = child.pid = clone_into(&j, &child, err);

@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static int write_proc(pid_t pid, const char *name, const char *text, size_t size)
 {
@@ -149,6 +151,21 @@ int ids_root_of(pid_t pid, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
 	if (rc == 0)
 		rc = root_in_map(pid, "gid_map", ret_gid);
 	return rc < 0 ? err_rc(err, rc, "cannot tell the host's id of the container's root") : 0;
+}
+
+void ids_give_stdio(pid_t pid, const int stdio[3])
+{
+	struct err ignored = ERR_INIT;
+	uid_t uid;
+	gid_t gid;
+	if (ids_root_of(pid, &uid, &gid, &ignored) < 0 || uid == geteuid())
+		return;
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+		if (stdio[i] >= 0 && fstat(stdio[i], &st) == 0 && st.st_uid == geteuid() &&
+		    (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+			(void)fchown(stdio[i], uid, gid);
+	}
 }
 
 bool ids_has(const struct ctr_idmaps *maps, uint32_t id)

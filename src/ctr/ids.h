@@ -21,5 +21,10 @@ int ids_open_userns(pid_t pid, struct err *err);
  * when it maps none. */
 int ids_root_of(pid_t pid, uid_t *ret_uid, gid_t *ret_gid, struct err *err);
 
+/* Gives the pipes and sockets of ours among @stdio (-1 = none) to the container's root: who
+ * is not mapped in its user namespace owns what nobody there may open by name (/dev/stdout)
+ * nor give to its user (stage_exec.c). @pid is in it. What fails is left as it is. */
+void ids_give_stdio(pid_t pid, const int stdio[3]);
+
 /* Whether @id of the container is mapped. */
 bool ids_has(const struct ctr_idmaps *maps, uint32_t id);

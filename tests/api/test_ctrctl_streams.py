@@ -214,5 +214,17 @@ d.ctr("run", "-t", "--name", "tlog", "box", "echo", "x")
 good("logs of a terminal", d.ctr("logs", "tlog"), "x\n")
 
 d.ctr("rm", "-f", *d.ctr("ps", "-aq").out.split())
+# ---- opened again by name, as the log files of nginx's image are (links to /dev/stdout)
+AGAIN = "echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin"
+for user in ("0", "77"):
+    r = d.ctr("run", "--rm", "-u", user, "box", "sh", "-c", AGAIN)
+    is_((r.rc, r.out, r.err), (0, "out\n", "err\n"), "user %s opens /dev/stdout by name" % user)
+is_(pipe(b"in\n", "run", "--rm", "-i", "box", "sh", "-c", AGAIN), (0, b"out\nin\n"), "and /dev/stdin")
+is_(d.ctr("run", "-d", "--name", "again", "box", "sleep", "1000").rc, 0, "a container to execute in")
+for user in ("0", "77"):
+    r = d.ctr("exec", "-u", user, "again", "sh", "-c", AGAIN)
+    is_((r.rc, r.out, r.err), (0, "out\n", "err\n"), "so does what exec -u %s runs" % user)
+d.ctr("rm", "-f", "again")
+
 leak_check()
 finish()
