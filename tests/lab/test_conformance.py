@@ -2,7 +2,7 @@
 # nested: a Linux guest on emulated AMD-V
 # Cases of tests/conformance behind each wall: those about rights and about what a system
 # looks like from within.
-# time limit: 240 s
+# time limit: 400 s
 import os
 import sys
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
