@@ -161,6 +161,14 @@ r = d.ctr("run", "--rm", "--network", "six", "-p", "8100-8101:80", "busybox", "t
 is_(r.rc, 0, "of a range the next one is taken", r)
 holder.close()
 
+# while it runs
+r = d.ctr("update", "--publish-add", "[::]:8400:80", "web")
+is_(r.rc, 0, "a port of IPv6 is published while it runs", r)
+check(wait_for(10, lambda: asked(there, out.host_address6, 8400) == out.address6 + "\n"), "and answers outside")
+is_(asked(there, out.host_address, 8400), None, "not by IPv4")
+is_(d.ctr("update", "--publish-rm", "[::]:8400:80", "web").rc, 0, "it is withdrawn")
+is_(asked(there, out.host_address6, 8400), None, "and gone")
+
 # ::1
 bridged = os.path.exists("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
 if bridged:

@@ -118,6 +118,13 @@ r = d.ctr("create", "--name", "warned", "busybox", "true")
 like(r.err, "iptables -I FORWARD", "and to who creates a container")
 d.ctr("rm", "warned")
 d.in_net("nft", "delete table ip filter; delete table inet theirs")
+# as firewalld has it: its chain accepts, and its last rule rejects
+d.in_net("nft", "add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward "
+         "priority 10; policy accept; }; add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited")
+again()
+r = d.ctr("run", "--rm", "busybox", "true")
+check(wait_for(10, lambda: "firewall-cmd --permanent" in d.log_tail()), "so is firewalld, with its own", d.log_tail())
+d.in_net("nft", "delete table inet firewalld")
 
 # ---- isolad is killed at any moment
 
