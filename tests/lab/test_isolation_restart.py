@@ -2,7 +2,8 @@
 # nested: a Linux guest on emulated AMD-V
 # A container in a microVM is looked after as any: health, secrets, restart policies (also
 # when its worker is killed), attach, wait, the signal and the time of a stop, ulimits.
-# Starts are what takes long, so all begin at one time.
+# Starts are what takes long: our own kernel's two at a time; with Debian's, which takes ten
+# times as long, one after the other, and without health and what does not listen.
 # time limit: 60 s
 import os
 import subprocess
@@ -48,7 +49,9 @@ BOXES = {
             "trap 'echo usr1; exit 6' USR1; read x; echo got $x; ulimit -n; ulimit -Hn; " + LOOP],
     "deaf": ["--stop-timeout", "1", "busybox", "sh", "-c", "trap '' TERM; echo deaf; " + LOOP],
 }
-with ThreadPoolExecutor(2) as pool:
+if not OWN:
+    del BOXES["box"], BOXES["deaf"]
+with ThreadPoolExecutor(2 if OWN else 1) as pool:
     runs = {name: pool.submit(vm, name, *argv) for name, argv in BOXES.items()}
 for name, r in runs.items():
     if not check(r.result().rc == 0, name + " starts", r.result()):
@@ -56,16 +59,17 @@ for name, r in runs.items():
         finish()
 
 # ------------------------------------------- secrets, health, restart after a crash
-check(wait_for(30, lambda: state("box")["Health"]["Status"] == "healthy"),
-      "it is healthy, by its secret", state("box"))
-is_(d.ctr("exec", "box", "cat", "/run/secrets/word").out, "hidden\n", "which it can read")
-os.kill(state("box")["Pid"], signal.SIGKILL)
-check(wait_for(30, lambda: inspect("box")["RestartCount"] == 1 and state("box")["Running"]),
-      "its worker is killed: it is started again", state("box"))
-check(wait_for(30, lambda: d.ctr("logs", "box").out == "up\nup\n"), "and runs", d.ctr("logs", "box"))
-check(wait_for(30, lambda: d.ctr("exec", "box", "cat", "/run/secrets/word").out == "hidden\n"),
-      "with its secret")
-is_(d.ctr("rm", "-f", "box").rc, 0, "it is removed")
+if "box" in BOXES:
+    check(wait_for(30, lambda: state("box")["Health"]["Status"] == "healthy"),
+          "it is healthy, by its secret", state("box"))
+    is_(d.ctr("exec", "box", "cat", "/run/secrets/word").out, "hidden\n", "which it can read")
+    os.kill(state("box")["Pid"], signal.SIGKILL)
+    check(wait_for(30, lambda: inspect("box")["RestartCount"] == 1 and state("box")["Running"]),
+          "its worker is killed: it is started again", state("box"))
+    check(wait_for(30, lambda: d.ctr("logs", "box").out == "up\nup\n"), "and runs", d.ctr("logs", "box"))
+    check(wait_for(30, lambda: d.ctr("exec", "box", "cat", "/run/secrets/word").out == "hidden\n"),
+          "with its secret")
+    is_(d.ctr("rm", "-f", "box").rc, 0, "it is removed")
 
 # ------------------------------------------------------ on-failure, wait and events
 check(wait_for(30, lambda: inspect("fails")["RestartCount"] == 1 and
@@ -91,10 +95,11 @@ out, _ = p.communicate(timeout=30 * SCALE)
 is_((p.returncode, out.decode()), (6, WANT + "usr1\n"), "attach: what it says, and its exit code")
 is_((waiting.communicate(timeout=30 * SCALE)[0], state("cat")["ExitCode"]), ("6\n", 6),
     "by the signal that was asked for; wait tells the code")
-check(wait_for(30, lambda: d.ctr("logs", "deaf").out == "deaf\n"), "one does not listen")
-is_((d.ctr("stop", "deaf", limit_s=60).rc, state("deaf")["ExitCode"]), (0, 137),
-    "it is killed after the time that was asked for")
-d.ctr("rm", "fails", "cat", "deaf")
+if "deaf" in BOXES:
+    check(wait_for(30, lambda: d.ctr("logs", "deaf").out == "deaf\n"), "one does not listen")
+    is_((d.ctr("stop", "deaf", limit_s=60).rc, state("deaf")["ExitCode"]), (0, 137),
+        "it is killed after the time that was asked for")
+d.ctr("rm", *[name for name in BOXES if name != "box"])
 stop_isolad()
 run("umount", "-l", T + "/run")
 finish()
