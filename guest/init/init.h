@@ -10,6 +10,7 @@
  *   relay.c    a stream: socket to pipe or terminal, or the other way
  *   child.c    a process on its way to the program
  *   root.c     the container's root and what is mounted in it
+ *   image.c    a root that is an overlay, on an image of the guest's
  *   net.c      links, addresses, routes
  *   cgroup.c   the container's cgroup: limits, freezing, numbers, processes
  *   ps.c       processes as ps(1) shows them */
@@ -87,6 +88,8 @@ extern const struct ns_kind {
 } ns_kinds[NS_COUNT];
 
 /* main.c */
+/* Those of the kernel that are for @when; none when all are built in. */
+void load_modules(const char *when);
 int source_watch(struct guest *g, struct source *src, uint32_t events);
 int64_t now_ms(void);
 /* Powers the guest off; in a test it exits with @code. */
@@ -142,6 +145,15 @@ int root_mount(int root, const struct mount_spec *m, struct err *err);
 int root_console(int root, int slave, struct err *err);
 int root_mask(const struct guest *g, int root, struct err *err);
 int root_enter(const struct guest *g, int root, struct err *err);
+
+/* image.c */
+#define IMAGE_PATH 512
+void image_place(const struct guest *g, const char *which, char ret[IMAGE_PATH]);
+/* Both are mounted beside the root, and their overlay as the root. */
+int image_mount(const struct guest *g, const struct mount_spec *image,
+		const struct mount_spec *served, struct err *err);
+int image_bind(const struct guest *g, int root, const struct mount_spec *m, struct err *err);
+void image_let_go(const struct guest *g);
 
 /* net.c */
 int net_setup(const uint8_t *data, size_t size, struct err *err); /* lo, and all GF_LINK */

@@ -89,8 +89,8 @@ static void load_module(const char *name)
 }
 
 /* Lines "WHEN FILE" in the order of their needs (guest/kernel/fetch): what is always
- * needed, and what the root is. A kernel that has all built in brings no list. */
-static void load_modules(const char *when)
+ * needed, and what a root is. A kernel that has all built in brings no list. */
+void load_modules(const char *when)
 {
 	char line[160], w[32], file[96];
 	FILE *f = fopen(MODULES "/list", "re");

@@ -47,10 +47,14 @@ int root_mount(int root, const struct mount_spec *m, struct err *err)
 static int mount_root(const struct guest *g, struct err *err)
 {
 	struct tlv_field f;
-	struct mount_spec m;
+	struct mount_spec m, image;
 	if (tlv_find(g->setup, g->setup_size, GF_ROOT, &f) <= 0 ||
 	    mount_spec_parse(f.data, f.size, &m) < 0)
 		return err_set(err, EPROTO, "isola-keeper told of no root");
+	if (tlv_find(g->setup, g->setup_size, GF_IMAGE, &f) > 0)
+		return mount_spec_parse(f.data, f.size, &image) < 0
+			       ? err_set(err, EPROTO, "isola-keeper sent a malformed image")
+			       : image_mount(g, &image, &m, err);
 	bool is_bind = !strcmp(m.type, "bind");
 	if (mount(m.source, g->place, m.type, m.flags | (is_bind ? MS_BIND | MS_REC : 0), m.data) <
 	    0)
@@ -147,7 +151,7 @@ static int set_sysctl(const struct tlv_field *f, struct err *err)
 	return rc < 0 ? err_rc(err, rc, "linux.sysctl: cannot set %s to %s", name, value) : 0;
 }
 
-static int do_field(int root, const struct tlv_field *f, struct err *err)
+static int do_field(const struct guest *g, int root, const struct tlv_field *f, struct err *err)
 {
 	const char *text = (const char *)f->data;
 	struct mount_spec m;
@@ -165,7 +169,8 @@ static int do_field(int root, const struct tlv_field *f, struct err *err)
 		return set_sysctl(f, err);
 	case GF_MOUNT:
 		(void)mount_spec_parse(f->data, f->size, &m);
-		return root_mount(root, &m, err);
+		return strcmp(m.type, "bind") ? root_mount(root, &m, err)
+					      : image_bind(g, root, &m, err);
 	case GF_DEVICE:
 		(void)device_spec_parse(f->data, f->size, &d);
 		return make_device(root, &d, err);
@@ -182,7 +187,7 @@ static int do_fields(const struct guest *g, int root, bool devices, struct err *
 	int rc = 0;
 	while (rc == 0 && tlv_next(&r, &f) > 0)
 		if ((f.tag == GF_DEVICE) == devices)
-			rc = do_field(root, &f, err);
+			rc = do_field(g, root, &f, err);
 	return rc;
 }
 
@@ -201,6 +206,7 @@ int root_make(const struct guest *g, int *ret_root, struct err *err)
 		rc = do_fields(g, root, true, err);
 	if (rc == 0)
 		rc = make_links(root, err);
+	image_let_go(g);
 	*ret_root = root; /* of a process that ends if this failed */
 	return rc;
 }

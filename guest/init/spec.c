@@ -75,6 +75,17 @@ int rlimit_spec_parse(const uint8_t *data, size_t size, struct rlimit_spec *ret)
 	return 0;
 }
 
+/* What "/SOURCE" would be a path of. */
+static bool is_served(const char *source)
+{
+	char path[4096];
+	if (!source || !*source || *source == '/' || strlen(source) >= sizeof(path) - 1)
+		return false;
+	path[0] = '/';
+	strcpy(path + 1, source);
+	return spec_is_path(path);
+}
+
 int mount_spec_parse(const uint8_t *data, size_t size, struct mount_spec *ret)
 {
 	struct mount_spec s = { .target = "" };
@@ -84,6 +95,8 @@ int mount_spec_parse(const uint8_t *data, size_t size, struct mount_spec *ret)
 			    { GF_SOURCE, TEXT, false, &s.source },
 			    { GF_FLAGS, NUMBER, false, &flags }, { GF_DATA, TEXT, false, &s.data });
 	if (rc < 0 || flags > UINT32_MAX || (*s.target && !spec_is_path(s.target)))
+		return -EPROTO;
+	if (*s.target && !strcmp(s.type, "bind") && !is_served(s.source))
 		return -EPROTO;
 	s.flags = (unsigned long)flags;
 	*ret = s;
@@ -231,6 +244,7 @@ static int setup_field(const struct tlv_field *f)
 	case GF_CLOCK_NS:
 		return tlv_get_u64(f, &n);
 	case GF_ROOT:
+	case GF_IMAGE:
 		return mount_spec_parse(f->data, f->size, &m) < 0 || *m.target ? -EPROTO : 0;
 	case GF_MOUNT:
 		return mount_spec_parse(f->data, f->size, &m) < 0 || !*m.target ? -EPROTO : 0;
@@ -251,12 +265,14 @@ int setup_spec_check(const uint8_t *data, size_t size, struct err *err)
 {
 	struct tlv_reader r = tlv_read(data, size);
 	struct tlv_field f;
-	bool has_root = false;
+	bool has_root = false, has_image = false;
 	int rc;
 	while ((rc = tlv_next(&r, &f)) > 0) {
-		if (setup_field(&f) < 0 || (f.tag == GF_ROOT && has_root))
+		if (setup_field(&f) < 0 || (f.tag == GF_ROOT && has_root) ||
+		    (f.tag == GF_IMAGE && has_image))
 			return bad(err, f.tag);
 		has_root = has_root || f.tag == GF_ROOT;
+		has_image = has_image || f.tag == GF_IMAGE;
 	}
 	if (rc < 0 || !has_root)
 		return err_set(err, EPROTO, "isola-keeper told of no root");

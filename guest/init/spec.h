@@ -48,11 +48,12 @@ struct rlimit_spec {
 };
 int rlimit_spec_parse(const uint8_t *data, size_t size, struct rlimit_spec *ret);
 
-/* Of GF_ROOT and GF_MOUNT. */
+/* Of GF_ROOT, GF_IMAGE and GF_MOUNT. */
 struct mount_spec {
 	const char *target, *type, *source, *data; /* target: "" for the root */
 	unsigned long flags;
 };
+/* A "bind" with a target has a source that is a path without ".." and its first slash. */
 int mount_spec_parse(const uint8_t *data, size_t size, struct mount_spec *ret);
 
 /* Of GF_DEVICE. */

@@ -65,7 +65,7 @@ enum guest_type {
 	GUEST_OOM = 5,    /* GF_OOM: how many kills there were, one more than before */
 
 	/* host -> guest: fields, in any order; ? may be missing, * may come again */
-	GUEST_SETUP = 16,  /* once: GF_ROOT, GF_HOSTNAME?, GF_DOMAINNAME?, GF_SYSCTL*,
+	GUEST_SETUP = 16,  /* once: GF_ROOT, GF_IMAGE?, GF_HOSTNAME?, GF_DOMAINNAME?, GF_SYSCTL*,
 			      * GF_LIMIT*, GF_LINK*, GF_MOUNT*, GF_DEVICE*, GF_MASKED*, GF_READONLY*,
 			      * GF_ROOT_READONLY?, GF_CLOCK_NS? */
 	GUEST_RUN = 17,    /* once, after SETUP: a process (below). Its end ends all others */
@@ -157,8 +157,12 @@ enum guest_field {
 	/* fields in fields */
 	GF_ROOT = 96,   /* GF_FSTYPE ("virtiofs", or "bind"), GF_SOURCE (the tag, or a path),
 			 * GF_FLAGS?, GF_DATA? */
+	GF_IMAGE = 105, /* as GF_ROOT: the image's files, read-only (GF_SOURCE is waited for). Then
+			 * GF_ROOT is what the host serves: "layer/upper" and "layer/work" for an
+			 * overlay on the image, which is the root; "mounts/N" for GF_MOUNT */
 	GF_MOUNT = 97,  /* GF_TARGET (made where missing), GF_FSTYPE, GF_SOURCE?, GF_FLAGS?,
-			 * GF_DATA?; in this order, after the root */
+			 * GF_DATA?; in this order, after the root. With GF_IMAGE also "bind",
+			 * whose GF_SOURCE is below what is served */
 	GF_SYSCTL = 98, /* GF_NAME, GF_VALUE */
 	GF_LINK = 99, /* GF_NAME, that the link with GF_MAC? gets; GF_MTU? GF_ADDRESS* GF_GATEWAY*;
 			 * it is up afterwards, as lo is */

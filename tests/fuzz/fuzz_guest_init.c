@@ -44,7 +44,7 @@ static void try_setup(const uint8_t *data, size_t size)
 	while (tlv_next(&r, &f) > 0) {
 		struct mount_spec m = { 0 };
 		struct device_spec d = { 0 };
-		if ((f.tag == GF_MOUNT || f.tag == GF_ROOT) &&
+		if ((f.tag == GF_MOUNT || f.tag == GF_ROOT || f.tag == GF_IMAGE) &&
 		    (mount_spec_parse(f.data, f.size, &m) < 0 || !m.type))
 			abort();
 		if (f.tag == GF_DEVICE &&

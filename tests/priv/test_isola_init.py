@@ -197,6 +197,50 @@ is_(error[0], 19, "a mount that cannot be: the run fails")
 like(error[1], "cannot mount nofs at /x", "told why")
 is_(i.stop(), 0, "it ends")
 
+# ------------------------------------------------ a root that is an overlay on an image
+served = T + "/served"
+for name in ("layer/upper", "layer/work", "mounts/0"):
+    os.makedirs(served + "/" + name)
+for name, said in (("mounts/0/in", "zero\n"), ("mounts/1", "one\n")):
+    with open(served + "/" + name, "w") as f:
+        f.write(said)
+os.makedirs(root + "/old/below")
+image = (GF_IMAGE, [(GF_FSTYPE, "bind"), (GF_SOURCE, root)])
+
+
+def served_bind(target, source, flags=0):
+    return (GF_MOUNT, [(GF_TARGET, target), (GF_FSTYPE, "bind"), (GF_SOURCE, source), (GF_FLAGS, flags)])
+
+
+BINDS = [image, served_bind("/new/folder", "mounts/0", 1), served_bind("/etc/new-file", "mounts/1")]
+i = Init(served, BINDS)
+is_(i.run(1, "sh", "-c", "cat /new/folder/in /etc/new-file; touch /new/folder/x || echo no; "
+          "echo two >/etc/new-file; rm -r /old; mkdir /old; echo made >/old/file; "
+          "cut -d' ' -f5 /proc/self/mountinfo | grep -c -e served -e image; true", streams=2)[0], 0,
+    "a root of an image and a served layer")
+is_(i.peer.status(1), 0, "whose process runs")
+is_(i.peer.read_all(1), b"zero\none\nno\n0\n",
+    "with the binds in it, one read-only, and no way to what they are of")
+is_(i.stop(), 0, "it ends")
+is_(open(served + "/mounts/1").read(), "two\n", "a bind is written through")
+is_((sorted(os.listdir(served + "/layer/upper/old")), os.path.isdir(root + "/old/below")),
+    (["file"], True), "what it writes is in the layer, the image is as it was")
+is_(os.getxattr(served + "/layer/upper/old", "user.overlay.opaque"), b"y", "with a user's marks")
+i = Init(served, BINDS)
+is_(i.run(1, "sh", "-c", "ls /old; cat /old/file", streams=2)[0], 0, "and once more")
+is_(i.peer.read_all(1), b"file\nmade\n", "has what was written")
+is_(i.stop(), 0, "it ends")
+for source in ("../x", "/etc", ""):
+    i = Init(served, [image, served_bind("/x", source)])
+    is_(i.setup_error[0], 71, "refused: a bind of %r" % source)
+    i.stop()
+i = Init(served, [image, image])
+is_(i.setup_error[0], 71, "refused: two images")
+i.stop()
+i = Init(served, [image, served_bind("/x", "mounts/7")])
+like(i.run(1, "true")[1], "does not serve what is to be at /x", "a bind that is not served")
+is_(i.stop(), 0, "it ends")
+
 # ------------------------------------------------------------------ peers gone bad
 HEAD = "<IHHQ"
 for name, data, want in [
