@@ -25,6 +25,7 @@ struct pack_options {
 	 * device 0:0 is written as ".wh.x", a folder marked opaque gets
 	 * ".wh..wh..opq". Marks are trusted: CAP_SYS_ADMIN. */
 	bool layer;
+	bool user_marks;              /* with layer: its marks are a user's, "user.overlay.*" */
 	bool root_owned;              /* all belongs to 0:0 */
 	bool fixed_owner, fixed_mode; /* all gets these; links keep their mode */
 	uid_t uid;

@@ -335,7 +335,7 @@ static int run_and_commit(struct build *b, json_object *cmd, const char *by, con
 		return failed(b, cmd, status, err);
 	rc = derive_from(b->job, b->id, &d, err);
 	if (rc == 0)
-		rc = commit_upper(&d, json_str_or(answer, "upper", ""), b->proc_fd, err);
+		rc = commit_upper(&d, json_str_or(answer, "upper", ""), false, b->proc_fd, err);
 	d.key = key;
 	if (rc == 0)
 		rc = step_commit(b, &d, by, err);

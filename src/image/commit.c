@@ -6,7 +6,7 @@
  * layer. Foreign trees: in isola-image's jail, of which the layer is a part.
  *
  * COMMIT_SPEC on descriptor 3: { "image": "sha256:...", "upper": path below the
- *   state folder, "config": Docker's Config, "changes": [...], "author", "comment",
+ *   state folder, "user_marks"?: bool, "config": Docker's Config, "changes": [...], "author", "comment",
  *   "created_by", "ref" } */
 #include "commit.h"
 
@@ -49,7 +49,7 @@ static bool skip_stub(const char *as, const struct stat *st, void *arg)
 	return stub_is(path, st) && !image_has(arg, as);
 }
 
-int commit_upper(struct derive *d, const char *path, int proc_fd, struct err *err)
+int commit_upper(struct derive *d, const char *path, bool user_marks, int proc_fd, struct err *err)
 {
 	cleanup_layer_out struct layer_out out = LAYER_OUT_INIT;
 	cleanup_fd int upper =
@@ -58,7 +58,12 @@ int commit_upper(struct derive *d, const char *path, int proc_fd, struct err *er
 		return err_rc(err, upper, "cannot open the container's layer %s", path);
 	int rc = layer_out_begin(d->job, 0, &out, err);
 	const struct pack_options pack = {
-		.out = out.tar, .proc_fd = proc_fd, .layer = true, .skip = skip_stub, .skip_arg = d
+		.out = out.tar,
+		.proc_fd = proc_fd,
+		.layer = true,
+		.user_marks = user_marks,
+		.skip = skip_stub,
+		.skip_arg = d,
 	};
 	if (rc == 0)
 		rc = pack_below(&pack, upper, err);
@@ -105,7 +110,8 @@ static int commit(const struct job *job, const struct limits *limits, json_objec
 		return err_prefix(err, "the container's image");
 	rc = make_config(&d, spec, err);
 	if (rc == 0)
-		rc = commit_upper(&d, json_str_or(spec, "upper", ""), proc_fd, err);
+		rc = commit_upper(&d, json_str_or(spec, "upper", ""),
+				  json_bool_or(spec, "user_marks", false), proc_fd, err);
 	if (rc == 0)
 		rc = derive_commit(&d, limits, make_step(spec), ref, id, err);
 	if (rc < 0)

@@ -10,7 +10,7 @@ int job_commit(const struct store *s, const struct limits *limits, json_object *
 
 /* The container's writable layer, folder @path of the store, becomes @d's. */
 struct derive;
-int commit_upper(struct derive *d, const char *path, int proc_fd, struct err *err);
+int commit_upper(struct derive *d, const char *path, bool user_marks, int proc_fd, struct err *err);
 
 /* @spec: { "images": [{ "id", "refs": [full names] }], "oci": bool }. Says
  * {"stat":{}}, then sends the archive to the descriptor it is given (out.h). */

@@ -34,6 +34,7 @@ struct diff {
 	struct change **items;
 	size_t n, cap;
 	uint64_t max;
+	const char *opaque;  /* the attribute that marks a folder */
 	char path[PATH_MAX]; /* "/a/b" */
 };
 
@@ -125,7 +126,7 @@ static int look_folder(struct diff *d, int upper, int lower, struct err *err)
 	int rc = dir && (below || lower < 0) ? 0 : err_sys(err, "cannot list %.300s", d->path);
 	if (rc == 0)
 		rc = each_entry(d, dir, upper, lower, look_upper, err);
-	bool opaque = fgetxattr(upper, "trusted.overlay.opaque", &c, 1) == 1 && c == 'y';
+	bool opaque = fgetxattr(upper, d->opaque, &c, 1) == 1 && c == 'y';
 	if (rc == 0 && below && opaque)
 		rc = each_entry(d, below, upper, lower, look_lower, err);
 	(void)(dir ? closedir(dir) : close(upper));
@@ -210,9 +211,10 @@ static int send_all(const struct diff *d, struct err *err)
 int copy_changes(struct view *v, const struct copy_options *o, json_object **ret_aux,
 		 struct err *err)
 {
-	struct diff d = { .max = o->entries_max };
+	bool user_marks = json_bool_or(v->spec, "user_marks", false);
+	struct diff d = { .max = o->entries_max,
+			  .opaque = user_marks ? "user.overlay.opaque" : "trusted.overlay.opaque" };
 	cleanup_fd int upper = open_dir(AT_FDCWD, "/upper"), lower = open_dir(AT_FDCWD, "/lower");
-	(void)v;
 	int rc = upper < 0 || lower < 0 ? err_sys(err, "cannot open the layers")
 					: look_folder(&d, take_fd(&upper), take_fd(&lower), err);
 	if (rc == 0) {

@@ -175,6 +175,13 @@ static int collect_running(struct build *b, int pid, int *ret_userns, struct err
 
 /* ---- of a stopped one ---- */
 
+static int merge(json_object *spec, bool with_upper, bool write, const char *on, struct err *err);
+
+static bool has_user_marks(json_object *spec)
+{
+	return json_bool_or(spec, "user_marks", false);
+}
+
 /* overlayfs takes paths; descriptors by their numbers keep many of them short. */
 static int add_layer(struct strbuf *options, const char *key, const char *path, struct err *err)
 {
@@ -213,6 +220,15 @@ static int add_upper(struct strbuf *options, json_object *spec, struct err *err)
 	return rc;
 }
 
+/* The image's marks are trusted.overlay.*, which an overlay with a user's does not heed: so
+ * the image is an overlay of its own, below. It is mounted on the work folder, and goes with our namespace. */
+static int add_image(struct strbuf *options, json_object *spec, const char *key, struct err *err)
+{
+	const char *on = json_str_or(spec, "work", "");
+	int rc = merge(spec, false, false, on, err);
+	return rc < 0 ? rc : add_layer(options, key, on, err);
+}
+
 /* Mounts an overlay of the layers in @lower, below those of @with_upper, on the
  * folder @on, in our own mount namespace. */
 static int mount_overlay(json_object *spec, bool with_upper, bool write, const char *on,
@@ -229,13 +245,18 @@ static int mount_overlay(json_object *spec, bool with_upper, bool write, const c
 		rc = add_layer(&options, key, upper, err);
 		key = ":";
 	}
-	for (size_t i = 0; rc >= 0 && i < n; i++, key = ":")
-		rc = add_layer(&options, key, json_item_str(lower, i), err);
+	if (with_upper && has_user_marks(spec))
+		rc = rc < 0 ? rc : add_image(&options, spec, key, err);
+	else
+		for (size_t i = 0; rc >= 0 && i < n; i++, key = ":")
+			rc = add_layer(&options, key, json_item_str(lower, i), err);
 	if (rc >= 0 && with_upper && write)
 		rc = add_upper(&options, spec, err);
 	if (rc < 0)
 		return rc;
 	strbuf_puts(&options, ",redirect_dir=nofollow,metacopy=off,index=off");
+	if (with_upper && has_user_marks(spec))
+		strbuf_puts(&options, ",userxattr");
 	if (!strbuf_ok(&options))
 		return err_set(err, ENOMEM, "out of memory");
 	if (chdir("/proc/self/fd") < 0)

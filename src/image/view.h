@@ -8,6 +8,8 @@
  *   stopped   an overlay of layers and upper, only for us; on disk files have the
  *             container's own ids, so that is what we see. To write: a volatile one,
  *             with a work folder of its own, "<work>-copy"
+ *             With "user_marks" the upper's marks are user.overlay.*, as those of a microVM
+ *             that lays it over an image of its own: also while it runs, to be read
  *   running   the container's own root mount, cloned (two overlays on one upper
  *             folder would not see each other's changes), in its user namespace:
  *             this process is then what the container's root is, no more
@@ -16,7 +18,7 @@
  *             image has. clone: the same, "lower" is a volume's folder
  *
  * VIEW_SPEC on descriptor 3, a JSON text, up to its NUL or end:
- *   { "id", "lower": [paths, topmost first], "upper", "work", "write": bool,
+ *   { "id", "lower": [paths, topmost first], "upper", "work", "write": bool, "user_marks"?: bool,
  *     "split"?: bool, "pid"? (of a running container's init),
  *     "read_only"?: bool, "mapped"?: bool,
  *     "mounts": [{ "target", "source", "subpath"?, "read_only", "recursive" }]

@@ -16,6 +16,7 @@
 #include <sys/xattr.h>
 
 #define OPAQUE        "trusted.overlay.opaque"
+#define USER_OPAQUE   "user.overlay.opaque"
 #define XATTR_MAX     65536
 #define XATTRS_SUM    (256 * 1024) /* of one file: tar.h takes pax records up to 1 MiB */
 #define XATTRS_NUMBER 128
@@ -181,10 +182,10 @@ static int pack_mark(struct pack *p, size_t at, const char *prefix, const char *
 
 static int pack_any(struct pack *p, int dir_fd, const char *name, struct err *err);
 
-static bool is_opaque(int fd)
+static bool is_opaque(const struct pack *p, int fd)
 {
 	char c = 0;
-	return fgetxattr(fd, OPAQUE, &c, 1) == 1 && c == 'y';
+	return fgetxattr(fd, p->o->user_marks ? USER_OPAQUE : OPAQUE, &c, 1) == 1 && c == 'y';
 }
 
 /* The entries below @fd, which is taken; p->as has @at bytes for the folder itself. A
@@ -197,7 +198,7 @@ static int pack_entries(struct pack *p, int fd, size_t at, struct err *err)
 		fd_close(&fd);
 		return rc;
 	}
-	int rc = p->o->layer && is_opaque(fd) ? pack_mark(p, at, "", ".wh..wh..opq", err) : 0;
+	int rc = p->o->layer && is_opaque(p, fd) ? pack_mark(p, at, "", ".wh..wh..opq", err) : 0;
 	struct dirent *e;
 	while (rc == 0 && (errno = 0, e = readdir(dir))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
