@@ -58,6 +58,10 @@
  *     "reaper": bool, "seccomp_cache": "/abs/dir" | absent,
  *     "make_dirs": ["/abs", ...] | absent (host folders that are made, mode 0755,
  *              where nothing is, before the container: Docker's -v does so) }
+ * Of kind "guest" also
+ *     "root": { "type": "virtiofs" } | absent (overlay is the root, and served), or
+ *             { "type": "erofs", "layer": "/abs" }: no overlay; the folder that has "upper"
+ *             and "work", of which the guest makes its root on machine.json's pmem "root"
  * Of kind "vm" there are no overlay, reaper, seccomp_cache and make_dirs; instead
  *     "vmm": "/abs/isola-vmm", "resources": OCI linux.resources | absent
  * and "tty" means that serial port 0 is a terminal (the worker's messages are then

@@ -233,8 +233,8 @@ static json_object *make_overlay(const struct instance *inst, const struct bundl
 {
 	json_object *o = json_object_new_object();
 	json_add(o, "lower", folders_lower(env->state, inst->image));
-	add_path(o, "upper", env->state_dir, "upper");
-	add_path(o, "work", env->state_dir, "work");
+	add_path(o, "upper", env->state_dir, folders_upper(inst));
+	add_path(o, "work", env->state_dir, folders_work(inst));
 	/* What --rm throws away needs no sync to the disk at unmount. */
 	json_add_bool(o, "volatile", inst->auto_remove);
 	return o;
@@ -292,7 +292,8 @@ int bundle_keeper(const struct instance *inst, const struct bundle_env *env, jso
 	json_add_str(o, "id", inst->id);
 	json_add_str(o, "kind", "container");
 	json_add_str(o, "cgroup", env->cgroup);
-	json_add(o, "overlay", make_overlay(inst, env));
+	if (inst->guest_root != GUEST_ROOT_EROFS)
+		json_add(o, "overlay", make_overlay(inst, env));
 	json_add(o, "log", bundle_log(inst, env->log_path));
 	json_add_bool(o, "stdin", json_bool_or(config, "OpenStdin", false));
 	json_add_bool(o, "stdin_once", json_bool_or(config, "StdinOnce", false));
@@ -420,9 +421,10 @@ static void clear_volatile_mark(struct isolad *d, const struct instance *inst)
 	char path[ID_SIZE + 64];
 	if (!inst->auto_remove)
 		return;
-	static const char *const marks[] = { "work/work/incompat/volatile", "work/work/incompat" };
+	static const char *const marks[] = { "incompat/volatile", "incompat" };
 	for (size_t i = 0; i < 2; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", inst->id, marks[i]);
+		(void)snprintf(path, sizeof(path), "%s/%s/work/%s", inst->id, folders_work(inst),
+			       marks[i]);
 		(void)unlinkat(d->roots.instances_fd, path, AT_REMOVEDIR);
 	}
 }
@@ -435,7 +437,7 @@ static int write_all(struct instance *inst, const struct bundle_env *env, int di
 		rc = bundle_keeper(inst, env, &keeper, err);
 	bool vm = isolation_is_vm(inst->host_config);
 	if (rc >= 0 && vm)
-		rc = guest_keeper(inst, keeper, err);
+		rc = guest_keeper(inst, env, keeper, err);
 	if (rc >= 0 && vm)
 		rc = guest_machine_write(inst, env, dir, err);
 	if (rc >= 0)

@@ -4,6 +4,7 @@
  * start; pure but for the writing. config.json is a container's (bundle.c). */
 #include "bundle_priv.h"
 #include "endpoint.h"
+#include "folders.h"
 #include "guests.h"
 #include "isolad.h"
 #include "root_image.h"
@@ -278,7 +279,19 @@ static json_object *make_links(const struct instance *inst)
 	return list;
 }
 
-int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
+/* The guest's own, of the image and the folder with the writable layer. */
+static json_object *make_root(const struct instance *inst, const struct bundle_env *env)
+{
+	char path[PATH_MAX];
+	json_object *o = json_object_new_object();
+	(void)snprintf(path, sizeof(path), "%s/" FOLDERS_LAYER, env->state_dir);
+	json_add_str(o, "type", root_image_kind(inst));
+	json_add_str(o, "layer", path);
+	return o;
+}
+
+int guest_keeper(struct instance *inst, const struct bundle_env *env, json_object *keeper,
+		 struct err *err)
 {
 	json_object *resources = NULL;
 	int rc = make_resources(inst, &resources, err);
@@ -288,7 +301,7 @@ int guest_keeper(struct instance *inst, json_object *keeper, struct err *err)
 	json_add(keeper, "resources", resources);
 	json_add(keeper, "links", make_links(inst));
 	if (inst->guest_root == GUEST_ROOT_EROFS)
-		json_add(keeper, "root", source("type", root_image_kind(inst)));
+		json_add(keeper, "root", make_root(inst, env));
 	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);
 	json_add_i64(keeper, "boot_ms", inst->isolad->config.guest_boot_timeout * 1000);
 	return 0;

@@ -110,7 +110,15 @@ static int add_mounts(json_object *spec, const struct instance *inst, bool runni
 
 static json_object *make_spec(const struct instance *inst, bool write, bool split, struct err *err)
 {
-	bool running = !split && instance_is_running(inst) && inst->root_pid > 0;
+	/* Its guest puts the root together: here it is read as that of a stopped one. */
+	bool erofs = inst->guest_root == GUEST_ROOT_EROFS;
+	bool running = !split && !erofs && instance_is_running(inst) && inst->root_pid > 0;
+	if (erofs && write && instance_is_running(inst)) {
+		(void)err_set(err, EOPNOTSUPP,
+			      "nothing can be copied into a microVM with an EROFS root while it "
+			      "runs: stop it first, or write by exec");
+		return NULL;
+	}
 	cleanup_free char *dir = instance_state_dir(inst);
 	cleanup_json json_object *spec = json_object_new_object();
 	if (!dir || !spec) {
@@ -120,8 +128,9 @@ static json_object *make_spec(const struct instance *inst, bool write, bool spli
 	json_add_str(spec, "id", inst->id);
 	json_add_str(spec, "name", inst->name);
 	json_add(spec, "lower", folders_lower(inst->isolad->roots.state, inst->image));
-	add_path(spec, "upper", dir, "upper");
-	add_path(spec, "work", dir, "work");
+	add_path(spec, "upper", dir, folders_upper(inst));
+	add_path(spec, "work", dir, folders_work(inst));
+	json_add_bool(spec, "user_marks", erofs);
 	json_add_bool(spec, "write", write);
 	json_add_bool(spec, "split", split);
 	json_add_bool(spec, "read_only", json_bool_or(inst->host_config, "ReadonlyRootfs", false));

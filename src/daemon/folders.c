@@ -51,24 +51,50 @@ static bool take_spare(const struct roots *roots, const char *id)
 	return renameat2(roots->state_fd, SPARE, roots->instances_fd, id, RENAME_NOREPLACE) == 0;
 }
 
-int folders_make(const struct roots *roots, const char *id, enum instance_kind kind,
+const char *folders_upper(const struct instance *inst)
+{
+	return inst->guest_root == GUEST_ROOT_NONE ? "upper" : FOLDERS_LAYER "/upper";
+}
+
+const char *folders_work(const struct instance *inst)
+{
+	return inst->guest_root == GUEST_ROOT_NONE ? "work" : FOLDERS_LAYER "/work";
+}
+
+/* In a folder of their own. */
+static int wrap(int instances_fd, const char *id)
+{
+	cleanup_fd int fd =
+		openat(instances_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || mkdirat(fd, FOLDERS_LAYER, 0755) < 0 ||
+	    fchmodat(fd, FOLDERS_LAYER, 0755, 0) < 0 ||
+	    renameat(fd, "upper", fd, FOLDERS_LAYER "/upper") < 0 ||
+	    renameat(fd, "work", fd, FOLDERS_LAYER "/work") < 0)
+		return -errno;
+	return 0;
+}
+
+int folders_make(const struct roots *roots, const char *id, enum instance_kind kind, bool layer,
 		 struct err *err)
 {
-	if (kind == INSTANCE_CONTAINER && take_spare(roots, id))
-		return 0;
-	int rc = make(roots->instances_fd, id, kind);
+	int rc = 0;
+	if (kind != INSTANCE_CONTAINER || !take_spare(roots, id))
+		rc = make(roots->instances_fd, id, kind);
+	if (rc == 0 && layer)
+		rc = wrap(roots->instances_fd, id);
 	return rc < 0 ? err_rc(err, rc, "cannot make the instance's folder") : 0;
 }
 
-int folders_limit(const struct roots *roots, const char *id, uint32_t project, int64_t bytes,
-		  struct err *err)
+int folders_limit(const struct roots *roots, const char *id, bool layer, uint32_t project,
+		  int64_t bytes, struct err *err)
 {
 	/* Both: overlayfs renames from the one to the other. */
 	static const char *const names[] = { "upper", "work" };
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && project && i < 2; i++) {
 		char path[NAME_MAX];
-		(void)snprintf(path, sizeof(path), "%s/%s", id, names[i]);
+		(void)snprintf(path, sizeof(path), "%s%s/%s", id, layer ? "/" FOLDERS_LAYER : "",
+			       names[i]);
 		cleanup_fd int fd = openat(roots->instances_fd, path,
 					   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		rc = fd < 0 ? err_sys(err, "cannot open the writable layer")

@@ -51,6 +51,7 @@ int guest_update_message(json_object *host, json_object **ret, struct err *err);
 /* Makes a container's keeper.json a guest's. */
 /* A link of keeper.json: what e's link is in the guest. Owned. */
 json_object *guest_link(const struct endpoint *e);
-int guest_keeper(struct instance *inst, json_object *keeper, struct err *err);
+int guest_keeper(struct instance *inst, const struct bundle_env *env, json_object *keeper,
+		 struct err *err);
 int guest_machine_write(struct instance *inst, const struct bundle_env *env, int dir,
 			struct err *err);

@@ -2,6 +2,7 @@
 /* images_save - images out of the store, and a container into it: which images a
  * request means, and what a new one's configuration is. The work is isola-image's
  * (src/image/save.c, src/image/commit.c). isolad, loop thread. */
+#include "folders.h"
 #include "copy.h"
 #include "images_priv.h"
 
@@ -277,7 +278,7 @@ static json_object *make_spec(const struct instance *inst, const struct image_co
 			      struct err *err)
 {
 	cleanup_json json_object *spec = json_object_new_object();
-	char full[IMAGE_REF_MAX] = "", upper[ID_SIZE + 32];
+	char full[IMAGE_REF_MAX] = "", upper[ID_SIZE + 40];
 	if (req->ref && image_ref_normalize(req->ref, full, sizeof(full), err) < 0)
 		return NULL;
 	if (strchr(full, '@')) {
@@ -285,9 +286,10 @@ static json_object *make_spec(const struct instance *inst, const struct image_co
 			      req->ref);
 		return NULL;
 	}
-	(void)snprintf(upper, sizeof(upper), "instances/%s/upper", inst->id);
+	(void)snprintf(upper, sizeof(upper), "instances/%s/%s", inst->id, folders_upper(inst));
 	json_add_str(spec, "image", json_str_or(inst->image, "id", ""));
 	json_add_str(spec, "upper", upper);
+	json_add_bool(spec, "user_marks", inst->guest_root == GUEST_ROOT_EROFS);
 	json_add(spec, "config", image_config(inst, req->config));
 	json_add(spec, "changes", json_copy(req->changes));
 	json_add_str(spec, "author", req->author ? req->author : "");

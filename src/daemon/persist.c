@@ -40,6 +40,7 @@ struct save {
 	uv_work_t work;
 	char id[ID_SIZE];
 	enum instance_kind kind;
+	bool layer;
 	uint32_t project;
 	int64_t size_bytes;
 	char *text;
@@ -48,6 +49,11 @@ struct save {
 	int rc;
 	struct err err;
 };
+
+static bool has_layer(const struct instance *inst)
+{
+	return inst->guest_root != GUEST_ROOT_NONE;
+}
 
 static int64_t layer_size(const struct instance *inst)
 {
@@ -73,10 +79,11 @@ static void job(uv_work_t *work)
 	struct save *save = container_of(work, struct save, work);
 	const struct roots *roots = &save->isolad->roots;
 	int parent_fd = roots->instances_fd;
-	save->rc = save->make ? folders_make(roots, save->id, save->kind, &save->err) : 0;
+	save->rc =
+		save->make ? folders_make(roots, save->id, save->kind, save->layer, &save->err) : 0;
 	if (save->rc == 0 && save->make)
-		save->rc =
-			folders_limit(roots, save->id, save->project, save->size_bytes, &save->err);
+		save->rc = folders_limit(roots, save->id, save->layer, save->project,
+					 save->size_bytes, &save->err);
 	if (save->rc == 0)
 		save->rc = write_record(parent_fd, save->id, save->text, save->size, FD_SYNC_YES,
 					&save->err);
@@ -218,6 +225,7 @@ static void save_in_pool(struct instance *inst, bool make, persist_fn *done, voi
 	save->make = make;
 	memcpy(save->id, inst->id, ID_SIZE);
 	save->kind = inst->kind;
+	save->layer = has_layer(inst);
 	save->project = inst->project;
 	save->size_bytes = layer_size(inst);
 	life->save = save;
@@ -229,9 +237,10 @@ static void save_in_pool(struct instance *inst, bool make, persist_fn *done, voi
 static int save_now(struct instance *inst, bool make, struct err *err)
 {
 	struct roots *roots = &inst->isolad->roots;
-	int rc = make ? folders_make(roots, inst->id, inst->kind, err) : 0;
+	bool layer = has_layer(inst);
+	int rc = make ? folders_make(roots, inst->id, inst->kind, layer, err) : 0;
 	if (rc == 0 && make)
-		rc = folders_limit(roots, inst->id, inst->project, layer_size(inst), err);
+		rc = folders_limit(roots, inst->id, layer, inst->project, layer_size(inst), err);
 	if (rc == 0 && mkdirat(roots->run_fd, inst->id, 0700) < 0 && errno != EEXIST)
 		rc = err_sys(err, "cannot make the instance's run folder");
 	size_t size = 0;

@@ -4,6 +4,7 @@
 
 #include "guests.h"
 #include "images_priv.h"
+#include "folders.h"
 #include "isolad.h"
 #include "isolation.h"
 #include "persist.h"
@@ -85,7 +86,7 @@ static bool is_there(const struct isolad *d, json_object *record)
 static bool is_unwritten(const struct instance *inst)
 {
 	char path[ID_SIZE + 16];
-	(void)snprintf(path, sizeof(path), "%s/upper", inst->id);
+	(void)snprintf(path, sizeof(path), "%s/%s", inst->id, folders_upper(inst));
 	int fd = openat(inst->isolad->roots.instances_fd, path,
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);

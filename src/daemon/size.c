@@ -5,6 +5,7 @@
  * following links. What lies deeper than a path can name is not counted. */
 #include "size.h"
 
+#include "folders.h"
 #include "isolad.h"
 
 #include "isola/fd.h"
@@ -187,7 +188,7 @@ void view_size(struct instance *inst, op_done_fn *done, void *arg)
 		m->arg = arg;
 		list_init(&m->waiting);
 	}
-	int rc = m && state_dir && asprintf(&m->upper, "%s/upper", state_dir) >= 0
+	int rc = m && state_dir && asprintf(&m->upper, "%s/%s", state_dir, folders_upper(inst)) >= 0
 			 ? uv_queue_work(&inst->isolad->loop, &m->work, measure, on_measured)
 			 : -ENOMEM;
 	if (rc >= 0)

@@ -213,11 +213,11 @@ static json_object *make_graph_driver(struct instance *inst, const char *state_d
 	json_add_str(data, "LowerDir", lower.text ? lower.text : "");
 	/* The merged tree is mounted in the container's mount namespace only. */
 	char merged[32] = "";
-	if (instance_is_running(inst))
+	if (instance_is_running(inst) && inst->guest_root != GUEST_ROOT_EROFS)
 		(void)snprintf(merged, sizeof(merged), "/proc/%d/root", (int)inst->root_pid);
 	json_add_str(data, "MergedDir", merged);
-	add_path(data, "UpperDir", state_dir, "upper");
-	add_path(data, "WorkDir", state_dir, "work");
+	add_path(data, "UpperDir", state_dir, folders_upper(inst));
+	add_path(data, "WorkDir", state_dir, folders_work(inst));
 	json_add(o, "Data", data);
 	json_add_str(o, "Name", DRIVER);
 	return o;

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define CONFIG_BYTES_MAX ((size_t)4 * 1024 * 1024)
@@ -51,8 +52,31 @@ static int read_host_spec(struct guest *g, struct err *err)
 	cleanup_json json_object *host = NULL;
 	int rc = json_read_file(g->k->run_dir_fd, "config.json", CONFIG_BYTES_MAX, &g->config, err);
 	if (rc == 0)
-		rc = guest_split_host(g->config, g->k->spec.resources, &host, err);
+		rc = guest_split_host(g->config, g->k->spec.resources, g->k->spec.layer, &host,
+				      err);
 	return rc < 0 ? rc : ctr_spec_parse(host, &g->host_spec, err);
+}
+
+/* The host's id of the container's root, @key being one of linux.*Mappings. */
+static uint32_t host_root(const struct guest *g, const char *key)
+{
+	json_object *map =
+		json_object_array_get_idx(json_get(json_get(g->config, "linux"), key), 0);
+	return (uint32_t)json_i64_or(map, "hostID", 0);
+}
+
+/* An empty root, in which the container's root makes the places of what is served. */
+static int make_served(struct guest *g, struct err *err)
+{
+	int dir = g->k->run_dir_fd;
+	if (mkdirat(dir, GUEST_SPLIT_SERVED, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, "cannot make the folder of what is served");
+	cleanup_fd int fd =
+		openat(dir, GUEST_SPLIT_SERVED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0755) < 0 ||
+	    fchown(fd, host_root(g, "uidMappings"), host_root(g, "gidMappings")) < 0)
+		return err_sys(err, "cannot make the folder of what is served");
+	return 0;
 }
 
 static int make_root(struct guest *g, struct err *err)
@@ -61,7 +85,7 @@ static int make_root(struct guest *g, struct err *err)
 	struct layers layers = LAYERS_INIT;
 	int rc = read_host_spec(g, err);
 	if (rc == 0)
-		rc = layers_open(spec, &layers, err);
+		rc = spec->layer ? make_served(g, err) : layers_open(spec, &layers, err);
 	if (rc == 0)
 		rc = layers_make_dirs(spec, err);
 	/* Only a cache: without it filters are compiled each time. */
@@ -209,6 +233,7 @@ static struct guest *guest_new(struct keeper *k)
 			     .number = GUEST_FIRST,
 			     .boot_ms = k->spec.boot_ms,
 			     .links = json_object_get(k->spec.links),
+			     .has_image = k->spec.layer != NULL,
 			     .end_timer = { .on_time = on_end_timer } };
 	guest_link_init(&g->link, &k->loop, &link_ops);
 	return g;

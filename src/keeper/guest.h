@@ -80,6 +80,7 @@ struct guest {
 	struct payio_fds fds; /* of the first process, until it runs */
 	uint64_t number;      /* the last one given to a process */
 	bool ran, exited, shutting_down;
+	bool has_image; /* the root's image is the guest's: what is served is its layer and binds */
 	bool holder_ended;
 	bool protocol_error; /* of ->text */
 	int64_t ended_ns;

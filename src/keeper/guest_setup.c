@@ -2,6 +2,8 @@
 /* guest_setup - see guest_setup.h. */
 #include "guest_setup.h"
 
+#include "guest_split.h"
+
 #include "isola/guest.h"
 #include "isola/json.h"
 #include "isola/strbuf.h"
@@ -12,6 +14,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
+
+/* The only virtio-pmem that a guest has. */
+#define IMAGE_DEVICE "/dev/pmem0"
 
 /* ---- mounts ---- */
 
@@ -70,14 +75,28 @@ static bool apply_flag(const char *option, unsigned long *set)
 	return false;
 }
 
+/* What the host serves as "mounts/N". Other options are what the host did. */
+static void put_bind(struct tlv_writer *w, json_object *mount, size_t i)
+{
+	char place[GUEST_SPLIT_PLACE];
+	json_object *options = json_get(mount, "options");
+	unsigned long set = 0;
+	for (size_t k = 0; k < json_len(options); k++)
+		(void)apply_flag(json_item_str(options, k), &set);
+	size_t mark = tlv_open(w, GF_MOUNT);
+	tlv_put_text(w, GF_TARGET, json_str_or(mount, "destination", ""));
+	tlv_put_text(w, GF_FSTYPE, "bind");
+	tlv_put_text(w, GF_SOURCE, guest_split_place(i, place));
+	tlv_put_u64(w, GF_FLAGS, set);
+	tlv_close(w, mark);
+}
+
 static int put_mount(struct tlv_writer *w, json_object *mount, struct err *err)
 {
 	json_object *options = json_get(mount, "options");
 	const char *type = json_str_or(mount, "type", "");
 	cleanup_strbuf struct strbuf data = STRBUF_INIT;
 	unsigned long set = 0;
-	if (is_bind(options, type))
-		return 0; /* it is in the root */
 	for (size_t i = 0; i < json_len(options); i++) {
 		const char *option = json_item_str(options, i);
 		if (!strcmp(option, "tmpcopyup"))
@@ -97,11 +116,17 @@ static int put_mount(struct tlv_writer *w, json_object *mount, struct err *err)
 	return 0;
 }
 
-static int put_mounts(struct tlv_writer *w, json_object *mounts, struct err *err)
+/* A bind is in the root, or with an image of the guest's beside it. */
+static int put_mounts(struct tlv_writer *w, json_object *mounts, bool has_image, struct err *err)
 {
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < json_len(mounts); i++) {
-		rc = put_mount(w, json_object_array_get_idx(mounts, i), err);
+		json_object *mount = json_object_array_get_idx(mounts, i);
+		bool bind = is_bind(json_get(mount, "options"), json_str_or(mount, "type", ""));
+		if (bind && has_image)
+			put_bind(w, mount, i);
+		else if (!bind)
+			rc = put_mount(w, mount, err);
 		if (rc < 0)
 			(void)err_prefix(err, "config.json: mounts[%zu]", i);
 	}
@@ -135,11 +160,11 @@ static void put_devices(struct tlv_writer *w)
 
 /* ---- the rest ---- */
 
-static void put_root(struct tlv_writer *w)
+static void put_tree(struct tlv_writer *w, uint16_t tag, const char *type, const char *source)
 {
-	size_t mark = tlv_open(w, GF_ROOT);
-	tlv_put_text(w, GF_FSTYPE, "virtiofs");
-	tlv_put_text(w, GF_SOURCE, GUEST_ROOT_TAG);
+	size_t mark = tlv_open(w, tag);
+	tlv_put_text(w, GF_FSTYPE, type);
+	tlv_put_text(w, GF_SOURCE, source);
 	tlv_close(w, mark);
 }
 
@@ -220,16 +245,19 @@ static void put_clock(struct tlv_writer *w)
 			    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 }
 
-int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, struct err *err)
+int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, bool has_image,
+		    struct err *err)
 {
 	json_object *lin = json_get(config, "linux");
-	put_root(w);
+	put_tree(w, GF_ROOT, "virtiofs", GUEST_ROOT_TAG);
+	if (has_image)
+		put_tree(w, GF_IMAGE, "erofs", IMAGE_DEVICE);
 	tlv_put_text(w, GF_HOSTNAME, json_str_or(config, "hostname", NULL));
 	tlv_put_text(w, GF_DOMAINNAME, json_str_or(config, "domainname", NULL));
 	put_sysctls(w, json_get(lin, "sysctl"));
 	put_limits(w, json_get(lin, "resources"));
 	put_links(w, links);
-	int rc = put_mounts(w, json_get(config, "mounts"), err);
+	int rc = put_mounts(w, json_get(config, "mounts"), has_image, err);
 	if (rc < 0)
 		return rc;
 	put_devices(w);

@@ -7,13 +7,16 @@
 #include "isola/tlv.h"
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 /* The tag of the share that is the root. */
 #define GUEST_ROOT_TAG "root"
 
 /* @links: [{"name","mac","mtu","addresses": ["a/24"],"gateways": [...]}] of keeper.json, or
- * NULL. -EOPNOTSUPP names what a guest cannot. */
-int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, struct err *err);
+ * NULL. @has_image: the root is an overlay on the guest's own device (GF_IMAGE), and the
+ * binds are where guest_split.h has them. -EOPNOTSUPP names what a guest cannot. */
+int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, bool has_image,
+		    struct err *err);
 
 /* One of @links, as GF_LINK. */
 void guest_setup_put_link(struct tlv_writer *w, json_object *link);

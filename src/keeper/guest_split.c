@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Where the guest has file systems of its own: nothing of the host's could be seen there. */
@@ -39,9 +40,27 @@ static bool is_tmpfs(json_object *mount)
 	return !is_bind(mount) && !strcmp(json_str_or(mount, "type", ""), "tmpfs");
 }
 
+const char *guest_split_place(size_t i, char ret[GUEST_SPLIT_PLACE])
+{
+	(void)snprintf(ret, GUEST_SPLIT_PLACE, "mounts/%zu", i);
+	return ret;
+}
+
+/* The same mount, where the guest takes it from. */
+static json_object *moved(json_object *mount, size_t i)
+{
+	char place[GUEST_SPLIT_PLACE], target[GUEST_SPLIT_PLACE + 1];
+	json_object *o = json_copy(mount);
+	(void)snprintf(target, sizeof(target), "/%s", guest_split_place(i, place));
+	if (o)
+		json_add_str(o, "destination", target);
+	return o;
+}
+
 /* A tmpfs stays as a place for the guest's own: made where the image lacks it, also below
  * a root that is read-only later. */
-static int split_mount(json_object *mount, json_object *out, struct err *err)
+static int split_mount(json_object *mount, size_t index, bool served, json_object *out,
+		       struct err *err)
 {
 	char path[PATH_MAX];
 	const char *destination = json_str_or(mount, "destination", "");
@@ -57,16 +76,18 @@ static int split_mount(json_object *mount, json_object *out, struct err *err)
 			       "is the guest's own",
 			       path, guests[i]);
 	}
-	if (is_bind(mount) || is_tmpfs(mount))
+	if (served && is_bind(mount))
+		(void)json_object_array_add(out, moved(mount, index));
+	else if (!served && (is_bind(mount) || is_tmpfs(mount)))
 		(void)json_object_array_add(out, json_object_get(mount));
 	return 0;
 }
 
-static int split_mounts(json_object *mounts, json_object *out, struct err *err)
+static int split_mounts(json_object *mounts, bool served, json_object *out, struct err *err)
 {
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < json_len(mounts); i++) {
-		rc = split_mount(json_object_array_get_idx(mounts, i), out, err);
+		rc = split_mount(json_object_array_get_idx(mounts, i), i, served, out, err);
 		if (rc < 0)
 			(void)err_prefix(err, "mounts[%zu]", i);
 	}
@@ -113,20 +134,53 @@ static json_object *make_linux(json_object *lin, json_object *resources)
 
 /* Who it is, where it begins and what it runs decides what the library looks for in the
  * root. It has no right to anything. */
-static json_object *make_process(json_object *process)
+static json_object *make_process(json_object *process, bool served)
 {
-	json_object *o = json_object_new_object();
-	copy(o, process, "user");
-	copy(o, process, "cwd");
-	copy(o, process, "env");
+	json_object *o = json_object_new_object(), *root;
+	if (served) {
+		root = json_object_new_object();
+		json_add_i64(root, "uid", 0);
+		json_add_i64(root, "gid", 0);
+		json_add(o, "user", root);
+		json_add_str(o, "cwd", "/");
+	} else {
+		copy(o, process, "user");
+		copy(o, process, "cwd");
+		copy(o, process, "env");
+	}
 	copy(o, process, "args");
 	json_add_bool(o, "noNewPrivileges", true);
 	return o;
 }
 
-int guest_split_host(json_object *config, json_object *resources, json_object **ret,
-		     struct err *err)
+static bool has_user_namespace(json_object *lin)
 {
+	return json_len(json_get(lin, "uidMappings")) > 0;
+}
+
+/* Its files have the image's own ids on the disk, as those of any writable layer. */
+static void add_served(json_object *o, json_object *mounts, const char *layer, bool mapped)
+{
+	json_object *root = json_object_new_object(), *mount = json_object_new_object();
+	json_object *options = json_object_new_array();
+	json_add_str(root, "path", GUEST_SPLIT_SERVED);
+	json_add_bool(root, "readonly", true);
+	json_add(o, "root", root);
+	json_add_str(mount, "destination", "/layer");
+	json_add_str(mount, "type", "bind");
+	json_add_str(mount, "source", layer);
+	(void)json_object_array_add(options, json_object_new_string("bind"));
+	(void)json_object_array_add(options, json_object_new_string("rprivate"));
+	if (mapped)
+		(void)json_object_array_add(options, json_object_new_string("idmap"));
+	json_add(mount, "options", options);
+	(void)json_object_array_add(mounts, mount);
+}
+
+int guest_split_host(json_object *config, json_object *resources, const char *layer,
+		     json_object **ret, struct err *err)
+{
+	json_object *lin = json_get(config, "linux");
 	cleanup_json json_object *o = json_object_new_object();
 	json_object *mounts = json_object_new_array();
 	if (!o || !mounts) {
@@ -135,10 +189,13 @@ int guest_split_host(json_object *config, json_object *resources, json_object **
 	}
 	json_add(o, "mounts", mounts);
 	copy(o, config, "ociVersion");
-	copy(o, config, "root");
-	json_add(o, "process", make_process(json_get(config, "process")));
-	json_add(o, "linux", make_linux(json_get(config, "linux"), resources));
-	int rc = split_mounts(json_get(config, "mounts"), mounts, err);
+	if (layer)
+		add_served(o, mounts, layer, has_user_namespace(lin));
+	else
+		copy(o, config, "root");
+	json_add(o, "process", make_process(json_get(config, "process"), layer));
+	json_add(o, "linux", make_linux(lin, resources));
+	int rc = split_mounts(json_get(config, "mounts"), layer, mounts, err);
 	if (rc < 0)
 		return err_prefix(err, "config.json");
 	*ret = take_ptr(o);

@@ -13,10 +13,23 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stddef.h>
+
+#define GUEST_SPLIT_SERVED "served" /* in the run folder: root.path of an empty root */
+#define GUEST_SPLIT_PLACE  32
 
 /* The config.json of the container that holds the root, owned. Its init never executes
  * anything; that its program exists is looked at all the same, as for any container, so
  * that the error is the same. @resources: OCI linux.resources of its cgroup, in which the
- * VM is; borrowed, may be NULL. */
-int guest_split_host(json_object *config, json_object *resources, json_object **ret,
-		     struct err *err);
+ * VM is; borrowed, may be NULL.
+ *
+ * With @layer, a folder that has "upper" and "work", the guest puts the root together
+ * itself. What is served to it is then no root, but an empty folder that has
+ *   layer      @layer
+ *   mounts/N   the bind of mounts[N]; the guest finds it a place
+ */
+int guest_split_host(json_object *config, json_object *resources, const char *layer,
+		     json_object **ret, struct err *err);
+
+/* The place of mounts[@i] in what is served, "mounts/N". */
+const char *guest_split_place(size_t i, char ret[GUEST_SPLIT_PLACE]);

@@ -132,7 +132,7 @@ void guest_on_ready(struct guest *g)
 	cleanup_tlv struct tlv_writer w = { 0 };
 	loop_timer_stop(&g->boot_timer);
 	guest_times_mark(&g->times, GUEST_TIME_READY);
-	int rc = guest_setup_put(&w, g->config, g->links, &e);
+	int rc = guest_setup_put(&w, g->config, g->links, g->has_image, &e);
 	if (rc == 0)
 		rc = guest_link_call(&g->link, GUEST_SETUP, &w, SETUP_MS, on_setup, g, &e);
 	if (rc < 0)

@@ -141,10 +141,29 @@ static int parse_flags(json_object *o, struct keepspec *s, struct err *err)
 	return 0;
 }
 
+static int parse_root(json_object *o, struct keepspec *s, struct err *err)
+{
+	static const char *const known[] = { "type", "layer", NULL };
+	const char *type = json_str_or(o, "type", "");
+	if (keepspec_only(o, known, "root", err) < 0)
+		return -EINVAL;
+	if (!strcmp(type, "virtiofs"))
+		return 0;
+	if (strcmp(type, "erofs"))
+		return err_set(err, EINVAL, "root.type \"%.32s\" is unknown", type);
+	if (s->lower)
+		return err_set(err, EINVAL, "overlay is the guest's when root.type is \"erofs\"");
+	return need_path(o, "layer", &s->layer, err) < 0 ? err_prefix(err, "root") : 0;
+}
+
 static int parse_guest(json_object *o, struct keepspec *s, struct err *err)
 {
+	json_object *root = NULL;
 	if (json_get_arr(o, "links", &s->links, err) < 0 ||
-	    json_get_i64(o, "boot_ms", &s->boot_ms, err) < 0)
+	    json_get_i64(o, "boot_ms", &s->boot_ms, err) < 0 ||
+	    json_get_obj(o, "root", &root, err) < 0)
+		return -EINVAL;
+	if (root && parse_root(root, s, err) < 0)
 		return -EINVAL;
 	if (s->boot_ms < 1 || s->boot_ms > BOOT_MS_MAX)
 		return err_set(err, EINVAL, "boot_ms must be 1 to %d", BOOT_MS_MAX);
@@ -154,14 +173,14 @@ static int parse_guest(json_object *o, struct keepspec *s, struct err *err)
 static int parse(json_object *o, struct keepspec *s, struct err *err)
 {
 	/* What a container has, and what a VM. */
-	static const char *const known[][18] = {
+	static const char *const known[][19] = {
 		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "reaper", "seccomp_cache", "make_dirs", NULL },
 		{ "version", "id", "kind", "cgroup", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "resources", "vmm", NULL },
 		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "reaper", "seccomp_cache", "make_dirs", "resources", "vmm",
-		  "links", "boot_ms", NULL },
+		  "links", "boot_ms", "root", NULL },
 	};
 	static const char *const kinds[] = { "container", "vm", "guest" };
 	if (!json_object_is_type(o, json_type_object))
@@ -219,7 +238,7 @@ void keepspec_shrink(struct keepspec *spec)
 	spec->doc = spec->lower = spec->log_attrs = spec->make_dirs = spec->resources =
 		spec->links = NULL;
 	spec->id = spec->cgroup = spec->upper = spec->work = NULL;
-	spec->log_path = spec->seccomp_cache = spec->vmm = NULL;
+	spec->log_path = spec->seccomp_cache = spec->vmm = spec->layer = NULL;
 }
 
 void keepspec_fini(struct keepspec *spec)

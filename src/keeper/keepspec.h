@@ -32,6 +32,8 @@ struct keepspec {
 	json_object *resources;    /* of a VM: OCI linux.resources, or NULL */
 	json_object *links;        /* of a guest: an array, or NULL */
 	int64_t boot_ms;           /* of a guest */
+	const char *layer;         /* of a guest with an image of its own: the folder of
+				    * "upper" and "work"; NULL: the root is served */
 	const char *vmm;           /* of a VM: path of isola-vmm */
 	bool keeps_stdin, stdin_once, tty, reaper;
 	unsigned int rows, columns; /* 0: not given */

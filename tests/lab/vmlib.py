@@ -33,7 +33,7 @@ MODULES = """virtio_ring virtio virtio_mmio
     failover net_failover virtio_net
     virtio_blk virtio_console rng-core virtio-rng virtio_balloon
     vsock vmw_vsock_virtio_transport_common vmw_vsock_virtio_transport
-    fuse virtiofs
+    fuse virtiofs overlay erofs
     libnvdimm nd_virtio virtio_pmem nd_btt nd_pmem
     pvpanic pvpanic-mmio vmgenid button evdev watchdog wdat_wdt""".split()
 
@@ -164,13 +164,15 @@ def need_guests(*flags):
     return start_isolad(*flags) or skip_all("isolad does not start")
 
 
-MODULES_OF_ROOT = ("fuse", "virtiofs")
+MODULES_OF_ROOT = {"fuse": "virtiofs", "virtiofs": "virtiofs", "overlay": "overlay",
+                   "erofs": "erofs"}
 
 
 def need_container_guests(debian=False):
     """What a container behind the VM wall needs beside an isolad, or the script is skipped:
     our own kernel, if it is built, and Debian's with its modules, laid out as scripts/setup
-    does, if not, or if @debian. Returns isolad's flags for it."""
+    does, if not, or if @debian. Returns isolad's flags for it; ISOLA_TEST_GUEST_ROOT says what
+    gives the root, for a run by hand."""
     if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
         skip_all("isola-init is not built")
     if not any(os.access(p, os.X_OK)
@@ -178,8 +180,11 @@ def need_container_guests(debian=False):
         skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
     if not os.path.exists(SHARE + "/bzImage"):
         skip_all("needs the lab's guest kernels (tests/lab/lab)")
+    flags = ["--guest-boot-timeout", "120"]
+    if os.environ.get("ISOLA_TEST_GUEST_ROOT"):
+        flags += ["--guest-root", os.environ["ISOLA_TEST_GUEST_ROOT"]]
     if OWN and not debian:
-        return ["--guest-kernel", OWN.path, "--guest-boot-timeout", "120"]
+        return ["--guest-kernel", OWN.path] + flags
     folder = T + "/state/guest"
     os.makedirs(folder + "/modules")
     os.symlink(SHARE + "/bzImage", folder + "/kernel")
@@ -187,8 +192,8 @@ def need_container_guests(debian=False):
         for m in MODULES:
             if os.path.exists("%s/modules/%s.ko" % (SHARE, m)):
                 shutil.copy("%s/modules/%s.ko" % (SHARE, m), folder + "/modules")
-                f.write("%s %s.ko\n" % ("virtiofs" if m in MODULES_OF_ROOT else "-", m))
-    return ["--guest-boot-timeout", "120"]
+                f.write("%s %s.ko\n" % (MODULES_OF_ROOT.get(m, "-"), m))
+    return flags
 
 
 class Kernel:

@@ -52,7 +52,7 @@ static mode_t mode_of(const struct spot *p, const char *name)
 static void is_complete(const struct spot *p, const char *id)
 {
 	char name[80];
-	assert_int_equal(mode_of(p, id), S_IFDIR | 0700);
+	assert_int_equal(mode_of(p, id), S_IFDIR | (strstr(id, "layer") ? 0755 : 0700));
 	(void)snprintf(name, sizeof(name), "%s/upper", id);
 	assert_int_equal(mode_of(p, name), S_IFDIR | 0755);
 	(void)snprintf(name, sizeof(name), "%s/work", id);
@@ -66,11 +66,11 @@ static void folders__take_the_spare_once(void **state)
 	is_complete(p, "spare");
 	struct stat spare, taken;
 	assert_int_equal(fstatat(p->fd, "spare", &spare, 0), 0);
-	assert_int_equal(folders_make(&p->roots, "a", INSTANCE_CONTAINER, NULL), 0);
+	assert_int_equal(folders_make(&p->roots, "a", INSTANCE_CONTAINER, false, NULL), 0);
 	assert_int_equal(fstatat(p->fd, "a", &taken, 0), 0);
 	assert_int_equal(spare.st_ino, taken.st_ino);
 	assert_int_equal(mode_of(p, "spare"), 0);
-	assert_int_equal(folders_make(&p->roots, "b", INSTANCE_CONTAINER, NULL), 0);
+	assert_int_equal(folders_make(&p->roots, "b", INSTANCE_CONTAINER, false, NULL), 0);
 	is_complete(p, "a");
 	is_complete(p, "b");
 }
@@ -79,20 +79,37 @@ static void folders__of_a_vm_are_bare(void **state)
 {
 	struct spot *p = *state;
 	folders_make_spare(&p->roots);
-	assert_int_equal(folders_make(&p->roots, "v", INSTANCE_VM, NULL), 0);
+	assert_int_equal(folders_make(&p->roots, "v", INSTANCE_VM, false, NULL), 0);
 	assert_int_equal(mode_of(p, "v"), S_IFDIR | 0700);
 	assert_int_equal(mode_of(p, "v/upper"), 0);
 	is_complete(p, "spare");
+}
+
+/* Only what a guest may be served is below "layer". */
+static void folders__of_a_microvm_have_the_layer_apart(void **state)
+{
+	struct spot *p = *state;
+	for (int i = 0; i < 2; i++) {
+		const char *id = i ? "b" : "a";
+		char name[16];
+		if (i)
+			folders_make_spare(&p->roots);
+		assert_int_equal(folders_make(&p->roots, id, INSTANCE_CONTAINER, true, NULL), 0);
+		(void)snprintf(name, sizeof(name), "%s/layer", id);
+		is_complete(p, name);
+		(void)snprintf(name, sizeof(name), "%s/upper", id);
+		assert_int_equal(mode_of(p, name), 0);
+	}
 }
 
 static void folders__never_replace_one(void **state)
 {
 	struct spot *p = *state;
 	struct err err = ERR_INIT;
-	assert_int_equal(folders_make(&p->roots, "a", INSTANCE_CONTAINER, NULL), 0);
+	assert_int_equal(folders_make(&p->roots, "a", INSTANCE_CONTAINER, false, NULL), 0);
 	assert_int_equal(mkdirat(p->fd, "a/upper/x", 0700), 0);
 	folders_make_spare(&p->roots);
-	assert_true(folders_make(&p->roots, "a", INSTANCE_CONTAINER, &err) < 0);
+	assert_true(folders_make(&p->roots, "a", INSTANCE_CONTAINER, false, &err) < 0);
 	assert_non_null(strstr(err.text, "cannot make the instance's folder"));
 	assert_int_equal(mode_of(p, "a/upper/x"), S_IFDIR | 0700);
 }
@@ -147,6 +164,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(folders__take_the_spare_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(folders__of_a_vm_are_bare, setup, teardown),
+		cmocka_unit_test_setup_teardown(folders__of_a_microvm_have_the_layer_apart, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(folders__never_replace_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(folders__clear_a_half_spare, setup, teardown),
 		cmocka_unit_test_setup_teardown(roots__have_a_base_layer, setup, teardown),

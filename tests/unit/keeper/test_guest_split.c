@@ -31,13 +31,19 @@
 	"{\"destination\":\"/data\",\"type\":\"none\",\"source\":\"/d\",\"options\":[\"bind\"]},"  \
 	"{\"destination\":\"/tmp\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}"
 
-static int split(const char *text, const char *limits, json_object **ret, struct err *err)
+static int split_for(const char *text, const char *limits, const char *layer, json_object **ret,
+		     struct err *err)
 {
 	cleanup_json json_object *config = NULL, *resources = NULL;
 	*err = (struct err)ERR_INIT;
 	assert_int_equal(json_parse(text, strlen(text), "config", &config, err), 0);
 	assert_int_equal(json_parse(limits, strlen(limits), "limits", &resources, err), 0);
-	return guest_split_host(config, resources, ret, err);
+	return guest_split_host(config, resources, layer, ret, err);
+}
+
+static int split(const char *text, const char *limits, json_object **ret, struct err *err)
+{
+	return split_for(text, limits, NULL, ret, err);
 }
 
 static void guest_split_host__keeps_what_lies_on_the_host(void **state)
@@ -86,6 +92,38 @@ static void guest_split_host__gives_the_holder_no_rights(void **state)
 	ctr_spec_free(spec);
 }
 
+static void guest_split_host__serves_a_layer_and_binds_apart(void **state)
+{
+	(void)state;
+	struct err err;
+	cleanup_json json_object *o = NULL;
+	if (split_for(CONFIG(USUAL), "{}", "/s/layer", &o, &err) < 0)
+		fail_msg("%s", err.text);
+	/* A tmpfs is the guest's, with its place. */
+	static const char *const rows[][2] = { { "/layer", "/s/layer" },
+					       { "/mounts/4", "/r/hosts" },
+					       { "/mounts/5", "/d" } };
+	json_object *mounts = json_get(o, "mounts"), *root = json_get(o, "root");
+	assert_int_equal(json_len(mounts), 3);
+	for (size_t i = 0; i < 3; i++) {
+		json_object *m = json_object_array_get_idx(mounts, i);
+		assert_string_equal(json_str_or(m, "destination", ""), rows[i][0]);
+		assert_string_equal(json_str_or(m, "source", ""), rows[i][1]);
+	}
+	json_object *options = json_get(json_object_array_get_idx(mounts, 0), "options");
+	assert_string_equal(json_item_str(options, json_len(options) - 1), "idmap");
+	assert_string_equal(json_str_or(root, "path", ""), GUEST_SPLIT_SERVED);
+	assert_true(json_bool_or(root, "readonly", false));
+	/* Nobody of the image's is known where nothing of the image is. */
+	json_object *process = json_get(o, "process");
+	assert_int_equal(json_i64_or(json_get(process, "user"), "uid", -1), 0);
+	assert_string_equal(json_str_or(process, "cwd", ""), "/");
+	struct ctr_spec *spec = NULL;
+	if (ctr_spec_parse(o, &spec, &err) < 0)
+		fail_msg("%s", err.text);
+	ctr_spec_free(spec);
+}
+
 static void guest_split_host__refuses_binds_where_the_guest_has_its_own(void **state)
 {
 	(void)state;
@@ -117,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guest_split_host__keeps_what_lies_on_the_host),
 		cmocka_unit_test(guest_split_host__gives_the_holder_no_rights),
+		cmocka_unit_test(guest_split_host__serves_a_layer_and_binds_apart),
 		cmocka_unit_test(guest_split_host__refuses_binds_where_the_guest_has_its_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,10 @@
 
 #include "isola/json.h"
 
-#define ID      "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define HEAD    "\"version\":1,\"id\":\"" ID "\",\"kind\":\"container\",\"cgroup\":\"/c\""
-#define VM_HEAD "\"version\":1,\"id\":\"" ID "\",\"kind\":\"vm\",\"cgroup\":\"/c\""
+#define ID         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HEAD       "\"version\":1,\"id\":\"" ID "\",\"kind\":\"container\",\"cgroup\":\"/c\""
+#define GUEST_HEAD "\"version\":1,\"id\":\"a\",\"kind\":\"guest\",\"cgroup\":\"/c\",\"vmm\":\"/v\""
+#define VM_HEAD    "\"version\":1,\"id\":\"" ID "\",\"kind\":\"vm\",\"cgroup\":\"/c\""
 
 static json_object *doc(const char *text)
 {
@@ -74,6 +75,25 @@ static void keepspec_parse__has_defaults(void **state)
 	keepspec_fini(&s);
 }
 
+static void keepspec_parse__knows_a_guests_root(void **state)
+{
+	(void)state;
+	struct keepspec s;
+	assert_int_equal(
+		keepspec_parse(doc("{" GUEST_HEAD ",\"root\":{\"type\":\"virtiofs\"}}"), &s, NULL),
+		0);
+	assert_null(s.layer);
+	keepspec_fini(&s);
+	assert_int_equal(keepspec_parse(doc("{" GUEST_HEAD ",\"root\":{\"type\":\"erofs\","
+					    "\"layer\":\"/l\"}}"),
+					&s, NULL),
+			 0);
+	assert_string_equal(s.layer, "/l");
+	keepspec_shrink(&s);
+	assert_null(s.layer);
+	keepspec_fini(&s);
+}
+
 static void keepspec_parse__names_what_is_wrong(void **state)
 {
 	(void)state;
@@ -95,6 +115,15 @@ static void keepspec_parse__names_what_is_wrong(void **state)
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"a\"}", "cgroup is missing" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"a\",\"cgroup\":\"c\"}",
 		  "cgroup" },
+		{ "{" HEAD ",\"root\":{}}", "\"root\"" },
+		{ "{" GUEST_HEAD ",\"root\":{\"type\":\"ext4\"}}", "root.type" },
+		{ "{" GUEST_HEAD ",\"root\":{\"type\":\"erofs\"}}", "layer is missing" },
+		{ "{" GUEST_HEAD ",\"root\":{\"type\":\"erofs\",\"layer\":\"l\"}}",
+		  "layer must be" },
+		{ "{" GUEST_HEAD ",\"root\":{\"type\":\"erofs\",\"of\":1}}", "\"of\"" },
+		{ "{" GUEST_HEAD ",\"overlay\":{\"lower\":[\"/a\"]},"
+		  "\"root\":{\"type\":\"erofs\",\"layer\":\"/l\"}}",
+		  "overlay is the guest's" },
 		{ "{" HEAD ",\"overlay\":{}}", "overlay.lower" },
 		{ "{" HEAD ",\"overlay\":{\"lower\":[\"a\"]}}", "overlay.lower[0]" },
 		{ "{" HEAD ",\"overlay\":{\"lower\":[\"/a\"],\"upper\":\"/u\"}}", "overlay.work" },
@@ -173,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keepspec_parse__reads_all_fields),
 		cmocka_unit_test(keepspec_parse__has_defaults),
+		cmocka_unit_test(keepspec_parse__knows_a_guests_root),
 		cmocka_unit_test(keepspec_parse__names_what_is_wrong),
 		cmocka_unit_test(exitrec__codes_are_a_shells),
 		cmocka_unit_test_setup_teardown(exitrec_write__is_keeper_exit, make_folder,
