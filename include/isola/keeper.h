@@ -119,9 +119,9 @@
  *   update   { "resources": OCI linux.resources | absent,
  *              "log": { "max_size", "max_files" } | absent, of guests also
  *              "args": { "memory", "cpus", "limits": { "pids.max": "TEXT", ... } } }:
- *            RAM in bytes and CPUs that the guest needs now (EINVAL: more than it was
- *            booted with; what it needs no longer goes to the host), and files of the
- *            container's cgroup in there
+ *            RAM in bytes and CPUs that the guest needs now (EINVAL: more than its
+ *            machine has; what RAM it needs no longer goes to the host, and of the
+ *            CPUs so many are online), and files of the container's cgroup in there
  *   detach   { "stream": id }                     close that stream
  *   mount    { "mount": an item of OCI "mounts", "make_source": bool }
  *   unmount  { "mount": the same }                of containers only: ctr_mount() and

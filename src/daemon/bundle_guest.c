@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #define MIB (1024ll * 1024)
 /* A guest's RAM when nothing was said, and the least in which a distribution's kernel comes
@@ -30,6 +31,10 @@
 #define KERNEL_PART    32 /* of the container's: page structures and the like */
 /* What a VM needs beside its guest's RAM: worker, virtiofsd, page tables, buffers. */
 #define OVERHEAD (128 * MIB)
+
+/* CPUs that a guest has offline at its boot, so that it can be given more while it runs. Each
+ * is a thread of the worker and per-CPU data of the guest's kernel. */
+#define CPUS_SPARE 3
 
 #define CMDLINE                                                                                    \
 	"console=ttyS0 quiet reboot=k panic=-1 8250.nr_uarts=1 i8042.noaux i8042.nomux "           \
@@ -56,6 +61,12 @@ int64_t guest_cpus(json_object *host)
 	if (nano > 0)
 		return (nano + 999999999) / 1000000000;
 	return quota <= 0 ? 1 : (quota + period - 1) / period;
+}
+
+int64_t guest_cpus_most(int64_t cpus, int64_t host_cpus)
+{
+	int64_t most = cpus + CPUS_SPARE < host_cpus ? cpus + CPUS_SPARE : host_cpus;
+	return most > cpus ? most : cpus;
 }
 
 /* The VM's cgroup: what was asked for is the guest's, so there is more of it here. How
@@ -122,12 +133,14 @@ static json_object *source(const char *key, const char *value)
 	return o;
 }
 
-static json_object *make_boot(const struct guests *g)
+static json_object *make_boot(const struct guests *g, int64_t cpus)
 {
+	char cmdline[sizeof(CMDLINE) + 32];
 	json_object *boot = json_object_new_object();
+	(void)snprintf(cmdline, sizeof(cmdline), CMDLINE " maxcpus=%lld", (long long)cpus);
 	json_add(boot, "kernel", source("path", g->kernel));
 	json_add(boot, "initrd", source("path", g->initrd));
-	json_add_str(boot, "cmdline", CMDLINE);
+	json_add_str(boot, "cmdline", cmdline);
 	return boot;
 }
 
@@ -209,16 +222,18 @@ static json_object *make_machine(const struct instance *inst, const struct bundl
 	json_object *o = json_object_new_object(), *cpus = json_object_new_object();
 	json_object *memory = json_object_new_object(), *serial = json_object_new_object();
 	char name[ID_SHORT_LEN + 1];
+	int64_t online = guest_cpus(inst->host_config);
 	(void)snprintf(name, sizeof(name), "%s", inst->id);
 	json_add_i64(o, "version", VMM_VERSION);
 	json_add_str(o, "id", name);
 	json_add(o, "kvm", source("path", "/dev/kvm"));
-	json_add_i64(cpus, "count", guest_cpus(inst->host_config));
+	json_add_i64(cpus, "count", guest_cpus_most(online, get_nprocs()));
+	kvm_broken_add(inst->isolad, cpus);
 	json_add(o, "cpus", cpus);
 	json_add_i64(memory, "size", guest_memory(inst->host_config));
 	json_add_bool(memory, "shared", true);
 	json_add(o, "memory", memory);
-	json_add(o, "boot", make_boot(&inst->isolad->guests));
+	json_add(o, "boot", make_boot(&inst->isolad->guests, online));
 	json_add_bool(serial, "input", false);
 	json_add(o, "serial", serial);
 	json_add(o, "shares", make_shares());
@@ -303,6 +318,7 @@ int guest_keeper(struct instance *inst, const struct bundle_env *env, json_objec
 	if (inst->guest_root == GUEST_ROOT_EROFS)
 		json_add(keeper, "root", make_root(inst, env));
 	json_add_str(keeper, "vmm", inst->isolad->programs.paths[PROGRAM_VMM]);
+	json_add_i64(keeper, "cpus", guest_cpus(inst->host_config));
 	json_add_i64(keeper, "boot_ms", inst->isolad->config.guest_boot_timeout * 1000);
 	return 0;
 }

@@ -44,6 +44,8 @@ const char *guests_doubt(const struct isolad *d);
 /* The guest's RAM in bytes and its CPUs, for a HostConfig. */
 int64_t guest_memory(json_object *host);
 int64_t guest_cpus(json_object *host);
+/* How many its machine has when @cpus are online, on a host with @host_cpus. */
+int64_t guest_cpus_most(int64_t cpus, int64_t host_cpus);
 
 /* The keeper's "update" for one that runs and is to have @host's limits; owned. */
 int guest_update_message(json_object *host, json_object **ret, struct err *err);

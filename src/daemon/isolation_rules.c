@@ -34,7 +34,8 @@ const struct wall_row wall_rows[] = {
 		"of the VM's processes on the host; the guest has so many CPUs, rounded up"),
 	DIFFERS("--cpu-shares", "CpuShares", "of the VM's processes on the host"),
 	DIFFERS("--cpus", "NanoCpus",
-		"the guest has so many CPUs, rounded up (default 1); the limit is exact"),
+		"the guest has so many CPUs, rounded up (default 1), and up to 3 more by `update`; "
+		"the limit is exact"),
 	DIFFERS("--cpuset-cpus", "CpusetCpus", "of the VM's processes on the host"),
 	DIFFERS("--cpuset-mems", "CpusetMems", "of the VM's processes on the host"),
 	REFUSED("--device", "Devices", NULL,

@@ -232,6 +232,7 @@ static struct guest *guest_new(struct keeper *k)
 			     .fds = { { -1, -1, -1 } },
 			     .number = GUEST_FIRST,
 			     .boot_ms = k->spec.boot_ms,
+			     .online = k->spec.cpus,
 			     .links = json_object_get(k->spec.links),
 			     .has_image = k->spec.layer != NULL,
 			     .end_timer = { .on_time = on_end_timer } };

@@ -75,6 +75,7 @@ struct guest {
 	struct guest_linking linking;
 	int64_t boot_ms;      /* until READY */
 	int64_t memory, cpus; /* of machine.json: RAM in bytes, how many */
+	int64_t online;       /* of these */
 	struct timer boot_timer, end_timer;
 	struct guest_times times;
 	struct payio_fds fds; /* of the first process, until it runs */

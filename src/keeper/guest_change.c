@@ -10,6 +10,7 @@
 #include "request.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Room for "limits": a file or two of the container's cgroup. */
@@ -83,19 +84,68 @@ int guest_command(struct keeper *k, const struct request *r, struct err *err)
 
 /* ---- other limits ---- */
 
-/* The guest first, since it is the guest that may say no; then the balloon, the cgroup. */
+/* The guest first, since it is the guest that may say no: its CPUs, its limits; then the
+ * balloon, the cgroup. */
 struct update {
 	struct guest *g;
 	struct asker asker;
+	struct tlv_writer limits;
 	json_object *resources; /* owned, or NULL */
 	int64_t balloon;        /* bytes; -1: as it is */
+	int64_t was_online;     /* CPUs */
 };
 
 static void update_free(struct update *u)
 {
+	tlv_writer_fini(&u->limits);
 	json_object_put(u->resources);
 	free(u);
 }
+
+/* ---- CPUs ---- */
+
+static int ask_online(struct guest *g, int64_t cpus, guest_reply_fn *reply, void *arg,
+		      struct err *err)
+{
+	cleanup_tlv struct tlv_writer w = { 0 };
+	tlv_put_u64(&w, GF_CPUS, (uint64_t)cpus);
+	return guest_link_call(&g->link, GUEST_ONLINE, &w, GUEST_CALL_MS, reply, arg, err);
+}
+
+static void warn_of_cpus(struct guest *g, const struct err *err)
+{
+	char text[sizeof(err->text) + 64];
+	(void)snprintf(text, sizeof(text), "its CPUs are not as they were: %s", err->text);
+	vm_warn(g->k->vm, text);
+}
+
+static void on_back_online(void *arg, const uint8_t *body, size_t size, const struct err *err)
+{
+	(void)body;
+	(void)size;
+	if (err)
+		warn_of_cpus(arg, err);
+}
+
+/* What came behind failed, or not all of them came or went. */
+static void back_online(struct update *u)
+{
+	struct guest *g = u->g;
+	struct err e = ERR_INIT;
+	g->online = u->was_online;
+	if (ask_online(g, g->online, on_back_online, g, &e) < 0)
+		warn_of_cpus(g, &e);
+}
+
+static void update_failed(struct update *u, const struct err *err)
+{
+	if (u->was_online != u->g->online)
+		back_online(u);
+	control_answer(u->g->k, &u->asker, NULL, err);
+	update_free(u);
+}
+
+/* ---- the rest ---- */
 
 static int apply_on_host(struct update *u, struct err *err)
 {
@@ -116,8 +166,30 @@ static void on_limited(void *arg, const uint8_t *body, size_t size, const struct
 	(void)size;
 	if (!err && apply_on_host(u, &e) < 0)
 		err = &e;
-	control_answer(u->g->k, &u->asker, NULL, err);
+	if (err) {
+		update_failed(u, err);
+		return;
+	}
+	control_answer(u->g->k, &u->asker, NULL, NULL);
 	update_free(u);
+}
+
+static int ask_limits(struct update *u, struct err *err)
+{
+	return guest_link_call(&u->g->link, GUEST_LIMIT, &u->limits, GUEST_CALL_MS, on_limited, u,
+			       err);
+}
+
+static void on_online(void *arg, const uint8_t *body, size_t size, const struct err *err)
+{
+	struct update *u = arg;
+	struct err e = ERR_INIT;
+	(void)body;
+	(void)size;
+	if (!err && ask_limits(u, &e) < 0)
+		err = &e;
+	if (err)
+		update_failed(u, err);
 }
 
 static int put_limits(struct tlv_writer *w, json_object *limits, struct err *err)
@@ -135,11 +207,11 @@ static int put_limits(struct tlv_writer *w, json_object *limits, struct err *err
 	return 0;
 }
 
-/* What the guest was booted with is the most it can have. */
+/* What the machine has is the most that its guest can have. */
 static int check_sizes(const struct guest *g, json_object *args, int64_t *ret_balloon,
-		       struct err *err)
+		       int64_t *ret_cpus, struct err *err)
 {
-	int64_t memory = 0, cpus = 0;
+	int64_t memory = 0, cpus = g->online;
 	int rc = json_get_i64(args, "memory", &memory, err);
 	if (rc >= 0)
 		rc = json_get_i64(args, "cpus", &cpus, err);
@@ -153,11 +225,14 @@ static int check_sizes(const struct guest *g, json_object *args, int64_t *ret_ba
 			       (long long)g->memory >> 20, (long long)memory >> 20);
 	if (cpus > g->cpus)
 		return err_set(err, EINVAL,
-			       "NanoCpus (--cpus): its guest was booted with %lld CPUs, and needs "
+			       "NanoCpus (--cpus): its guest's machine has %lld CPUs, and needs "
 			       "%lld for this; it can have them from its next start on, so stop it "
 			       "first",
 			       (long long)g->cpus, (long long)cpus);
+	if (cpus < 1)
+		return err_set(err, EINVAL, "args.cpus must be 1 or more");
 	*ret_balloon = memory > 0 ? g->memory - memory : -1;
+	*ret_cpus = cpus;
 	return 0;
 }
 
@@ -165,10 +240,10 @@ int guest_update(struct keeper *k, json_object *resources, json_object *args, st
 {
 	struct guest *g = k->guest;
 	cleanup_tlv struct tlv_writer w = { 0 };
-	int64_t balloon = -1;
+	int64_t balloon = -1, cpus = 0;
 	int rc = need_guest(g, err);
 	if (rc == 0)
-		rc = check_sizes(g, args, &balloon, err);
+		rc = check_sizes(g, args, &balloon, &cpus, err);
 	if (rc == 0)
 		rc = put_limits(&w, json_get(args, "limits"), err);
 	if (rc < 0)
@@ -176,9 +251,18 @@ int guest_update(struct keeper *k, json_object *resources, json_object *args, st
 	struct update *u = malloc(sizeof(*u));
 	if (!u)
 		return err_set(err, ENOMEM, "out of memory");
-	*u = (struct update){ g, k->asker, json_object_get(resources), balloon };
-	rc = guest_link_call(&g->link, GUEST_LIMIT, &w, GUEST_CALL_MS, on_limited, u, err);
-	if (rc < 0)
+	*u = (struct update){ .g = g,
+			      .asker = k->asker,
+			      .limits = w,
+			      .resources = json_object_get(resources),
+			      .balloon = balloon,
+			      .was_online = g->online };
+	w = (struct tlv_writer){ 0 };
+	rc = cpus == g->online ? ask_limits(u, err) : ask_online(g, cpus, on_online, u, err);
+	if (rc < 0) {
 		update_free(u);
-	return rc < 0 ? rc : -EINPROGRESS;
+		return rc;
+	}
+	g->online = cpus;
+	return -EINPROGRESS;
 }

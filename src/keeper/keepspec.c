@@ -10,6 +10,7 @@
 
 #define LOG_FILES_MAX 1000
 #define BOOT_MS_MAX   (60 * 60 * 1000)
+#define CPUS_MAX      4096
 
 int keepspec_only(json_object *o, const char *const *known, const char *what, struct err *err)
 {
@@ -161,10 +162,13 @@ static int parse_guest(json_object *o, struct keepspec *s, struct err *err)
 	json_object *root = NULL;
 	if (json_get_arr(o, "links", &s->links, err) < 0 ||
 	    json_get_i64(o, "boot_ms", &s->boot_ms, err) < 0 ||
+	    json_get_i64(o, "cpus", &s->cpus, err) < 0 ||
 	    json_get_obj(o, "root", &root, err) < 0)
 		return -EINVAL;
 	if (root && parse_root(root, s, err) < 0)
 		return -EINVAL;
+	if (s->cpus < 1 || s->cpus > CPUS_MAX)
+		return err_set(err, EINVAL, "cpus must be 1 to %d", CPUS_MAX);
 	if (s->boot_ms < 1 || s->boot_ms > BOOT_MS_MAX)
 		return err_set(err, EINVAL, "boot_ms must be 1 to %d", BOOT_MS_MAX);
 	return 0;
@@ -173,14 +177,14 @@ static int parse_guest(json_object *o, struct keepspec *s, struct err *err)
 static int parse(json_object *o, struct keepspec *s, struct err *err)
 {
 	/* What a container has, and what a VM. */
-	static const char *const known[][19] = {
+	static const char *const known[][20] = {
 		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "reaper", "seccomp_cache", "make_dirs", NULL },
 		{ "version", "id", "kind", "cgroup", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "resources", "vmm", NULL },
 		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "reaper", "seccomp_cache", "make_dirs", "resources", "vmm",
-		  "links", "boot_ms", "root", NULL },
+		  "links", "boot_ms", "root", "cpus", NULL },
 	};
 	static const char *const kinds[] = { "container", "vm", "guest" };
 	if (!json_object_is_type(o, json_type_object))
@@ -221,6 +225,7 @@ int keepspec_parse(json_object *doc, struct keepspec *ret, struct err *err)
 {
 	struct keepspec s = { .doc = doc,
 			      .boot_ms = 30000,
+			      .cpus = 1,
 			      .log_limits = { .max_size = 10485760, .max_files = 3 } };
 	int rc = parse(doc, &s, err);
 	if (rc < 0) {

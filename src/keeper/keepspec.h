@@ -31,7 +31,7 @@ struct keepspec {
 	const char *seccomp_cache; /* or NULL */
 	json_object *resources;    /* of a VM: OCI linux.resources, or NULL */
 	json_object *links;        /* of a guest: an array, or NULL */
-	int64_t boot_ms;           /* of a guest */
+	int64_t boot_ms, cpus;     /* of a guest; cpus: online from its boot on */
 	const char *layer;         /* of a guest with an image of its own: the folder of
 				    * "upper" and "work"; NULL: the root is served */
 	const char *vmm;           /* of a VM: path of isola-vmm */

@@ -79,8 +79,24 @@ r = d.ctr("update", "--memory", "64m", "--memory-swap", "64m", "box")
 is_((r.rc, stats("box")["memory_stats"]["limit"]), (0, 64 << 20), "back up, as far as it was booted")
 r = d.ctr("update", "--memory", "500m", "--memory-swap", "500m", "box")
 check(r.rc and "Memory (--memory)" in r.err and "booted" in r.err, "no further: says why", r)
-r = d.ctr("update", "--cpus", "3", "box")
-check(r.rc and "NanoCpus (--cpus)" in r.err, "nor more CPUs than it has", r)
+most = min(os.cpu_count(), 4)
+
+
+def nproc():
+    return d.ctr("exec", "box", "nproc").out.strip()
+
+
+is_(nproc(), "1", "one CPU at first")
+r = d.ctr("update", "--cpus", str(most), "box")
+is_((r.rc, nproc()), (0, str(most)), "and another while it runs", r)
+is_(cgroup("box", "cpu.max"), "%d 100000" % (most * 100000), "which the VM may use")
+is_(d.request("GET", "/containers/box/json")[2]["HostConfig"]["NanoCpus"], most * 10**9, "inspect says so")
+r = d.ctr("update", "--cpus", str(most + 1), "box")
+check(r.rc and "NanoCpus (--cpus)" in r.err, "no more CPUs than its machine has", r)
+is_(nproc(), str(most), "and it has what it had")
+r = d.ctr("update", "--cpus", "0.25", "box")
+is_((r.rc, nproc(), cgroup("box", "cpu.max")), (0, "1", "25000 100000"), "back to one", r)
+is_(d.ctr("update", "--cpus", str(most), "box").rc, 0, "for its next start: one more")
 is_(d.request("GET", "/containers/box/json")[2]["HostConfig"]["Memory"], 64 << 20, "nothing of it is kept")
 
 # ---------------------------------------------------------------- pause, the clock
@@ -99,6 +115,7 @@ r = d.ctr("update", "--memory", "128m", "--memory-swap", "128m", "box")
 is_(r.rc, 0, "one that is stopped can have more", r)
 is_(d.ctr("start", "box").rc, 0, "from its next start on")
 is_(stats("box")["memory_stats"]["limit"], 128 << 20, "it has")
+is_(nproc(), str(most), "and its CPUs")
 
 # ------------------------------------------------------------- memory comes back
 MIB = 1 << 20

@@ -18,6 +18,15 @@ make_root(root)
 size = os.path.getsize(BUILD + "/guest/init/isola-init")
 check(size <= 200 * 1024, "isola-init is no larger than 200 KiB", "%d bytes" % size)
 
+# Four processors of no consequence, for isola-init to switch.
+CPUS = "/sys/devices/system/cpu"
+is_(run("mount", "-t", "tmpfs", "cpus", CPUS).rc, 0, "processors that are files")
+for n in range(4):
+    os.mkdir("%s/cpu%d" % (CPUS, n))
+    if n:
+        with open("%s/cpu%d/online" % (CPUS, n), "w") as f:
+            f.write("%d" % (n < 2))
+
 # ------------------------------------------------------------ the first process
 i = Init(root, [(GF_MASKED, "/proc/kcore"), (GF_MASKED, "/proc/scsi"), (GF_READONLY, "/proc/sys"),
                 (GF_SYSCTL, [(GF_NAME, "kernel/msgmax"), (GF_VALUE, "5000")])])
@@ -67,6 +76,23 @@ for name in ("eth0", "eth7"):
     error = p.call(GUEST_UNLINK, [(GF_LINK, [(GF_NAME, name)])])
     is_(error[0], 19, "no device of the machine's: " + name, error)
     like(error[1], name, "is named")
+
+# ------------------------------------------------------------------------- CPUs
+def online():
+    text = ""
+    for n in range(1, 4):
+        with open("%s/cpu%d/online" % (CPUS, n)) as f:
+            text += f.read()
+    return text
+
+
+for cpus, want in ((4, "111"), (1, "000"), (3, "110"), (3, "110")):
+    is_((p.call(GUEST_ONLINE, [(GF_CPUS, cpus)])[:2], online()), ((0, ""), want), "%d CPUs" % cpus)
+for bad in (0, 5000):
+    is_((p.call(GUEST_ONLINE, [(GF_CPUS, bad)])[0], online()), (22, "110"), "no number of CPUs: %d" % bad)
+error = p.call(GUEST_ONLINE, [(GF_CPUS, 5)])
+is_(error[:2], (2, "the guest has 4 processors"), "more CPUs than there are")
+is_(run("umount", CPUS).rc, 0, "they go")
 
 # ------------------------------------------------------------------------- who
 is_(i.sh(6, "id -u; id -g; id -G; echo $HOME", more=[(GF_USER, "u")]), (0, "1000\n1001\n1001 7\n/home/u\n"),

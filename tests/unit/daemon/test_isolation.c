@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* isolation - which wall a request gets: by what it says, by the administrator's rules,
  * by the default; and what "auto" moves. */
+#include "daemon/guests.h"
 #include "daemon/isolation.h"
 #include "daemon/isolation_policy.h"
 #include "fixture.h"
@@ -392,6 +393,19 @@ static void may_be_vm__is_what_makes_a_request_wait(void **state)
 	}
 }
 
+static void guest_cpus__have_spares_as_far_as_the_host_does(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t cpus, host, most;
+	} rows[] = {
+		{ 1, 1, 1 }, { 1, 2, 2 }, { 1, 4, 4 },   { 1, 64, 4 },
+		{ 2, 4, 4 }, { 3, 2, 3 }, { 8, 64, 11 }, { 64, 64, 64 },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(guest_cpus_most(rows[i].cpus, rows[i].host), rows[i].most);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +421,7 @@ int main(void)
 		cmocka_unit_test(policy_parse__refuses),
 		cmocka_unit_test(policy_read__keeps_the_old_rules_on_failure),
 		cmocka_unit_test(may_be_vm__is_what_makes_a_request_wait),
+		cmocka_unit_test(guest_cpus__have_spares_as_far_as_the_host_does),
 	};
 	return cmocka_run_group_tests_name("isolation", tests, NULL, NULL);
 }

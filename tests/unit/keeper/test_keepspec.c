@@ -73,6 +73,12 @@ static void keepspec_parse__has_defaults(void **state)
 		0);
 	assert_null(s.log_path);
 	keepspec_fini(&s);
+	assert_int_equal(keepspec_parse(doc("{" GUEST_HEAD "}"), &s, NULL), 0);
+	assert_int_equal(s.cpus, 1);
+	keepspec_fini(&s);
+	assert_int_equal(keepspec_parse(doc("{" GUEST_HEAD ",\"cpus\":3}"), &s, NULL), 0);
+	assert_int_equal(s.cpus, 3);
+	keepspec_fini(&s);
 }
 
 static void keepspec_parse__knows_a_guests_root(void **state)
@@ -111,6 +117,11 @@ static void keepspec_parse__names_what_is_wrong(void **state)
 		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"resources\":1}", "resources must be" },
 		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"overlay\":{}}", "\"overlay\"" },
 		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"reaper\":true}", "\"reaper\"" },
+		{ "{" VM_HEAD ",\"vmm\":\"/v\",\"cpus\":1}", "\"cpus\"" },
+		{ "{" GUEST_HEAD ",\"cpus\":0}", "cpus must be 1 to 4096" },
+		{ "{" GUEST_HEAD ",\"cpus\":4097}", "cpus must be 1 to 4096" },
+		{ "{" GUEST_HEAD ",\"cpus\":\"2\"}", "cpus" },
+		{ "{" GUEST_HEAD ",\"boot_ms\":0}", "boot_ms must be 1 to" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"..\"}", "id \"..\"" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"a\"}", "cgroup is missing" },
 		{ "{\"version\":1,\"kind\":\"container\",\"id\":\"a\",\"cgroup\":\"c\"}",
