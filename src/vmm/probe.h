@@ -14,6 +14,9 @@
 #include <stdint.h>
 
 #define PROBE_LIMIT_MS 300 /* a case takes microseconds, or hangs */
+/* On a host that is busy enough it may be that late, too: what Linux needs is tried again,
+ * until one case has hung for so long. */
+#define PROBE_AGAIN_MS 4000
 
 struct cpuid;
 
@@ -21,7 +24,7 @@ enum probe_outcome {
 	PROBE_WORKS,
 	PROBE_WRONG,   /* an exception that should not be, or the wrong one */
 	PROBE_ERROR,   /* KVM gave up: internal error, entry refused, triple fault */
-	PROBE_HANGS,   /* nothing within PROBE_LIMIT_MS */
+	PROBE_HANGS,   /* nothing within the time limit */
 	PROBE_MISSING, /* KVM does not offer the feature: not tried */
 };
 
