@@ -20,6 +20,8 @@
  *               "broken": [name, ...] ("broken" of isola-vmm --probe, so that a
  *               worker need not probe for itself; absent = it does where KVM
  *               works without the processor's help),
+ *               "broken_kvm": text ("broken_kvm" of isola-vmm --broken: of which KVM
+ *               "broken" is; it does not count on another),
  *               "affinity": [[host cpu, ...] per vCPU] },
  *     "memory": { "size": bytes, "shared": false, "hugepages": "none"|"2M"|"1G",
  *                 "thp": false, "prefault": false, "merge": false },

@@ -457,6 +457,8 @@ int vm_bundle_write(struct instance *inst, int run_dir_fd, struct err *err)
 	cleanup_json json_object *machine = NULL, *keeper = NULL;
 	int rc = vm_machine(inst, &machine, err);
 	if (rc >= 0)
+		kvm_broken_add(inst->isolad, json_get(machine, "cpus"));
+	if (rc >= 0)
 		rc = make_keeper(inst, &keeper, err);
 	if (rc >= 0)
 		rc = bundle_document(run_dir_fd, "machine.json", machine, err);

@@ -85,6 +85,7 @@ static void let_go(struct isolad *d)
 		wait_fail_all(inst, &e);
 	}
 	kvm_probe_stop(d);
+	kvm_broken_stop(d);
 	images_stop(d->images);
 	networks_stop(d);
 	dhcp_stop(d);
@@ -252,6 +253,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->root_makings);
 	programs_init(&d->programs);
 	kvm_probe_init(&d->kvm_probe);
+	kvm_broken_init(&d->kvm_broken);
 	nursery_init(&d->nursery);
 	roots_init(&d->roots);
 	networks_init(&d->networks);

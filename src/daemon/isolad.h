@@ -11,6 +11,7 @@
 #include "guests.h"
 #include "isola/daemon.h"
 #include "isolation_policy.h"
+#include "kvm_broken.h"
 #include "kvm_probe.h"
 #include "later.h"
 #include "network.h"
@@ -39,6 +40,7 @@ struct isolad {
 	struct guests guests;
 	struct isolation_policy policy;
 	struct kvm_probe kvm_probe;
+	struct kvm_broken kvm_broken;
 	struct nursery nursery;
 	struct uidrange uidrange;
 	struct registry registry;

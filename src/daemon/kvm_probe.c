@@ -118,10 +118,10 @@ static void on_late(void *arg)
 	finish(d, KVM_OPEN);
 }
 
-static int spawn(struct isolad *d, struct err *err)
+int kvm_child_spawn(struct isolad *d, const char *flag, child_exit_fn *on_exit, struct child **ret,
+		    int *ret_out, struct err *err)
 {
-	static const char *const argv[] = { "isola-vmm", "--probe", NULL };
-	struct kvm_probe *p = &d->kvm_probe;
+	const char *const argv[] = { "isola-vmm", flag, NULL };
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, "cannot make a pipe");
@@ -133,12 +133,12 @@ static int spawn(struct isolad *d, struct err *err)
 	/* A child that left one behind with the pipe must not hold us up. */
 	int rc = fd_set_nonblock(ends[0], true);
 	if (rc == 0)
-		rc = child_spawn(d, &args, on_ended, d, &p->child, err);
+		rc = child_spawn(d, &args, on_exit, d, ret, err);
 	fd_close(&ends[1]);
 	if (rc < 0)
 		fd_close(&ends[0]);
 	else
-		p->out = ends[0];
+		*ret_out = ends[0];
 	return rc;
 }
 
@@ -154,7 +154,7 @@ void kvm_probe_begin(struct isolad *d)
 	struct err err = ERR_INIT;
 	if (p->child || d->stopping || access(DEVICE, R_OK | W_OK) < 0)
 		return;
-	if (spawn(d, &err) == 0) {
+	if (kvm_child_spawn(d, "--probe", on_ended, &p->child, &p->out, &err) == 0) {
 		p->limit = timer_start(d, KVM_PROBE_MS, on_late, d);
 		return;
 	}

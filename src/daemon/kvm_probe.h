@@ -9,6 +9,8 @@
 
 #include "isola/list.h"
 
+#include "child.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,6 +44,10 @@ enum kvm_verdict kvm_probe_judge(const char *text, size_t size, char *ret_text, 
 void kvm_probe_init(struct kvm_probe *p);
 /* Begins one, unless one runs or there is no /dev/kvm to ask. */
 void kvm_probe_begin(struct isolad *d);
+
+/* Makes `isola-vmm @flag`, whose output is read from @ret_out once it has ended. */
+int kvm_child_spawn(struct isolad *d, const char *flag, child_exit_fn *on_exit, struct child **ret,
+		    int *ret_out, struct err *err);
 
 /* Calls @fn, from this call or later, when the verdict is as good as it gets: a good one
  * stays, a bad one older than some seconds is looked into again, as hosts get mended.

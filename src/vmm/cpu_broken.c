@@ -10,9 +10,14 @@
 #include "vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* Made when KVM is loaded, and gone with it, as /dev/kvm is where devtmpfs makes it. */
+#define KVM_IN_SYSFS "/sys/devices/virtual/misc/kvm"
 
 #define FEATURES_MAX 6
 
@@ -45,7 +50,8 @@ static bool names_have(json_object *names, const char *name)
 }
 
 /* Without the costly ones, which count as broken: a start must not wait for them. */
-static int probe_now(struct vm *vm, struct cpuid *cpuid, bool ret_broken[N_ROWS], struct err *err)
+static int probe_now(int kvm_fd, struct cpuid *cpuid, bool ret_broken[N_ROWS], bool *ret_hung,
+		     struct err *err)
 {
 	const char *names[N_ROWS + 1] = { NULL };
 	size_t n = 0, index = 0;
@@ -55,13 +61,14 @@ static int probe_now(struct vm *vm, struct cpuid *cpuid, bool ret_broken[N_ROWS]
 	for (size_t i = 0; i < N_ROWS; i++)
 		if (!rows[i].costly)
 			names[n++] = rows[i].probe;
-	int rc = probe_run(vm->kvm_fd, cpuid, names, results, err);
+	int rc = probe_run(kvm_fd, cpuid, names, results, err);
 	if (rc < 0)
 		return err_prefix(err, "trying what KVM can do");
 	for (size_t i = 0; i < N_ROWS; i++) {
 		(void)probe_find(rows[i].probe, &index);
 		ret_broken[i] = rows[i].costly || (results[index].outcome != PROBE_WORKS &&
 						   results[index].outcome != PROBE_MISSING);
+		*ret_hung |= !rows[i].costly && results[index].outcome == PROBE_HANGS;
 	}
 	return 0;
 }
@@ -79,14 +86,65 @@ static void remove_features(size_t row, struct cpuid *cpuid, char *text, size_t 
 	}
 }
 
+const char *broken_kvm(int kvm_fd, char *ret, size_t size)
+{
+	struct stat node = { 0 }, loaded = { 0 };
+	(void)fstat(kvm_fd, &node);
+	(void)stat(KVM_IN_SYSFS, &loaded);
+	(void)snprintf(ret, size, "%llx:%llx:%lld.%09ld:%llx", (unsigned long long)node.st_dev,
+		       (unsigned long long)node.st_ino, (long long)node.st_ctim.tv_sec,
+		       node.st_ctim.tv_nsec, (unsigned long long)loaded.st_ino);
+	return ret;
+}
+
+json_object *broken_told(int kvm_fd, const struct machine *machine)
+{
+	char now[BROKEN_KVM_TEXT];
+	const char *of = machine->cpu_broken_kvm;
+	if (of && strcmp(of, broken_kvm(kvm_fd, now, sizeof(now))) != 0)
+		return NULL;
+	return machine->cpu_broken;
+}
+
+int broken_report(const char *kvm_path, json_object **ret, struct err *err)
+{
+	bool broken[N_ROWS] = { false }, hung = false;
+	char text[BROKEN_KVM_TEXT];
+	cleanup_json json_object *doc = json_object_new_object();
+	json_object *names = json_object_new_array();
+	cleanup_free struct cpuid *cpuid = calloc(1, sizeof(*cpuid));
+	json_add(doc, "broken", names);
+	if (!cpuid || !doc || !names)
+		return err_set(err, ENOMEM, "out of memory");
+	cleanup_fd int kvm_fd = open(kvm_path, O_RDWR | O_CLOEXEC);
+	if (kvm_fd < 0)
+		return err_sys(err, "cannot open %s", kvm_path);
+	int rc = probe_is_software() ? cpuid_supported(kvm_fd, cpuid, err) : 0;
+	if (rc == 0 && probe_is_software())
+		rc = probe_now(kvm_fd, cpuid, broken, &hung, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (broken[i])
+			(void)json_object_array_add(names, json_object_new_string(rows[i].probe));
+	json_add_str(doc, "broken_kvm", broken_kvm(kvm_fd, text, sizeof(text)));
+	/* One that took too long may have been this moment's load. */
+	if (hung || !probe_is_software()) {
+		json_object_object_del(doc, "broken");
+		json_object_object_del(doc, "broken_kvm");
+	}
+	*ret = take_ptr(doc);
+	return 0;
+}
+
 int broken_remove(struct vm *vm, struct cpuid *cpuid, struct err *err)
 {
-	json_object *list = vm->machine->cpu_broken;
-	bool broken[N_ROWS] = { false };
+	json_object *list = broken_told(vm->kvm_fd, vm->machine);
+	bool broken[N_ROWS] = { false }, hung = false;
 	char text[200] = "";
 	if (!list && !probe_is_software())
 		return 0;
-	int rc = list ? 0 : probe_now(vm, cpuid, broken, err);
+	int rc = list ? 0 : probe_now(vm->kvm_fd, cpuid, broken, &hung, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < N_ROWS; i++)

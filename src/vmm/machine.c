@@ -164,9 +164,10 @@ static int parse_affinity(json_object *o, struct machine *m, struct err *err)
 
 static int parse_cpus(json_object *doc, struct machine *m, struct err *err)
 {
-	static const char *const known[] = { "count",    "threads_per_core", "cores_per_socket",
-					     "template", "affinity",         "broken",
-					     NULL };
+	static const char *const known[] = {
+		"count",    "threads_per_core", "cores_per_socket", "template",
+		"affinity", "broken",           "broken_kvm",       NULL
+	};
 	json_object *o = json_get(doc, "cpus");
 	m->cpus = m->threads_per_core = m->cores_per_socket = 1;
 	if (!o)
@@ -175,8 +176,12 @@ static int parse_cpus(json_object *doc, struct machine *m, struct err *err)
 	if (rc < 0 || (rc = parse_topology(o, m, err)) < 0 || (rc = parse_affinity(o, m, err)) < 0)
 		return rc;
 	rc = json_get_strv(o, "broken", &m->cpu_broken, err);
+	if (rc >= 0)
+		rc = json_get_str(o, "broken_kvm", &m->cpu_broken_kvm, err);
 	if (rc < 0)
 		return err_prefix(err, "cpus");
+	if (m->cpu_broken_kvm && !m->cpu_broken)
+		return err_set(err, EINVAL, "cpus.broken_kvm: is of a list, cpus.broken");
 	m->cpu_template = json_get(o, "template");
 	rc = m->cpu_template ? cpu_template_check(m->cpu_template, err) : 0;
 	return rc < 0 ? err_prefix(err, "cpus.template") : 0;

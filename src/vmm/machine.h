@@ -31,9 +31,10 @@ struct machine {
 	const char *id;
 	struct source kvm;
 	unsigned int cpus, threads_per_core, cores_per_socket;
-	json_object *cpu_template; /* string or object, or NULL: host */
-	json_object *cpu_broken;   /* names of probe cases, or NULL: not probed */
-	json_object *affinity;     /* array of arrays of host CPUs, or NULL */
+	json_object *cpu_template;  /* string or object, or NULL: host */
+	json_object *cpu_broken;    /* names of probe cases, or NULL: not probed */
+	const char *cpu_broken_kvm; /* the KVM of which it is, or NULL: any (cpu_broken.h) */
+	json_object *affinity;      /* array of arrays of host CPUs, or NULL */
 	struct memory_args memory;
 	struct source kernel, initrd; /* initrd: neither = none */
 	const char *cmdline;

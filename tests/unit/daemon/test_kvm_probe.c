@@ -7,7 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "daemon/kvm_broken.h"
 #include "daemon/kvm_probe.h"
+
+#include "isola/json.h"
 
 #include <string.h>
 
@@ -38,10 +41,42 @@ static void judge__reads_the_verdict(void **state)
 	}
 }
 
+static void broken__is_passed_on_only_with_its_kvm(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *answer;
+		int count; /* -1: nothing is passed on */
+	} rows[] = {
+		{ "{\"broken\":[\"avx\",\"cx16\"],\"broken_kvm\":\"1:2\"}", 2 },
+		{ "{\"broken\":[],\"broken_kvm\":\"1:2\"}", 0 },
+		{ "{\"broken\":[\"avx\"],\"broken_kvm\":\"\"}", -1 },
+		{ "{\"broken\":[\"avx\"]}", -1 },
+		{ "{\"broken\":7,\"broken_kvm\":\"1:2\"}", -1 },
+		{ "{\"broken_kvm\":\"1:2\"}", -1 },
+		{ "{}", -1 },
+		{ "[]", -1 },
+		{ "{\"broken\":[", -1 },
+		{ "", -1 },
+	};
+	struct kvm_broken b = { .out = -1 };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(kvm_broken_read(&b, rows[i].answer, strlen(rows[i].answer)),
+				 rows[i].count >= 0);
+		assert_int_equal(b.broken ? (int)json_len(b.broken) : -1, rows[i].count);
+		assert_true(!b.broken == !b.of);
+	}
+	assert_true(kvm_broken_read(&b, rows[0].answer, strlen(rows[0].answer)));
+	assert_string_equal(json_object_get_string(b.of), "1:2");
+	json_object_put(b.broken);
+	json_object_put(b.of);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judge__reads_the_verdict),
+		cmocka_unit_test(broken__is_passed_on_only_with_its_kvm),
 	};
 	return cmocka_run_group_tests_name("kvm_probe", tests, NULL, NULL);
 }

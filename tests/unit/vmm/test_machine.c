@@ -118,6 +118,8 @@ static void parse__names_the_field(void **state)
 	} rows[] = {
 		{ "\"colour\":1", "colour" },
 		{ "\"cpus\":3", "cpus: must be an object" },
+		{ "\"cpus\":{\"broken_kvm\":\"1\"}", "cpus.broken_kvm" },
+		{ "\"cpus\":{\"broken\":[],\"broken_kvm\":1}", "broken_kvm must be" },
 		{ "\"cpus\":{\"cuont\":1}", "cpus.cuont" },
 		{ "\"cpus\":{\"count\":0}", "cpus.count: 0 is less than 1" },
 		{ "\"cpus\":{\"count\":256}", "cpus.count: 256 is more than 255" },

@@ -6,7 +6,9 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 
+#include "vmm/cpu_broken.h"
 #include "vmm/cpu_cpuid.h"
+#include "vmm/machine.h"
 #include "vmm/probe_guest.h"
 
 #include <fcntl.h>
@@ -158,6 +160,57 @@ static void report__names_what_it_cannot_open(void **state)
 	assert_null(doc);
 }
 
+/* ---- what is told in place of a probe ---- */
+
+static void broken_report__is_of_a_software_kvm(void **state)
+{
+	struct err err = ERR_INIT;
+	cleanup_json json_object *doc = NULL;
+	char text[BROKEN_KVM_TEXT];
+	cleanup_fd int kvm_fd = open_kvm();
+	(void)state;
+	if (kvm_fd < 0)
+		skip();
+	if (broken_report("/dev/kvm", &doc, &err) < 0)
+		fail_msg("%s", err.text);
+	json_object *list = json_get(doc, "broken");
+	assert_true(!list || probe_is_software());
+	if (list)
+		assert_string_equal(json_str_or(doc, "broken_kvm", ""),
+				    broken_kvm(kvm_fd, text, sizeof(text)));
+	else
+		assert_int_equal(json_object_object_length(doc), 0);
+}
+
+static void broken_report__names_what_it_cannot_open(void **state)
+{
+	struct err err = ERR_INIT;
+	json_object *doc = NULL;
+	(void)state;
+	assert_true(broken_report("/nonexistent/kvm", &doc, &err) < 0);
+	assert_non_null(strstr(err.text, "/nonexistent/kvm"));
+	assert_null(doc);
+}
+
+static void broken_told__is_only_what_is_of_this_kvm(void **state)
+{
+	char text[BROKEN_KVM_TEXT];
+	cleanup_fd int one = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	cleanup_fd int other = open("/dev/null", O_RDWR | O_CLOEXEC);
+	cleanup_json json_object *list = json_object_new_array();
+	struct machine m = { .cpu_broken = list };
+	(void)state;
+	assert_true(one >= 0 && other >= 0);
+	assert_ptr_equal(broken_told(one, &m), list); /* by hand: of any */
+	m.cpu_broken_kvm = broken_kvm(one, text, sizeof(text));
+	assert_ptr_equal(broken_told(one, &m), list);
+	assert_null(broken_told(other, &m));
+	m.cpu_broken_kvm = "";
+	assert_null(broken_told(one, &m));
+	m = (struct machine){ 0 };
+	assert_null(broken_told(one, &m));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +220,9 @@ int main(void)
 		cmocka_unit_test(only_named_cases__are_run),
 		cmocka_unit_test(report__says_whether_linux_runs),
 		cmocka_unit_test(report__names_what_it_cannot_open),
+		cmocka_unit_test(broken_report__is_of_a_software_kvm),
+		cmocka_unit_test(broken_report__names_what_it_cannot_open),
+		cmocka_unit_test(broken_told__is_only_what_is_of_this_kvm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
