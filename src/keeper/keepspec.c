@@ -162,8 +162,7 @@ static int parse_guest(json_object *o, struct keepspec *s, struct err *err)
 	json_object *root = NULL;
 	if (json_get_arr(o, "links", &s->links, err) < 0 ||
 	    json_get_i64(o, "boot_ms", &s->boot_ms, err) < 0 ||
-	    json_get_i64(o, "cpus", &s->cpus, err) < 0 ||
-	    json_get_obj(o, "root", &root, err) < 0)
+	    json_get_i64(o, "cpus", &s->cpus, err) < 0 || json_get_obj(o, "root", &root, err) < 0)
 		return -EINVAL;
 	if (root && parse_root(root, s, err) < 0)
 		return -EINVAL;
@@ -182,9 +181,10 @@ static int parse(json_object *o, struct keepspec *s, struct err *err)
 		  "console_size", "reaper", "seccomp_cache", "make_dirs", NULL },
 		{ "version", "id", "kind", "cgroup", "log", "stdin", "stdin_once", "tty",
 		  "console_size", "resources", "vmm", NULL },
-		{ "version", "id", "kind", "cgroup", "overlay", "log", "stdin", "stdin_once", "tty",
-		  "console_size", "reaper", "seccomp_cache", "make_dirs", "resources", "vmm",
-		  "links", "boot_ms", "root", "cpus", NULL },
+		{ "version",   "id",         "kind", "cgroup",       "overlay", "log",
+		  "stdin",     "stdin_once", "tty",  "console_size", "reaper",  "seccomp_cache",
+		  "make_dirs", "resources",  "vmm",  "links",        "boot_ms", "root",
+		  "cpus",      NULL },
 	};
 	static const char *const kinds[] = { "container", "vm", "guest" };
 	if (!json_object_is_type(o, json_type_object))
