@@ -58,8 +58,14 @@ int mount_guard_target(int root_fd, const struct ctr_mount *m, bool is_dir, stru
 		fd = open_plain(root_fd, path, err);
 		return fd == -ENOENT ? err_rc(err, fd, "cannot open it") : fd;
 	}
-	return is_dir ? path_mkdir_in_root(root_fd, m->destination, 0755, err)
-		      : path_mkfile_in_root(root_fd, m->destination, 0755, err);
+	if (is_dir)
+		return path_mkdir_in_root(root_fd, m->destination, 0755, err);
+	cleanup_fd int file = path_mkfile_in_root(root_fd, m->destination, 0755, err);
+	struct stat st;
+	if (file >= 0 && fstat(file, &st) == 0 && S_ISDIR(st.st_mode))
+		return err_set(err, EISDIR,
+			       "what is mounted is a file, and in the container there is a folder");
+	return file < 0 ? file : take_fd(&file);
 }
 
 static bool is_harmless(const char *path)

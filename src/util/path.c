@@ -40,44 +40,59 @@ int path_open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
 	return open_how(dir_fd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
-/* Splits "a/b/c" into its parent ("a/b", or "/") and last name. */
-static int split_path(const char *path, char *parent, char *last)
+/* "/a/b": one slash before each name. */
+static int tidy(const char *path, char ret[PATH_MAX])
 {
-	char clean[PATH_MAX];
-	size_t n = strnlen(path, PATH_MAX);
-	if (n >= PATH_MAX - 2)
-		return -ENAMETOOLONG;
-	(void)snprintf(clean, sizeof(clean), "/%s", path);
-	n = strlen(clean);
-	while (n > 1 && clean[n - 1] == '/')
-		clean[--n] = '\0';
-	char *slash = strrchr(clean, '/');
-	if (strlen(slash + 1) > NAME_MAX)
-		return -ENAMETOOLONG;
-	strcpy(last, slash + 1);
-	*slash = '\0';
-	strcpy(parent, *clean ? clean : "/");
-	return 0;
+	size_t n = 0;
+	for (const char *p = path; *p;) {
+		size_t len = strcspn(p, "/");
+		if (len > NAME_MAX || n + len + 2 > PATH_MAX)
+			return -ENAMETOOLONG;
+		if (len) {
+			ret[n++] = '/';
+			memcpy(ret + n, p, len);
+			n += len;
+		}
+		p += len;
+		p += *p == '/';
+	}
+	ret[n] = '\0';
+	return (int)n;
 }
 
+/* The folder @dir gets @name; whoever raced us may have put a link there. */
+static int make_part(int dir, const char *name, mode_t mode)
+{
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return -ENOENT;
+	return mkdirat(dir, name, mode) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* Back to what there is, then forth from there; each step resolves anew inside. Not by
+ * recursion: a path has up to 2048 names. */
 static int mkdir_parts(int root_fd, const char *path, mode_t mode)
 {
+	char at[PATH_MAX];
 	int fd = path_open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0);
-	if (fd != -ENOENT)
-		return fd;
-	char parent[PATH_MAX], last[NAME_MAX + 1];
-	int rc = split_path(path, parent, last);
-	if (rc < 0)
-		return rc;
-	if (!*last || !strcmp(last, ".") || !strcmp(last, ".."))
-		return -ENOENT;
-	cleanup_fd int dir = mkdir_parts(root_fd, parent, mode);
-	if (dir < 0)
-		return dir;
-	if (mkdirat(dir, last, mode) < 0 && errno != EEXIST)
-		return -errno;
-	/* Whoever raced us may have put a link there: resolve again inside. */
-	return path_open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0);
+	int whole = fd == -ENOENT ? tidy(path, at) : 0, n = whole;
+	if (whole < 0)
+		return whole;
+	while (fd == -ENOENT && n > 0) {
+		while (at[--n] != '/')
+			;
+		at[n] = '\0';
+		fd = path_open_in_root(root_fd, n ? at : "/", O_PATH | O_DIRECTORY, 0);
+	}
+	while (fd >= 0 && n < whole) {
+		int rc = make_part(fd, at + n + 1, mode);
+		fd_close(&fd);
+		if (rc < 0)
+			return rc;
+		at[n] = '/';
+		n += (int)strlen(at + n);
+		fd = path_open_in_root(root_fd, at, O_PATH | O_DIRECTORY, 0);
+	}
+	return fd;
 }
 
 int path_mkdir_in_root(int root_fd, const char *path, mode_t mode, struct err *err)
@@ -91,9 +106,13 @@ int path_mkfile_in_root(int root_fd, const char *path, mode_t mode, struct err *
 	int fd = path_open_in_root(root_fd, path, O_PATH, 0);
 	if (fd >= 0)
 		return fd;
-	char parent[PATH_MAX], last[NAME_MAX + 1];
-	int rc = fd == -ENOENT ? split_path(path, parent, last) : fd;
-	if (rc == 0) {
+	char parent[PATH_MAX];
+	int rc = fd == -ENOENT ? tidy(path, parent) : fd;
+	if (rc == 0)
+		rc = -ENOENT; /* the root itself */
+	if (rc > 0) {
+		char *last = strrchr(parent, '/');
+		*last++ = '\0';
 		cleanup_fd int dir = mkdir_parts(root_fd, parent, 0755);
 		rc = dir;
 		if (dir >= 0) {
