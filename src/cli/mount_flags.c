@@ -41,6 +41,7 @@ enum mount_key {
 	MOUNT_SOURCE,
 	MOUNT_TARGET,
 	MOUNT_READONLY,
+	MOUNT_CONSISTENCY,
 	MOUNT_PROPAGATION,
 	MOUNT_NONRECURSIVE,
 	MOUNT_CREATE,
@@ -66,6 +67,7 @@ static const struct {
 	{ "dst", MOUNT_TARGET },
 	{ "readonly", MOUNT_READONLY },
 	{ "ro", MOUNT_READONLY },
+	{ "consistency", MOUNT_CONSISTENCY },
 	{ "bind-propagation", MOUNT_PROPAGATION },
 	{ "bind-nonrecursive", MOUNT_NONRECURSIVE },
 	{ "bind-create-src", MOUNT_CREATE },
@@ -152,6 +154,9 @@ static int set_mount_key(json_object *m, enum mount_key key, const char *value)
 		return 0;
 	case MOUNT_READONLY:
 		json_add_bool(m, "ReadOnly", yes);
+		return 0;
+	case MOUNT_CONSISTENCY:
+		json_add_str(m, "Consistency", value);
 		return 0;
 	case MOUNT_PROPAGATION:
 		json_add_str(child(m, "BindOptions"), "Propagation", value);

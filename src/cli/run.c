@@ -72,7 +72,9 @@ static int post_create(struct cli *cli, struct args *args, const char *target, j
 	int pulled = kind->pull ? kind->pull(cli, args, rc, err) : 0;
 	if (pulled > 0)
 		return client_call(cli_client(cli), "POST", target, body, ret, err);
-	if (pulled == 0 && rc == -ENOENT && kind->missing) {
+	/* A container of --volumes-from or a network may be what is missing. */
+	if (pulled == 0 && rc == -ENOENT && kind->missing &&
+	    !strncmp(err->text, "No such image", 13)) {
 		struct err cause = *err;
 		return err_set(err, ENOENT, "%s (%s)", cause.text, kind->missing);
 	}

@@ -5,7 +5,10 @@
 #include "isola/json.h"
 
 #include <errno.h>
+#include <regex.h>
 #include <string.h>
+
+#define PATTERN_MAX 256
 
 static bool is_well_formed(json_object *v)
 {
@@ -96,4 +99,14 @@ bool filter_label(const char *value, void *labels)
 	name[n] = '\0';
 	const char *have = json_str_or(labels, name, NULL);
 	return have && !strcmp(have, eq + 1);
+}
+
+int filter_pattern(const char *pattern, const char *text)
+{
+	regex_t re;
+	if (strlen(pattern) > PATTERN_MAX || regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+		return -EINVAL;
+	int hit = text && regexec(&re, text, 0, NULL, 0) == 0;
+	regfree(&re);
+	return hit;
 }

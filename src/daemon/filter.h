@@ -26,3 +26,6 @@ bool filter_all(json_object *filters, const char *key, bool (*is)(const char *va
 /* "name" or "name=value" against @labels, an object of strings or NULL; the form
  * of @is above with @arg = labels. */
 bool filter_label(const char *value, void *labels);
+/* Docker's names and ids are regular expressions, unanchored: 1 if @text (may be NULL)
+ * fits @pattern, 0 if not, -EINVAL if @pattern is none. */
+int filter_pattern(const char *pattern, const char *text);

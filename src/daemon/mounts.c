@@ -5,6 +5,7 @@
 #include "mounts.h"
 
 #include "fields.h"
+#include "project.h"
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
@@ -101,12 +102,17 @@ const char *mounts_propagation(const char *name, size_t len)
 /* Options of -v that change nothing here: hints for file sharing into macOS. */
 static bool is_without_effect(const char *option, size_t len)
 {
-	static const char *const names[] = { "rw", "consistent", "cached", "delegated" };
+	static const char *const names[] = { "consistent", "cached", "delegated" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strlen(names[i]) == len && !memcmp(names[i], option, len))
 			return true;
 	}
 	return false;
+}
+
+static int contradicts(struct err *err)
+{
+	return err_set(err, EINVAL, "'ro' and 'rw' exclude each other");
 }
 
 static int apply_option(struct mount_point *p, const char *option, size_t len, struct err *err)
@@ -128,7 +134,11 @@ static int apply_option(struct mount_point *p, const char *option, size_t len, s
 	/* As with Docker, "ro" is of all that is mounted below, too; "rro" says so. */
 	if ((len == 2 && !memcmp(option, "ro", 2)) || (len == 3 && !memcmp(option, "rro", 3))) {
 		p->read_only = true;
-		return 0;
+		return p->writable ? contradicts(err) : 0;
+	}
+	if (len == 2 && !memcmp(option, "rw", 2)) {
+		p->writable = true;
+		return p->read_only ? contradicts(err) : 0;
 	}
 	/* Ours: for file systems that cannot be idmapped (sysfs, procfs, NFS, before
 	 * Linux 6.3 tmpfs). */
@@ -409,17 +419,25 @@ static int check_subpath(void *arg, const struct field *row, json_object *v, jso
 	return 0;
 }
 
+static int check_driver_options(void *arg, const struct field *row, json_object *v,
+				json_object **ret, struct err *err)
+{
+	(void)row;
+	int rc = project_size(v, &((struct mount_point *)arg)->size_bytes, err);
+	if (rc == 0)
+		*ret = json_object_get(v);
+	return rc;
+}
+
 static int check_driver(void *arg, const struct field *row, json_object *v, json_object **ret,
 			struct err *err)
 {
-	(void)arg;
 	(void)row;
 	static const struct field rows[] = {
 		{ "Name", "volume-driver", FIELD_STR },
-		{ "Options", "volume-opt", FIELD_MAP,
-		  .refuse = ": make the volume before, with volume create -o" },
+		{ "Options", "volume-opt", FIELD_MAP, .check = check_driver_options },
 	};
-	int rc = fields_check(rows, COUNT(rows), "", v, NULL, ret, err);
+	int rc = fields_check(rows, COUNT(rows), "", v, arg, ret, err);
 	if (rc < 0)
 		return rc;
 	const char *name = json_str_or(*ret, "Name", "");
@@ -480,6 +498,11 @@ static int parse_bind_mount(json_object *mount, struct mount_point *p, struct er
 	p->recursive = !json_bool_or(options, "NonRecursive", false);
 	p->make_source = json_bool_or(options, "CreateMountpoint", false);
 	p->shallow_read_only = json_bool_or(options, "ReadOnlyNonRecursive", false);
+	if (!p->read_only &&
+	    (p->shallow_read_only || json_bool_or(options, "ReadOnlyForceRecursive", false)))
+		return err_set(err, EINVAL,
+			       "bind-recursive=writable and readonly (ReadOnlyNonRecursive, "
+			       "ReadOnlyForceRecursive) need readonly (ReadOnly)");
 	if (p->shallow_read_only && json_bool_or(options, "ReadOnlyForceRecursive", false))
 		return err_set(
 			err, EINVAL,

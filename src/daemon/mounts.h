@@ -29,6 +29,7 @@ struct mount_point {
 	char *target;  /* clean absolute path in the container */
 	char *mode;    /* the options as typed ("ro,rslave", "size=1m"), never NULL */
 	bool read_only;
+	bool writable;           /* "rw" was said */
 	bool recursive;          /* bind: what is mounted below comes along */
 	bool shallow_read_only;  /* read-only, but not what is mounted below */
 	bool make_source;        /* a missing source folder is made (-v, CreateMountpoint) */
@@ -39,6 +40,7 @@ struct mount_point {
 	bool no_copy;            /* volume: the image's files are not copied into a new one */
 	bool anonymous;          /* volume: nobody named it; goes with --rm and rm -v */
 	json_object *labels;     /* volume: for a new one, owned; or NULL */
+	int64_t size_bytes;      /* volume: for a new one (volume-opt=size=); 0 = no limit */
 };
 
 struct mounts {

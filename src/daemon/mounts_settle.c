@@ -32,6 +32,8 @@ static json_object *point_json(const struct mount_point *p)
 			json_add(o, "labels", json_object_get(p->labels));
 		if (p->subpath)
 			json_add_str(o, "subpath", p->subpath);
+		if (p->size_bytes)
+			json_add_i64(o, "size_bytes", p->size_bytes);
 	} else {
 		json_add_str(o, "source", p->source);
 		json_add_str(o, "propagation", p->propagation);
@@ -53,6 +55,7 @@ static int read_volume(struct mount_point *p, json_object *o)
 	p->subpath = *subpath ? strdup(subpath) : NULL;
 	p->anonymous = json_bool_or(o, "anonymous", false);
 	p->no_copy = json_bool_or(o, "no_copy", false);
+	p->size_bytes = json_i64_or(o, "size_bytes", 0);
 	if (json_object_is_type(labels, json_type_object))
 		p->labels = json_object_get(labels);
 	return p->volume && (p->subpath || !*subpath) ? 0 : -ENOMEM;

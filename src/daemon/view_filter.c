@@ -13,11 +13,8 @@
 #include "isola/num.h"
 
 #include <errno.h>
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
-
-#define PATTERN_MAX 256
 
 /* Who asks: the list of containers, or that of VMs. */
 struct asked {
@@ -35,17 +32,13 @@ static int bad_value(const char *name, const char *value, struct err *err)
 	return err_set(err, EINVAL, "invalid filter '%s=%.64s'", name, value);
 }
 
-/* Docker's names and ids are regular expressions, unanchored. */
 static int match_pattern(const char *pattern, const char *name, const char *a, const char *b,
 			 struct err *err)
 {
-	regex_t re;
-	if (strlen(pattern) > PATTERN_MAX || regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-		return bad_value(name, pattern, err);
-	int hit =
-		(a && regexec(&re, a, 0, NULL, 0) == 0) || (b && regexec(&re, b, 0, NULL, 0) == 0);
-	regfree(&re);
-	return hit;
+	int hit = filter_pattern(pattern, a);
+	if (hit == 0)
+		hit = filter_pattern(pattern, b);
+	return hit < 0 ? bad_value(name, pattern, err) : hit;
 }
 
 static int match_id(const struct asked *d, struct instance *inst, const char *value,

@@ -22,6 +22,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "mounts.h"
+#include "project.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -311,13 +312,24 @@ static void make(struct prepare *p, const struct mount_point *m)
 		m->labels ? json_copy(m->labels) : json_object_new_object();
 	if (m->anonymous)
 		json_add_str(labels, VOLUME_ANONYMOUS, "");
-	const struct volume_spec spec = {
+	struct volume_spec spec = {
 		.name = m->volume,
 		.labels = labels,
 		.temporary_of = m->anonymous && p->inst->auto_remove ? p->inst->id : NULL,
+		.size_bytes = m->size_bytes,
 	};
+	struct err e = ERR_INIT;
+	if (spec.size_bytes && project_take(p->d, &spec.project, &e) < 0) {
+		finish(p, &e);
+		return;
+	}
 	p->made = true;
 	volume_make(p->d, &spec, on_made, p);
+}
+
+static bool has_its_size(const struct volume *v, const struct mount_point *m, struct err *err)
+{
+	return volume_check_size(v, m->size_bytes, err) == 0;
 }
 
 static bool wants_fill(const struct prepare *p, const struct mount_point *m, const struct volume *v)
@@ -334,9 +346,10 @@ static void next(struct prepare *p)
 		if (m->kind != MOUNT_VOLUME)
 			continue;
 		struct volume *v = volume_find(p->d, m->volume, NULL);
-		if (p->d->stopping) {
-			struct err e = ERR_INIT;
+		struct err e = ERR_INIT;
+		if (p->d->stopping)
 			(void)err_set(&e, ECANCELED, "isolad is shutting down");
+		if (e.code || (v && !has_its_size(v, m, &e))) {
 			finish(p, &e);
 			return;
 		}
@@ -367,6 +380,7 @@ static bool is_ready(const struct instance *inst, const struct mounts *m)
 		if (m->items[i].kind != MOUNT_VOLUME)
 			continue;
 		if (!v || v->making || v->filling || v->unfilled ||
+		    !has_its_size(v, &m->items[i], NULL) ||
 		    (!inst->started_ns && !life_of(inst)->volumes_ready))
 			return false;
 	}
@@ -399,6 +413,46 @@ bool volumes_prepare(struct instance *inst, bool create, op_done_fn *done, void 
 
 /* ---- the end ---- */
 
+/* A snapshot or somebody's first files are under way: once that is over. */
+struct leaving {
+	struct isolad *d;
+	char id[ID_SIZE]; /* of who leaves; it may be in the registry for a while yet */
+	char name[];
+};
+
+static void let_go(struct volume *v, struct isolad *d, const char *id);
+
+static void on_left_alone(void *arg, const struct err *err, json_object *result)
+{
+	struct leaving *l = arg;
+	struct volume *v = volume_find(l->d, l->name, NULL);
+	(void)err;
+	(void)result;
+	if (v && !l->d->stopping)
+		let_go(v, l->d, l->id);
+	free(l);
+}
+
+/* Unless somebody but @id uses it. */
+static void let_go(struct volume *v, struct isolad *d, const char *id)
+{
+	cleanup_json json_object *users =
+		volume_users(v, registry_find(d, INSTANCE_CONTAINER, id, NULL));
+	if (json_len(users))
+		return;
+	if (!v->making && !v->filling) {
+		volume_drop(v, false, NULL, NULL);
+		return;
+	}
+	struct leaving *l = malloc(sizeof(*l) + strlen(v->name) + 1);
+	if (!l)
+		abort(); /* see later.h */
+	l->d = d;
+	(void)snprintf(l->id, sizeof(l->id), "%s", id);
+	memcpy(l->name, v->name, strlen(v->name) + 1);
+	volume_wait(v, on_left_alone, l);
+}
+
 void volumes_release(struct instance *inst, bool anonymous)
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
@@ -409,11 +463,8 @@ void volumes_release(struct instance *inst, bool anonymous)
 		struct volume *v = p->kind == MOUNT_VOLUME && p->anonymous
 					   ? volume_find(inst->isolad, p->volume, NULL)
 					   : NULL;
-		if (!v || v->making || v->filling)
-			continue;
-		cleanup_json json_object *users = volume_users(v, inst);
-		if (!json_len(users))
-			volume_drop(v, false, NULL, NULL);
+		if (v)
+			let_go(v, inst->isolad, inst->id);
 	}
 }
 

@@ -268,10 +268,25 @@ struct volume *volume_reserve(struct isolad *d, const struct volume_spec *spec)
 	return v;
 }
 
+int volume_check_size(const struct volume *v, int64_t size_bytes, struct err *err)
+{
+	if (!size_bytes || v->size_bytes == size_bytes)
+		return 0;
+	if (!v->size_bytes)
+		return err_set(err, EEXIST, "volume %.255s is there already, without a size",
+			       v->name);
+	return err_set(err, EEXIST, "volume %.255s is there already, with a size of %lld bytes",
+		       v->name, (long long)v->size_bytes);
+}
+
 void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *done, void *arg)
 {
 	struct err e = ERR_INIT;
 	struct volume *v = volume_find(d, spec->name, NULL);
+	if (v && volume_check_size(v, spec->size_bytes, &e) < 0) {
+		later_done(d, done, arg, &e, NULL);
+		return;
+	}
 	if (v && !v->making) {
 		later_done(d, done, arg, NULL, volume_view(v));
 		return;
@@ -319,13 +334,14 @@ static void remove_job(uv_work_t *work)
 	if (data >= 0)
 		r->bytes = size_tree(data);
 	(void)fsync(dir);
+	/* While the kernel still counts its files: once it does not, the project may be
+	 * another's, with a limit of its own. */
+	project_end(dir, r->project);
 	/* What still writes into it, a job whose isolad was killed, soon ends. */
 	for (int i = 0; i < REMOVE_TRIES; i++) {
 		r->err = (struct err)ERR_INIT;
-		if (fd_remove_tree(dir, r->aside, &r->err) == 0) {
-			project_end(dir, r->project);
+		if (fd_remove_tree(dir, r->aside, &r->err) == 0)
 			return;
-		}
 		(void)usleep(REMOVE_PAUSE_US);
 	}
 }

@@ -65,7 +65,10 @@ struct volume_spec {
 	int64_t size_bytes;       /* 0 = no limit */
 	uint32_t project;         /* else what project_take() gave */
 };
-/* Makes it, unless there is one of that name; @done when it is there. */
+/* Whether it has the limit that somebody asks for; 0 asks for none. -EEXIST says what it has. */
+int volume_check_size(const struct volume *v, int64_t size_bytes, struct err *err);
+/* Makes it, unless there is one of that name; @done when it is there. One of another size
+ * is an error. */
 void volume_make(struct isolad *d, const struct volume_spec *spec, op_done_fn *done, void *arg);
 /* The same in parts: the name is taken, and the volume is "making" until it is settled,
  * by somebody else who makes its folder. Not when there is one. With @err it is gone. */

@@ -145,7 +145,7 @@ void volume_create(struct isolad *d, json_object *body, op_done_fn *done, void *
 struct asked {
 	const struct volume *v;
 	json_object *users; /* {name: number} */
-	bool bad;
+	bool bad, bad_name;
 };
 
 static bool is_used(const struct asked *a)
@@ -169,7 +169,10 @@ static bool is_driver(const char *value, void *arg)
 
 static bool is_name(const char *value, void *arg)
 {
-	return strstr(((struct asked *)arg)->v->name, value) != NULL;
+	struct asked *a = arg;
+	int rc = filter_pattern(value, a->v->name);
+	a->bad_name |= rc < 0;
+	return rc > 0;
 }
 
 static bool has_label(const char *value, void *arg)
@@ -185,6 +188,9 @@ static int check_filters(json_object *filters, const char *const *keys, size_t n
 	if (rc < 0)
 		return rc;
 	(void)filter_any(filters, "dangling", is_dangling, &a);
+	(void)filter_any(filters, "name", is_name, &a);
+	if (a.bad_name)
+		return err_set(err, EINVAL, "invalid filter 'name': no regular expression");
 	return a.bad ? err_set(err, EINVAL, "invalid filter 'dangling': say true or false") : 0;
 }
 

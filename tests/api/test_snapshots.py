@@ -197,6 +197,51 @@ good("a paused user is no obstacle", ctr("pause", "writer"))
 good("nor is it resumed", vol("snapshot", "live", "still"))
 is_(d.request("GET", "/containers/writer/json")[2]["State"]["Status"], "paused", "it is still paused")
 bad("restoring it then", vol("restore", "live", "n0"), "in use by the running container")
+good("an anonymous volume of a container with --rm", ctr("run", "-d", "--rm", "--name", "brief", "-v", "/d", "busybox",
+     "sh", "-c", "for i in $(seq 2000); do echo > /d/$i; done; echo made; exec sleep 1000"))
+check(wait_for(30, lambda: ctr("logs", "brief").out == "made\n"), "has its files")
+own = json.loads(ctr("inspect", "brief").out)[0]["Mounts"][0]["Name"]
+
+
+def held():
+    """Stops a snapshot of it half-way: its process and the client's."""
+    for i in range(20):
+        p = subprocess.Popen([BUILD + "/ctrctl", "-H", "unix://" + d.socket, "volume", "snapshot", "--pause=false",
+                              own, "s%d" % i], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while p.poll() is None:
+            for pid in children_of(d.pid, "cp-clone"):
+                os.kill(pid, signal.SIGSTOP)
+                if wait_for(10, lambda: stat_of(pid)[0] == "T"):
+                    return pid, p
+    return None, p
+
+
+def stat_of(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rsplit(") ", 1)[1].split()
+
+
+def children_of(pid, name):
+    found = []
+    for p in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            with open("/proc/%d/cmdline" % p) as f:
+                if name in f.read() and stat_of(p)[1] == str(pid):
+                    found.append(p)
+        except OSError:
+            pass
+    return found
+
+
+pid, p = held()
+check(pid, "a snapshot of it is under way")
+ctr("rm", "-f", "brief")
+check(wait_for(30, lambda: "brief" not in ctr("ps", "-a").out), "when the container goes")
+if pid:
+    os.kill(pid, signal.SIGCONT)
+p.wait()
+check(wait_for(30, lambda: own not in vol("ls", "-q").out), "the volume goes, too, once the snapshot is over",
+      vol("ls"))
 good("stopped", ctr("rm", "-f", "writer"))
 good("it can be restored", vol("restore", "live", "n0"))
 good("a volume goes with its snapshots", vol("rm", "live"))

@@ -127,6 +127,10 @@ like(o["CreatedAt"], r"^20\d\d-\d\d-\d\dT", "its time")
 st = os.stat(data("one"))
 is_((stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid), (0o755, 0, 0), "its folder")
 is_(names("name=on"), ["one"], "filter name")
+is_(names("name=^o.e$"), ["one"], "which is a regular expression")
+is_(names("name=^on$"), [], "and fits or not")
+bad("or is none", ctr("volume", "ls", "-f", "name=*"), "filter 'name'")
+bad("one that is there gets no size", ctr("volume", "create", "-o", "size=1m", "one"), "already, without a size")
 is_(names("label=a=b"), ["one"], "filter label")
 is_(names("label=a=x"), [], "filter label with another value")
 is_(names("driver=other"), [], "filter driver")
@@ -265,8 +269,21 @@ bad("an absolute subpath",
 bad("tmpfs options on a volume",
     ctr("run", "--rm", "--mount", "type=volume,src=m1,dst=/x,tmpfs-size=1m", "busybox", "ls"),
     "TmpfsOptions", 125)
-bad("volume-opt", ctr("run", "--rm", "--mount", "type=volume,src=m9,dst=/x,volume-opt=size=1m",
-                      "busybox", "ls"), "volume-opt", 125)
+bad("volume-opt", ctr("run", "--rm", "--mount", "type=volume,src=m9,dst=/x,volume-opt=type=nfs",
+                      "busybox", "ls"), "'type': only size", 125)
+bad("a size for one that is there", ctr("run", "--rm", "--mount", "type=volume,src=m1,dst=/x,volume-opt=size=1m",
+                                        "busybox", "ls"), "already, without a size", 125)
+bad("-v ...:ro,rw", ctr("run", "--rm", "-v", "m1:/x:ro,rw", "busybox", "true"), "exclude", 125)
+bad("bind-recursive=readonly without readonly",
+    ctr("run", "--rm", "--mount", "type=bind,src=/tmp,dst=/x,bind-recursive=readonly", "busybox", "true"),
+    "need readonly", 125)
+good("consistency", ctr("run", "--rm", "--mount", "type=volume,src=m1,dst=/x,consistency=cached", "busybox", "true"))
+bad("one nobody knows", ctr("run", "--rm", "--mount", "type=volume,src=m1,dst=/x,consistency=odd", "busybox", "true"),
+    "unknown consistency", 125)
+good("a place of 2000 folders", ctr("run", "--rm", "-v", "m1:" + "/a" * 2000, "busybox", "echo", "ok"), "ok\n")
+good("for a file, too", ctr("run", "--rm", "-v", T + "/root.tar:" + "/a" * 2000, "busybox", "echo", "ok"), "ok\n")
+bad("a file onto a folder", ctr("run", "--rm", "-v", T + "/root.tar:/tmp", "busybox", "true"),
+    "(/tmp): what is mounted is a file", 125)
 bad("a driver there is not", ctr("run", "--rm", "--volume-driver", "nfs", "busybox", "ls"),
     "--volume-driver", 125)
 os.makedirs(T + "/deep/in")

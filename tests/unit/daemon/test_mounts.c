@@ -29,6 +29,9 @@ static void mounts__read_all_forms(void **state)
 		  "'BindOptions':{'Propagation':'slave','NonRecursive':true,"
 		  "'CreateMountpoint':true}}]}",
 		  "/a>/b rw one slave make listed" },
+		{ "{'Mounts':[{'Type':'bind','Source':'/a','Target':'/b','ReadOnly':true,"
+		  "'BindOptions':{'ReadOnlyForceRecursive':true}}]}",
+		  "/a>/b ro rec rprivate listed" },
 		{ "{'Tmpfs':{'/t':''}}", "-(nosuid,nodev,noexec)>/t rw" },
 		{ "{'Tmpfs':{'/t':'defaults,size=1g,exec,ro'}}",
 		  "-(nosuid,nodev,noexec,size=1g,exec,ro)>/t ro" },
