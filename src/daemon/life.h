@@ -9,7 +9,8 @@
  *   health.c  health checks, while it runs
  *   change.c  rename, update, resize
  *   vm.c      what only VMs do
- *   volume_use.c  its volumes: made, filled, let go
+ *   volume_use.c  its volumes: made, filled
+ *   volume_users.c  let go
  *   remove.c  remove; wreck.c clears away what is left
  *   recover.c all of it again when isolad starts
  *

@@ -71,11 +71,22 @@ typedef int mounts_find_fn(void *arg, const char *ref, struct instance **ret, st
 int mounts_settle(json_object *config, json_object *host_config, mounts_find_fn *find, void *arg,
 		  json_object **ret, struct err *err);
 
-/* For mounts_settle.c: zeroed room for one more, which counts once the caller raises
- * m->n; the free of one; the order. */
+/* ---- for mounts.c, mounts_mount.c and mounts_settle.c ---- */
+
+/* Zeroed room for one more, which counts once the caller raises m->n; the free of one;
+ * the order. */
 struct mount_point *mounts_next(struct mounts *m);
 void mount_point_fini(struct mount_point *p);
 void mounts_sort(struct mounts *m);
 int mounts_clean_target(const char *path, char **ret, struct err *err);
+/* A clean absolute path, owned; @what names it in errors. */
+int mounts_clean(const char *path, char **ret, const char *what, struct err *err);
+int mounts_set_volume(struct mount_point *p, const char *name, struct err *err);
+/* p->mode becomes p->tmpfs, Docker's defaults first. */
+int mounts_finish_tmpfs(struct mount_point *p, struct err *err);
+/* Options that change nothing here: hints for file sharing into macOS. */
+bool mounts_is_hint(const char *option, size_t len);
+/* One object of HostConfig.Mounts into @p, which is zeroed. */
+int mounts_parse_mount(json_object *raw, struct mount_point *p, struct err *err);
 /* One of the six words, static, or NULL. */
 const char *mounts_propagation(const char *name, size_t len);

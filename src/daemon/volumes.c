@@ -8,6 +8,7 @@
 #include "isola/log.h"
 #include "isola/num.h"
 #include "isola/quota.h"
+#include "isola/step.h"
 
 #include "isolad.h"
 #include "mounts.h"
@@ -154,12 +155,15 @@ static int make_folder(int dir, const struct making *m, const char *aside, struc
 		rc = json_write_atomic(fd, RECORD, m->record, (int)m->sync, err);
 	if (rc < 0)
 		return rc;
-	if (renameat2(dir, aside, dir, m->name, RENAME_NOREPLACE) == 0)
+	step_reached("volume.whole");
+	rc = renameat2(dir, aside, dir, m->name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	step_reached("volume.named");
+	if (rc == 0)
 		return m->sync == FD_SYNC_YES && fsync(dir) < 0
 			       ? err_sys(err, "cannot sync the folder of volumes")
 			       : 0;
-	if (errno != EEXIST)
-		return err_sys(err, "cannot give it its name");
+	if (rc != -EEXIST)
+		return err_rc(err, rc, "cannot give it its name");
 	return err_set(err, EEXIST,
 		       "%s/" VOLUMES_DIR "/%s is in the way, which has no usable " RECORD,
 		       m->d->roots.state, m->name);
@@ -379,6 +383,7 @@ static int discard(struct isolad *d, const char *path, bool measure, uint32_t pr
 		free(r);
 		return err_sys(err, "cannot remove %s/" VOLUMES_DIR "/%s", d->roots.state, path);
 	}
+	step_reached("volume.gone");
 	(void)uv_queue_work(&d->loop, &r->work, remove_job, on_removed);
 	return 0;
 }

@@ -89,15 +89,19 @@ void volume_drop(struct volume *v, bool measure, op_done_fn *done, void *arg);
 /* Removes <volumes>/@path ("name/fill") the same way. */
 int volumes_discard(struct isolad *d, const char *path, struct err *err);
 
-/* Ids of instances that use it, owned array of strings; @but may be NULL. */
-json_object *volume_users(const struct volume *v, const struct instance *but);
-
 /* ---- volume_use.c: the volumes of one instance ---- */
 
 /* Makes those that are missing and, into new ones, copies what the image has there.
  * @create: at creation. Returns true when nothing is to be done, and @done is not
  * called. @inst must stay until then. */
 bool volumes_prepare(struct instance *inst, bool create, op_done_fn *done, void *arg);
+
+/* ---- volume_users.c ---- */
+
+/* Ids of instances that use it, owned array of strings; @but may be NULL. */
+json_object *volume_users(const struct volume *v, const struct instance *but);
+/* Whether another instance than @but has it mounted, or is about to. */
+bool volume_is_mounted(const struct instance *but, const char *name);
 /* @inst needs its volumes no more. @anonymous: those of its own go with it, unless
  * another instance uses them. */
 void volumes_release(struct instance *inst, bool anonymous);
