@@ -7,6 +7,7 @@
  * that is mounted has its user in the record. */
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/step.h"
 
 #include "bundle_priv.h"
 #include "fields.h"
@@ -205,6 +206,7 @@ static void on_mounted(void *arg, const struct err *err, json_object *reply)
 	struct op *op = arg;
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	(void)reply;
+	step_reached("mount.mounted");
 	if (err) {
 		undo(op, err);
 		return;
@@ -228,6 +230,7 @@ static void on_prepared(void *arg, const struct err *err, json_object *result)
 		step_over(op);
 		return;
 	}
+	step_reached("mount.prepared");
 	const struct mount_point *p = mounts_find(&m, json_str_or(op->body, "target", ""));
 	if (e.code || !p || call_keeper(op, p, "mount", on_mounted, &e) < 0)
 		undo(op, &e);
@@ -236,6 +239,7 @@ static void on_prepared(void *arg, const struct err *err, json_object *result)
 static void on_recorded(void *arg, const struct err *err)
 {
 	struct op *op = arg;
+	step_reached("mount.recorded");
 	if (err) {
 		restore(op);
 		fail(op, err);
@@ -261,6 +265,7 @@ static int begin_addition(struct op *op, json_object *mount, struct err *err)
 static void on_removed(void *arg, const struct err *err)
 {
 	struct op *op = arg;
+	step_reached("mount.forgotten");
 	if (err) {
 		restore(op);
 		fail(op, err);
@@ -274,6 +279,7 @@ static void on_unmounted(void *arg, const struct err *err, json_object *reply)
 	struct op *op = arg;
 	cleanup_mounts struct mounts m = { NULL, 0 };
 	(void)reply;
+	step_reached("mount.unmounted");
 	if (err) {
 		fail(op, err);
 		return;

@@ -25,6 +25,7 @@
 #include "isola/log.h"
 #include "isola/num.h"
 #include "isola/quota.h"
+#include "isola/step.h"
 #include "isola/strbuf.h"
 
 #include <dirent.h>
@@ -41,6 +42,12 @@
 #define SNAPSHOTS_MAX    1000
 
 enum kind { TAKE, RESTORE, CLONE };
+
+static const char *const steps[][3] = {
+	[TAKE] = { "snapshot.begun", "snapshot.copied", "snapshot.settled" },
+	[RESTORE] = { "restore.begun", "restore.copied", "restore.settled" },
+	[CLONE] = { "clone.begun", "clone.copied", "clone.settled" },
+};
 
 struct snapping {
 	struct list node; /* in isolad's snapshotting */
@@ -242,6 +249,7 @@ static void prepare_job(uv_work_t *work)
 	 * twice as many; nobody else writes. */
 	(void)volume_limit(s->d, fd, VOLUME_DATA, s->project,
 			   s->kind == RESTORE ? 0 : s->size_bytes, &s->err);
+	step_reached(steps[s->kind][0]);
 }
 
 /* XFS takes a new parent for a change of the folder itself. */
@@ -297,7 +305,9 @@ static void settle_job(uv_work_t *work)
 		(void)err_sys(&s->err, "cannot write the files to the disk");
 		return;
 	}
+	step_reached(steps[s->kind][1]);
 	rc = move_in(s, fd);
+	step_reached(steps[s->kind][2]);
 	if (rc == 0 && s->sync && fsync(dir) < 0)
 		rc = -errno;
 	if (rc < 0)

@@ -4,6 +4,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/step.h"
 
 #include "control.h"
 #include "exec.h"
@@ -201,8 +202,12 @@ static int op_mount(struct keeper *k, const struct request *r, int *fd, json_obj
 	(void)fd;
 	(void)answer;
 	int rc = need_running(k, err);
-	return rc < 0 ? rc
-		      : k->payload->mount(k, r->mount, r->make_source, r->op == OP_UNMOUNT, err);
+	if (rc < 0)
+		return rc;
+	step_reached("keeper.mounting");
+	rc = k->payload->mount(k, r->mount, r->make_source, r->op == OP_UNMOUNT, err);
+	step_reached("keeper.mounted");
+	return rc;
 }
 
 /* What only a VM can be asked for. */
