@@ -9,6 +9,7 @@
  *   process.c  processes: made, reaped, told of
  *   relay.c    a stream: socket to pipe or terminal, or the other way
  *   child.c    a process on its way to the program
+ *   copy.c     an archive becomes files of the container
  *   root.c     the container's root and what is mounted in it
  *   image.c    a root that is an overlay, on an image of the guest's
  *   net.c      links, addresses, routes
@@ -54,7 +55,7 @@ struct process {
 	struct source status; /* the child's errors, until its exec */
 	int master_fd;        /* the terminal, or -1 */
 	struct relay in, out[2];
-	bool first, ended;
+	bool first, ended, copies;
 	int wait_status;
 	int64_t drain_until_ms;
 };
@@ -81,7 +82,8 @@ struct guest {
 	int ns_fds[5]; /* of the container: pid, mnt, ipc, uts, cgroup; -1 */
 };
 
-#define NS_COUNT 5
+#define NS_COUNT  5
+#define NS_MOUNTS 1
 extern const struct ns_kind {
 	const char *name;
 	int flag;
@@ -112,6 +114,8 @@ void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t 
 /* process.c */
 int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body, size_t size,
 		  struct err *err);
+/* A copy: answered at once. */
+int process_copy(struct guest *g, uint64_t id, struct err *err);
 struct process *process_find(struct guest *g, uint64_t id);
 void process_reap(struct guest *g);
 /* Ended processes whose streams have been drained, or not in time, are told of. */
@@ -138,6 +142,9 @@ struct child {
 	int slave_fd; /* of the terminal */
 };
 void child_run(struct child *c) __attribute__((noreturn));
+
+/* copy.c: in a clone; @namespace_fd: of the container's mounts. */
+void copy_run(int stream_fd, int namespace_fd) __attribute__((noreturn));
 
 /* root.c: in the first process's clone, in its own namespaces. */
 int root_make(const struct guest *g, int *ret_root, struct err *err);

@@ -309,6 +309,19 @@ static int start(struct guest *g, struct process *p, const struct process_spec *
 	return rc;
 }
 
+static struct process *process_new(struct guest *g, const struct process *like)
+{
+	struct process *p = process_find(g, like->id) ? NULL : malloc(sizeof(*p));
+	if (!p)
+		return NULL;
+	*p = *like;
+	p->status.fd = p->master_fd = -1;
+	p->in.from.fd = p->in.to.fd = -1;
+	p->out[0] = p->out[1] = p->in;
+	list_add_tail(&g->processes, &p->node);
+	return p;
+}
+
 int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body, size_t size,
 		  struct err *err)
 {
@@ -317,17 +330,12 @@ int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body
 	int rc = process_spec_parse(body, size, &spec, err);
 	if (rc < 0)
 		return rc;
-	struct process *p = process_find(g, spec.id) ? NULL : calloc(1, sizeof(*p));
+	const struct process like = { .id = spec.id, .seq = seq, .first = first };
+	struct process *p = process_new(g, &like);
 	if (!p) {
 		process_spec_fini(&spec);
 		return err_set(err, EINVAL, "this process is there already");
 	}
-	*p = (struct process){
-		.id = spec.id, .seq = seq, .first = first, .status = { .fd = -1 }, .master_fd = -1
-	};
-	p->in.from.fd = p->in.to.fd = -1;
-	p->out[0] = p->out[1] = p->in;
-	list_add_tail(&g->processes, &p->node);
 	rc = open_ends(g, &spec, &e, err);
 	if (rc == 0)
 		rc = start(g, p, &spec, &e, err);
@@ -336,4 +344,39 @@ int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body
 	if (rc < 0)
 		process_free(g, p);
 	return rc;
+}
+
+/* ---- copies ---- */
+
+static size_t count_copies(const struct guest *g)
+{
+	size_t n = 0;
+	list_for_each (node, &g->processes)
+		n += container_of(node, struct process, node)->copies;
+	return n;
+}
+
+int process_copy(struct guest *g, uint64_t id, struct err *err)
+{
+	const struct process like = { .id = id, .copies = true };
+	if (count_copies(g) >= GUEST_COPIES_MAX)
+		return err_set(err, EBUSY, "%d copies into this container are under way already",
+			       GUEST_COPIES_MAX);
+	cleanup_fd int fd = link_begin_open(g);
+	int rc = link_finish_open(g, GUEST_STREAM, GUEST_STDIN, id, &fd, err);
+	if (rc < 0)
+		return rc;
+	struct process *p = process_new(g, &like);
+	if (!p)
+		return err_set(err, EINVAL, "this process is there already");
+	long pid = syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid == 0)
+		copy_run(fd, g->ns_fds[NS_MOUNTS]);
+	if (pid < 0) {
+		rc = err_sys(err, "cannot make a process");
+		process_free(g, p);
+		return rc;
+	}
+	p->pid = (pid_t)pid;
+	return 0;
 }

@@ -79,6 +79,20 @@ static int do_exec(struct guest *g, uint64_t seq, const uint8_t *body, size_t si
 	return rc < 0 ? rc : 1;
 }
 
+static int do_copy(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		   struct tlv_writer *w, struct err *err)
+{
+	uint64_t id = tlv_u64_or(body, size, GF_PROCESS, 0);
+	(void)seq;
+	(void)w;
+	if (g->ns_fds[0] < 0 || g->first_ended)
+		return err_set(err, ESRCH, "the container %s",
+			       g->first_ended ? "has ended" : "is not running");
+	if (!id)
+		return err_set(err, EPROTO, "isola-keeper sent a copy without a number");
+	return process_copy(g, id, err);
+}
+
 static struct process *find(struct guest *g, const uint8_t *body, size_t size, struct err *err)
 {
 	struct process *p = process_find(g, tlv_u64_or(body, size, GF_PROCESS, 0));
@@ -244,6 +258,7 @@ static const struct {
 	{ GUEST_STATS, do_stats },       { GUEST_CLOCK, do_clock },   { GUEST_FREEZE, do_freeze },
 	{ GUEST_THAW, do_thaw },         { GUEST_LINK, do_link },     { GUEST_ONLINE, do_online },
 	{ GUEST_SHUTDOWN, do_shutdown }, { GUEST_UNLINK, do_unlink }, { GUEST_LIMIT, do_limit },
+	{ GUEST_COPY, do_copy },
 };
 
 void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size)

@@ -56,6 +56,18 @@ struct mount_spec {
 /* A "bind" with a target has a source that is a path without ".." and its first slash. */
 int mount_spec_parse(const uint8_t *data, size_t size, struct mount_spec *ret);
 
+/* Of the first piece of a copy. */
+struct copy_spec {
+	const char *target, *name, *user; /* user NULL: owners are the archive's */
+	uint64_t entries_max;
+	bool keep_kinds;
+	size_t n_mounts;
+	struct body fields; /* GF_MOUNT, which are as they should be */
+};
+int copy_spec_parse(const uint8_t *data, size_t size, struct copy_spec *ret, struct err *err);
+/* Of a GF_MOUNT in it. */
+int copy_mount_parse(const uint8_t *data, size_t size, struct mount_spec *ret);
+
 /* Of GF_DEVICE. */
 struct device_spec {
 	const char *target;

@@ -41,3 +41,10 @@ struct extract_options {
 
 /* Reads all of @tar. -errno; what was made so far stays, but for half a file. */
 int extract(struct tar *tar, const struct extract_options *options, struct err *err);
+
+/* The folder @path of the container @name, in a process whose "/" is the container's files:
+ * resolved inside, links followed; O_PATH, owned. The sentences are Docker's. -ENOENT,
+ * -EINVAL, or -EROFS where nothing may be written. */
+int extract_destination(const char *path, const char *name, int *ret_fd, struct err *err);
+/* There is no @path: returns -ENOENT. */
+int extract_missing(const char *path, const char *name, struct err *err);

@@ -126,6 +126,10 @@
  *   mount    { "mount": an item of OCI "mounts", "make_source": bool }
  *   unmount  { "mount": the same }                of containers only: ctr_mount() and
  *            ctr_unmount() of isola/ctr.h; no other request is served meanwhile
+ *   copy     {}   + 1 fd                          of containers in VMs only: a copy by the
+ *            guest. The fd's other end gets one packet: a byte and the stream of
+ *            GUEST_COPY (isola/guest.h), or "ERRNO text" when there is none; then this end
+ *            is closed
  * Of VMs only, and passed on to the worker but for the first and "quit"; EBUSY while
  * it is being reset. The answer comes when the worker's has, which may be behind those
  * of later requests. (exec and exec_kill are for containers only.)

@@ -316,7 +316,8 @@ static int start(struct build *b, json_object *spec, struct image_job **ret_job,
 		return err_rc(err, rc, "cannot set up the job's pipe");
 	rc = open_talk(b, take_fd(&says), err);
 	if (rc == 0)
-		rc = job_start_fd3(b->d, words, in, hears, &b->job, on_line, on_job_done, b, err);
+		rc = job_start_fds(b->d, words, &(struct job_fds){ .in = in, .third = hears },
+				   &b->job, on_line, on_job_done, b, err);
 	if (rc < 0) {
 		close_talk(b);
 		return rc;

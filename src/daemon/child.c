@@ -77,7 +77,7 @@ static int watch(struct isolad *d, pid_t pid, int pidfd, child_exit_fn *on_exit,
 	return 0;
 }
 
-/* 0-2 and 3 of the child; everything else of ours is close-on-exec. */
+/* 0-4 of the child; everything else of ours is close-on-exec. */
 static int deal_fds(posix_spawn_file_actions_t *fa, const struct child_args *args, int null_fd)
 {
 	int rc = posix_spawn_file_actions_adddup2(
@@ -87,6 +87,8 @@ static int deal_fds(posix_spawn_file_actions_t *fa, const struct child_args *arg
 			fa, args->stdout_fd >= 0 ? args->stdout_fd : null_fd, 1);
 	if (!rc && args->fd3 >= 0)
 		rc = posix_spawn_file_actions_adddup2(fa, args->fd3, 3);
+	if (!rc && args->fd4 > 0)
+		rc = posix_spawn_file_actions_adddup2(fa, args->fd4, 4);
 	return rc;
 }
 

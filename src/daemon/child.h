@@ -45,6 +45,7 @@ struct child_args {
 	const char *const *argv; /* argv[0] included, NULL at the end */
 	int stdin_fd, stdout_fd; /* borrowed; -1 = /dev/null */
 	int fd3;                 /* becomes descriptor 3; borrowed; -1 = none */
+	int fd4;                 /* the same of 4; 0 = none */
 };
 
 /* Returns at once (vfork speed). @ret is valid until @on_exit was called. */

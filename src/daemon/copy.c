@@ -10,7 +10,9 @@
 
 #include "folders.h"
 #include "images_priv.h"
+#include "isolation.h"
 #include "life.h"
+#include "link.h"
 #include "mounts.h"
 
 #include "isola/fd.h"
@@ -45,11 +47,19 @@ struct copy *copy_new(struct isolad *d, op_done_fn *done, void *arg)
 	return c;
 }
 
+static void close_guest(struct copy *c)
+{
+	if (c->guest_fd > 0)
+		(void)close(c->guest_fd);
+	c->guest_fd = 0;
+}
+
 static void copy_free(struct copy *c)
 {
 	list_del(&c->node);
 	fd_close(&c->pair);
 	fd_close(&c->client_fd);
+	close_guest(c);
 	json_object_put(c->framing);
 	free(c->path);
 	free(c->head);
@@ -198,9 +208,9 @@ int copy_run(struct copy *c, const char *const *words, int stdin_fd, json_object
 	     struct err *err)
 {
 	cleanup_fd int fd3 = spec_file(spec, c->head ? c->head : "", c->head_size, err);
+	const struct job_fds fds = { stdin_fd, fd3, c->guest_fd };
 	int rc = fd3 < 0 ? fd3
-			 : job_start_fd3(c->d, words, stdin_fd, fd3, &c->job, on_line, on_job_done,
-					 c, err);
+			 : job_start_fds(c->d, words, &fds, &c->job, on_line, on_job_done, c, err);
 	if (rc == 0)
 		c->job->tells_errno = true;
 	return rc;
@@ -299,6 +309,15 @@ void copy_cancel(struct copy *c)
 
 /* ---- writing ---- */
 
+/* Whether the guest writes: what it has looked up may not be changed behind its back, and
+ * the writable layer of an EROFS root never. A paused one writes nothing (the keeper says so). */
+static bool copy_is_guests(const struct instance *inst)
+{
+	return isolation_is_vm(inst->host_config) &&
+	       (inst->state == INSTANCE_RUNNING ||
+		(inst->state == INSTANCE_PAUSED && inst->guest_root == GUEST_ROOT_EROFS));
+}
+
 static struct copy *copy_of(const struct op *op)
 {
 	list_for_each (node, &op->inst->isolad->copies) {
@@ -307,6 +326,20 @@ static struct copy *copy_of(const struct op *op)
 			return c;
 	}
 	return NULL;
+}
+
+/* Asks the keeper for a way into the guest, which the job waits for. */
+static int ask_guest(struct copy *c, struct instance *inst, struct err *err)
+{
+	int pair[2];
+	if (!inst->link)
+		return err_set(err, EBUSY, "container %.12s has lost its keeper", inst->id);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, "cannot make a socket pair");
+	c->guest_fd = pair[0];
+	/* What it answers, the job hears too. */
+	link_call(inst->link, "copy", NULL, pair[1], NULL, NULL);
+	return 0;
 }
 
 static int start_put(struct copy *c, struct instance *inst, struct err *err)
@@ -328,8 +361,13 @@ static int start_put(struct copy *c, struct instance *inst, struct err *err)
 	if (!spec)
 		return -err->code;
 	json_add(spec, "body", json_object_get(c->framing));
-	int rc = copy_run(c, words, c->client_fd, spec, err);
+	bool guest = copy_is_guests(inst);
+	json_add_bool(spec, "guest", guest);
+	int rc = guest ? ask_guest(c, inst, err) : 0;
+	if (rc == 0)
+		rc = copy_run(c, words, c->client_fd, spec, err);
 	fd_close(&c->client_fd);
+	close_guest(c);
 	if (rc == 0)
 		events_emit_instance(inst, "extract-to-dir", NULL);
 	return rc;
@@ -342,7 +380,7 @@ static void put_step(struct op *op)
 	struct err e = ERR_INIT;
 	if (!c || c->job)
 		return;
-	c->running = instance_is_running(inst) && inst->root_pid > 0;
+	c->running = copy_is_guests(inst) || (instance_is_running(inst) && inst->root_pid > 0);
 	if (!c->running && !run_is_over(inst)) {
 		run_hurry_keeper(inst);
 		return;

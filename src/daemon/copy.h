@@ -19,6 +19,7 @@ struct copy {
 	struct op *op; /* NULL once nobody waits in the queue */
 	bool running;  /* into a running container */
 	int client_fd;
+	int guest_fd; /* until the job has it: where the guest's stream comes from; 0 = none */
 	char *path;
 	bool keep_kinds, to_user;
 	json_object *framing; /* {"chunked","length"} */

@@ -179,8 +179,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 /* ---- the beginning ---- */
 
-static int spawn(struct image_job *job, const char *const *words, int stdin_fd, int stdout_fd,
-		 int fd3, struct err *err)
+static int spawn(struct image_job *job, const char *const *words, const struct job_fds *fds,
+		 int stdout_fd, struct err *err)
 {
 	const char *argv[WORDS_MAX];
 	char parent[16];
@@ -201,9 +201,10 @@ static int spawn(struct image_job *job, const char *const *words, int stdin_fd, 
 	const struct child_args args = {
 		.program = PROGRAM_IMAGE,
 		.argv = argv,
-		.stdin_fd = stdin_fd,
+		.stdin_fd = fds->in,
 		.stdout_fd = stdout_fd,
-		.fd3 = fd3,
+		.fd3 = fds->third,
+		.fd4 = fds->fourth,
 	};
 	return child_spawn(job->d, &args, on_exit_, job, &job->child, err);
 }
@@ -216,17 +217,18 @@ static void on_unused_closed(uv_handle_t *handle)
 int job_start(struct isolad *d, const char *const *words, int stdin_fd, struct image_job **ret,
 	      image_progress_fn *progress, op_done_fn *done, void *arg, struct err *err)
 {
-	return job_start_fd3(d, words, stdin_fd, -1, ret, progress, done, arg, err);
+	const struct job_fds fds = { .in = stdin_fd, .third = -1 };
+	return job_start_fds(d, words, &fds, ret, progress, done, arg, err);
 }
 
-int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int fd3,
+int job_start_fds(struct isolad *d, const char *const *words, const struct job_fds *fds,
 		  struct image_job **ret, image_progress_fn *progress, op_done_fn *done, void *arg,
 		  struct err *err)
 {
-	int fds[2];
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	int out_fds[2];
+	if (pipe2(out_fds, O_CLOEXEC) < 0)
 		return err_sys(err, "cannot make a pipe");
-	cleanup_fd int out = fds[0], child_out = fds[1];
+	cleanup_fd int out = out_fds[0], child_out = out_fds[1];
 	struct image_job *job = calloc(1, sizeof(*job));
 	if (!job)
 		return err_set(err, ENOMEM, "out of memory");
@@ -245,7 +247,7 @@ int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int 
 		(void)err_rc(err, rc, "cannot read an image job");
 	} else {
 		(void)take_fd(&out);
-		rc = spawn(job, words, stdin_fd, child_out, fd3, err);
+		rc = spawn(job, words, fds, child_out, err);
 	}
 	if (rc < 0) {
 		uv_close((uv_handle_t *)&job->out, on_unused_closed);

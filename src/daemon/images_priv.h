@@ -80,11 +80,17 @@ struct image_job {
 	const char *event; /* emitted for what the job reports, or NULL */
 };
 
-/* Runs isola-image with @words (its command and arguments; NULL at the end) and
- * @stdin_fd and @fd3 (borrowed; -1 = none). @done gets the job's last line. */
-int job_start_fd3(struct isolad *d, const char *const *words, int stdin_fd, int fd3,
+/* Descriptors of a job: borrowed; -1 = none. */
+struct job_fds {
+	int in, third;
+	int fourth; /* 0 = none */
+};
+
+/* Runs isola-image with @words (its command and arguments; NULL at the end). @done gets the
+ * job's last line. */
+int job_start_fds(struct isolad *d, const char *const *words, const struct job_fds *fds,
 		  struct image_job **ret, image_progress_fn *progress, op_done_fn *done, void *arg,
 		  struct err *err);
-/* The same without a descriptor 3. */
+/* The same with a standard input alone. */
 int job_start(struct isolad *d, const char *const *words, int stdin_fd, struct image_job **ret,
 	      image_progress_fn *progress, op_done_fn *done, void *arg, struct err *err);

@@ -2,6 +2,7 @@
 /* body - see body.h. Foreign bytes: runs in isola-image's jail. */
 #include "body.h"
 
+#include "isola/json.h"
 #include "cancel.h"
 
 #include <errno.h>
@@ -13,6 +14,27 @@
 #define TRAILERS_MAX     64
 #define CHUNK_DIGITS_MAX 15
 
+struct body body_of(json_object *spec, const char *head, size_t head_size)
+{
+	json_object *framing = json_get(spec, "body");
+	return (struct body){ .fd = STDIN_FILENO,
+			      .chunked = json_bool_or(framing, "chunked", false),
+			      .left = (uint64_t)json_i64_or(framing, "length", 0),
+			      .head = head,
+			      .head_size = head_size };
+}
+
+/* False: the other one is to be read first. */
+static bool wait_for_client(struct body *b)
+{
+	struct pollfd p[2] = { { .fd = b->fd, .events = POLLIN },
+			       { .fd = b->other_fd, .events = POLLIN } };
+	while (!cancel_requested() && poll(p, 2, CANCEL_LOOK_MS) <= 0)
+		continue;
+	b->other_spoke = p[1].revents != 0;
+	return !b->other_spoke;
+}
+
 static ssize_t receive(struct body *b, void *buf, size_t size, struct err *err)
 {
 	if (b->head_size > 0) {
@@ -23,6 +45,8 @@ static ssize_t receive(struct body *b, void *buf, size_t size, struct err *err)
 		return (ssize_t)n;
 	}
 	while (!cancel_requested()) {
+		if (b->other_fd > 0 && !wait_for_client(b))
+			return err_set(err, EPIPE, "nobody takes the request's body any more");
 		ssize_t n = read(b->fd, buf, size);
 		if (n > 0)
 			return n;

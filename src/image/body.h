@@ -6,6 +6,7 @@
 
 #include "isola/err.h"
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,13 @@ struct body {
 	bool ended, in_chunk;
 	const char *head; /* read before; borrowed */
 	size_t head_size;
+	/* Waiting for the client ends, with -EPIPE, when this one can be read: 0 = none. */
+	int other_fd;
+	bool other_spoke;
 };
+
+/* Of a VIEW_SPEC (view.h), on standard input; borrows @head. */
+struct body body_of(json_object *spec, const char *head, size_t head_size);
 
 /* Up to @size bytes of content: their number, 0 at the body's end, -errno
  * (-EPROTO, -ECONNRESET) with @err set. */

@@ -10,6 +10,7 @@
 #include "isola/pack.h"
 #include "isola/path.h"
 #include "body.h"
+#include "copy_guest.h"
 #include "out.h"
 #include "owner.h"
 #include "stream.h"
@@ -20,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #define IDS_OF_CONTAINER 65536
 
@@ -32,10 +32,9 @@ struct spot {
 	struct stat st;
 };
 
-static int missing(const char *path, const struct view *v, struct err *err)
+static const char *name_of(const struct view *v)
 {
-	return err_set(err, ENOENT, "Could not find the file %.300s in container %.64s", path,
-		       json_str_or(v->spec, "name", json_str_or(v->spec, "id", "")));
+	return json_str_or(v->spec, "name", json_str_or(v->spec, "id", ""));
 }
 
 /* Docker's base name: of "/a/b/" it is "b", of "/a/." ".", of "/" "/". */
@@ -77,12 +76,12 @@ static int find(const struct view *v, const char *path, struct spot *s, struct e
 		s->dir_fd = path_open_in_root(root, *clean ? clean : "/", O_PATH | O_DIRECTORY, 0);
 	}
 	if (s->dir_fd < 0 && (s->dir_fd == -ENOENT || s->dir_fd == -ENOTDIR))
-		return missing(path, v, err);
+		return extract_missing(path, name_of(v), err);
 	if (s->dir_fd < 0)
 		return err_rc(err, s->dir_fd, "cannot open %.300s in the container", path);
 	if (fstatat(s->dir_fd, s->last, &s->st,
 		    AT_SYMLINK_NOFOLLOW | (*s->last ? 0 : AT_EMPTY_PATH)) < 0)
-		return errno == ENOENT ? missing(path, v, err)
+		return errno == ENOENT ? extract_missing(path, name_of(v), err)
 				       : err_sys(err, "cannot look at %.300s", path);
 	if (into && !S_ISDIR(s->st.st_mode) && len > 0)
 		return err_set(err, EINVAL, "%.300s is not a directory", path);
@@ -218,44 +217,6 @@ int copy_export(struct view *v, const struct copy_options *o, json_object **ret_
 
 /* ---- put ---- */
 
-static uint64_t mount_of(int fd)
-{
-	struct statx st;
-	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 ? st.stx_mnt_id : 0;
-}
-
-static int check_writable(int fd, struct err *err)
-{
-	struct statvfs fs;
-	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fstatvfs(fd, &fs) < 0 || !(fs.f_flag & ST_RDONLY))
-		return 0;
-	return err_set(err, EROFS, "%s",
-		       mount_of(fd) == mount_of(root) ? "container rootfs is marked read-only"
-						      : "mounted volume is marked read-only");
-}
-
-static int open_destination(const struct view *v, const char *path, int *ret, struct err *err)
-{
-	char clean[PATH_MAX], full[PATH_MAX];
-	struct stat st;
-	int n = snprintf(full, sizeof(full), "/%s", path);
-	if (n >= (int)sizeof(full) || path_clean(full, clean, sizeof(clean)) < 0)
-		return err_set(err, EINVAL, "the path is too long");
-	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int fd = path_open_in_root(root, clean, O_PATH, 0);
-	if (fd == -ENOENT || fd == -ENOTDIR)
-		return missing(path, v, err);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_rc(err, fd, "cannot open %.300s in the container", path);
-	if (!S_ISDIR(st.st_mode))
-		return err_set(err, EINVAL, "extraction point is not a directory");
-	int rc = check_writable(fd, err);
-	if (rc == 0)
-		*ret = take_fd(&fd);
-	return rc;
-}
-
 static int put_from(struct stream *stream, struct extract_options *x, struct err *err)
 {
 	cleanup_tar struct tar *tar = NULL;
@@ -265,12 +226,9 @@ static int put_from(struct stream *stream, struct extract_options *x, struct err
 
 int copy_put(struct view *v, const struct copy_options *o, json_object **ret_aux, struct err *err)
 {
-	json_object *framing = json_get(v->spec, "body");
-	struct body body = { .fd = STDIN_FILENO,
-			     .chunked = json_bool_or(framing, "chunked", false),
-			     .left = (uint64_t)json_i64_or(framing, "length", 0),
-			     .head = v->head,
-			     .head_size = v->head_size };
+	if (v->guest_fd >= 0)
+		return copy_put_guest(v, o, ret_aux, err);
+	struct body body = body_of(v->spec, v->head, v->head_size);
 	const struct stream_options options = {
 		.what = "the archive", .plain_max = o->bytes_max, .read = body_read, .arg = &body
 	};
@@ -279,7 +237,7 @@ int copy_put(struct view *v, const struct copy_options *o, json_object **ret_aux
 	struct extract_options x = { .keep_kinds = o->keep_kinds,
 				     .lenient = true,
 				     .entries_max = o->entries_max };
-	int rc = open_destination(v, o->path, &to, err);
+	int rc = extract_destination(o->path, name_of(v), &to, err);
 	/* Beyond it, in a user namespace, there is nobody. */
 	if (!v->mapped && json_bool_or(v->spec, "mapped", false))
 		x.ids_end = IDS_OF_CONTAINER;

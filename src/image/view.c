@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 
 #define SPEC_FD        3
+#define GUEST_FD       4
 #define SPEC_BYTES_MAX (2 * 1024 * 1024)
 #define LAYERS_MAX     502 /* OVL_MAX_STACK, the upper one, and one to spare */
 #define MOUNTS_MAX     512
@@ -68,6 +69,7 @@ void view_fini(struct view *v)
 	json_object_put(v->spec);
 	free(v->head);
 	fd_close(&v->proc_fd);
+	fd_close(&v->guest_fd);
 }
 
 /* ---- parts ---- */
@@ -421,6 +423,20 @@ static int enter_two(struct view *v, struct err *err)
 	return rc;
 }
 
+/* An empty folder that nothing can be put into. */
+static int enter_nothing(struct view *v, struct err *err)
+{
+	cleanup_fd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_sys(err, "cannot make an empty root");
+	cleanup_fd int root = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+	if (root < 0)
+		return err_sys(err, "cannot make an empty root");
+	v->guest_fd = GUEST_FD;
+	return swap_root(root, err);
+}
+
 int view_enter(struct view *v, struct err *err)
 {
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
@@ -431,13 +447,14 @@ int view_enter(struct view *v, struct err *err)
 	if (v->proc_fd < 0)
 		return err_sys(err, "cannot open /proc/self/fd");
 	bool two = json_bool_or(v->spec, "split", false) || json_get(v->spec, "to");
-	int rc = two ? enter_two(v, err) : enter_merged(v, err);
+	bool guest = json_bool_or(v->spec, "guest", false);
+	int rc = guest ? enter_nothing(v, err) : two ? enter_two(v, err) : enter_merged(v, err);
 	if (rc < 0)
 		return err_prefix(err, "cannot see the container's files");
 	/* Layers and namespaces were needed until now. */
 	if (v->proc_fd != SPEC_FD && dup3(v->proc_fd, SPEC_FD, O_CLOEXEC) < 0)
 		return err_sys(err, "cannot keep /proc/self/fd");
 	v->proc_fd = SPEC_FD;
-	(void)syscall(SYS_close_range, SPEC_FD + 1, ~0U, 0);
+	(void)syscall(SYS_close_range, SPEC_FD + 1 + guest, ~0U, 0);
 	return 0;
 }

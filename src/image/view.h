@@ -13,13 +13,15 @@
  *   running   the container's own root mount, cloned (two overlays on one upper
  *             folder would not see each other's changes), in its user namespace:
  *             this process is then what the container's root is, no more
+ *   guest     nothing at all: the container runs in a microVM, whose guest alone may write
+ *             its files, and descriptor 4 leads to it (copy_guest.h)
  *   split     /upper and /lower side by side, both read-only: what changed?
  *   fill      /lower, read-only, and /to, a new volume's folder: it gets what the
  *             image has. clone: the same, "lower" is a volume's folder
  *
  * VIEW_SPEC on descriptor 3, a JSON text, up to its NUL or end:
  *   { "id", "lower": [paths, topmost first], "upper", "work", "write": bool, "user_marks"?: bool,
- *     "split"?: bool, "pid"? (of a running container's init),
+ *     "split"?: bool, "guest"?: bool, "pid"? (of a running container's init),
  *     "read_only"?: bool, "mapped"?: bool,
  *     "mounts": [{ "target", "source", "subpath"?, "read_only", "recursive" }]
  *       (parents first; a subpath is opened without links),
@@ -38,13 +40,14 @@ struct view {
 	json_object *spec; /* owned */
 	char *head;        /* owned; what lies behind the NUL */
 	size_t head_size;
-	int proc_fd; /* our own /proc/self/fd */
-	bool mapped; /* we are in the container's user namespace */
+	int proc_fd;  /* our own /proc/self/fd */
+	int guest_fd; /* -1: our own files */
+	bool mapped;  /* we are in the container's user namespace */
 };
 
 #define VIEW_INIT                                                                                  \
 	{                                                                                          \
-		.proc_fd = -1                                                                      \
+		.proc_fd = -1, .guest_fd = -1                                                      \
 	}
 
 /* Reads the spec from descriptor 3 and closes it. */

@@ -132,7 +132,8 @@ static void on_stream(struct guest_link *l, uint64_t process, enum guest_stream 
 		int at = g->k->spec.tty ? 0 : (int)stream;
 		fd_close(&g->fds.fd[at]);
 		g->fds.fd[at] = fd;
-	} else if (!guest_exec_stream(g, process, stream, fd)) {
+	} else if (!guest_exec_stream(g, process, stream, fd) &&
+		   !guest_copy_stream(g, process, fd)) {
 		(void)close(fd);
 	}
 }
@@ -236,6 +237,7 @@ static struct guest *guest_new(struct keeper *k)
 			     .links = json_object_get(k->spec.links),
 			     .has_image = k->spec.layer != NULL,
 			     .end_timer = { .on_time = on_end_timer } };
+	list_init(&g->copies);
 	guest_link_init(&g->link, &k->loop, &link_ops);
 	return g;
 }
@@ -434,6 +436,7 @@ const struct payload_type payload_guest = {
 	.kill = send_signal,
 	.freeze = freeze,
 	.exec = guest_exec_start,
+	.copy = guest_copy_begin,
 	.command = guest_command,
 	.update = guest_update,
 	.resize = resize,

@@ -14,6 +14,7 @@
  *   guest_start.c    from the worker's start to the process's
  *   guest_times.c    what that took
  *   guest_exec.c     further processes
+ *   guest_copy.c     files that are copied into it
  *   guest_change.c   its processes, its use, and other limits
  *   guest_console.c  what the kernel prints
  *   guest_nic.c      links that come and go
@@ -78,6 +79,7 @@ struct guest {
 	int64_t online;       /* of these */
 	struct timer boot_timer, end_timer;
 	struct guest_times times;
+	struct list copies;   /* guest_copy.c: asked for, not begun */
 	struct payio_fds fds; /* of the first process, until it runs */
 	uint64_t number;      /* the last one given to a process */
 	bool ran, exited, shutting_down;
@@ -128,7 +130,19 @@ int guest_nics_read(struct guest *g, struct err *err);
 int guest_nic_command(struct keeper *k, const struct request *r, struct err *err);
 void guest_nics_end(struct guest *g);
 
+/* ---- guest_copy.c ---- */
+
+/* Asks for a copy; whoever has the other end of @fd (borrowed; SOCK_SEQPACKET) hears there
+ * what came of it: a byte with the guest's stream, or "ERRNO text". -EINPROGRESS, as of
+ * payload_type. */
+int guest_copy_begin(struct keeper *k, int *fd, struct err *err);
+/* False: it is none of a copy's. Takes @fd if so. */
+bool guest_copy_stream(struct guest *g, uint64_t process, int fd);
+
 /* ---- guest_change.c ---- */
+
+/* -EBUSY when paused, -ESRCH when not running: of who can be asked only while it runs. */
+int guest_need(const struct guest *g, struct err *err);
 
 /* payload_type.command and .update. */
 int guest_command(struct keeper *k, const struct request *r, struct err *err);

@@ -81,7 +81,8 @@ int guest_link_call(struct guest_link *l, enum guest_type type, const struct tlv
 	if (l->n_calls >= GUEST_CALLS_MAX)
 		return err_set(err, EBUSY, "the guest has %zu requests to answer already",
 			       l->n_calls);
-	if ((type == GUEST_RUN || type == GUEST_EXEC) && !(p = process_new(l, body, err)))
+	bool makes = type == GUEST_RUN || type == GUEST_EXEC || type == GUEST_COPY;
+	if (makes && !(p = process_new(l, body, err)))
 		return -err->code;
 	struct call *call = calloc(1, sizeof(*call));
 	int rc = call ? 0 : err_set(err, ENOMEM, "out of memory");

@@ -16,7 +16,7 @@
 /* Room for "limits": a file or two of the container's cgroup. */
 #define LIMITS_MAX 16
 
-static int need_guest(const struct guest *g, struct err *err)
+int guest_need(const struct guest *g, struct err *err)
 {
 	if (g->k->state == STATE_PAUSED)
 		return err_set(err, EBUSY, "the container is paused, and its guest with it");
@@ -78,7 +78,7 @@ int guest_command(struct keeper *k, const struct request *r, struct err *err)
 {
 	if (r->op != OP_PS && r->op != OP_STATS)
 		return guest_nic_command(k, r, err);
-	int rc = need_guest(k->guest, err);
+	int rc = guest_need(k->guest, err);
 	return rc < 0 ? rc : ask(k->guest, &tellings[r->op == OP_STATS], err);
 }
 
@@ -241,7 +241,7 @@ int guest_update(struct keeper *k, json_object *resources, json_object *args, st
 	struct guest *g = k->guest;
 	cleanup_tlv struct tlv_writer w = { 0 };
 	int64_t balloon = -1, cpus = 0;
-	int rc = need_guest(g, err);
+	int rc = guest_need(g, err);
 	if (rc == 0)
 		rc = check_sizes(g, args, &balloon, &cpus, err);
 	if (rc == 0)

@@ -210,6 +210,15 @@ static int op_mount(struct keeper *k, const struct request *r, int *fd, json_obj
 	return rc;
 }
 
+static int op_copy(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		   struct err *err)
+{
+	(void)r;
+	(void)answer;
+	int rc = need_running(k, err);
+	return rc < 0 ? rc : k->payload->copy(k, fd, err);
+}
+
 /* What only a VM can be asked for. */
 static int op_command(struct keeper *k, const struct request *r, int *fd, json_object *answer,
 		      struct err *err)
@@ -221,10 +230,19 @@ static int op_command(struct keeper *k, const struct request *r, int *fd, json_o
 }
 
 static op_fn *const functions[OP_COUNT] = {
-	[OP_START] = op_start,   [OP_ATTACH] = op_attach, [OP_EXEC] = op_exec,
-	[OP_RESIZE] = op_resize, [OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
-	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update, [OP_DETACH] = op_detach,
-	[OP_MOUNT] = op_mount,   [OP_UNMOUNT] = op_mount, [OP_RESET... OP_UNLINK] = op_command,
+	[OP_START] = op_start,
+	[OP_ATTACH] = op_attach,
+	[OP_EXEC] = op_exec,
+	[OP_RESIZE] = op_resize,
+	[OP_KILL] = op_kill,
+	[OP_EXEC_KILL] = op_exec_kill,
+	[OP_FREEZE] = op_freeze,
+	[OP_UPDATE] = op_update,
+	[OP_DETACH] = op_detach,
+	[OP_MOUNT] = op_mount,
+	[OP_UNMOUNT] = op_mount,
+	[OP_COPY] = op_copy,
+	[OP_RESET... OP_UNLINK] = op_command,
 };
 
 /* Not every kind of payload has all. */
@@ -234,6 +252,8 @@ static bool knows(const struct keeper *k, enum op op)
 		return k->payload->command != NULL;
 	if (op == OP_MOUNT || op == OP_UNMOUNT)
 		return k->payload->mount != NULL;
+	if (op == OP_COPY)
+		return k->payload->copy != NULL;
 	return k->payload->exec != NULL || (op != OP_EXEC && op != OP_EXEC_KILL);
 }
 

@@ -37,6 +37,8 @@ struct payload_type {
 	 * the type takes @fd. NULL: there are none. */
 	int (*exec)(struct keeper *k, const struct request *r, const struct ctr_process *process,
 		    int *fd, struct exec **ret, struct err *err);
+	/* "copy" of isola/keeper.h; @fd borrowed; NULL: there is none. */
+	int (*copy)(struct keeper *k, int *fd, struct err *err);
 	int (*command)(struct keeper *k, const struct request *r, struct err *err); /* or NULL */
 	/* OCI linux.resources of its cgroup, and of a guest its own sizes (isola/keeper.h);
 	 * one may be NULL. May return -EINPROGRESS. */

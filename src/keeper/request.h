@@ -26,6 +26,7 @@ enum op {
 	OP_DETACH,
 	OP_MOUNT, /* of containers */
 	OP_UNMOUNT,
+	OP_COPY, /* of containers in VMs */
 	/* Of VMs. */
 	OP_RESET,
 	OP_POWERDOWN,

@@ -21,14 +21,6 @@
 #define XATTRS_SUM    (256 * 1024) /* of one file: tar.h takes pax records up to 1 MiB */
 #define XATTRS_NUMBER 128
 
-bool pack_keeps_xattr(const char *name)
-{
-	if (!strncmp(name, "user.", 5))
-		return strncmp(name, "user.overlay.", 13) != 0;
-	return !strcmp(name, "security.capability") || !strcmp(name, "system.posix_acl_access") ||
-	       !strcmp(name, "system.posix_acl_default");
-}
-
 /* A file met under one name, by device and inode. */
 struct link {
 	dev_t dev;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_guest_init - what isola-init is asked for: the first byte says what (0 a process,
- * 1 SETUP), the fields follow. */
+ * 1 SETUP, 2 the first piece of a copy), the fields follow. */
 #include "isola/tlv.h"
 
 #include "init/spec.h"
@@ -56,6 +56,31 @@ static void try_setup(const uint8_t *data, size_t size)
 	}
 }
 
+static void try_copy(const uint8_t *data, size_t size)
+{
+	struct err err = ERR_INIT;
+	struct copy_spec s;
+	struct tlv_reader r = tlv_read(data, size);
+	struct tlv_field f;
+	size_t n = 0;
+	if (copy_spec_parse(data, size, &s, &err) < 0) {
+		if (!err.code || !err.text[0])
+			abort();
+		return;
+	}
+	while (tlv_next(&r, &f) > 0) {
+		struct mount_spec m;
+		if (f.tag != GF_MOUNT)
+			continue;
+		if (copy_mount_parse(f.data, f.size, &m) < 0 || !spec_is_path(m.target))
+			abort();
+		n++;
+	}
+	if (n != s.n_mounts || n > GUEST_MOUNTS_MAX || !s.entries_max ||
+	    strlen(s.target) + strlen(s.name) > size)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* A copy of its own, so that a read beyond it is seen. */
@@ -66,7 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	memcpy(copy, data + 1, size - 1);
 	uint8_t *exact = realloc(copy, size > 1 ? size - 1 : 1);
-	if (data[0] & 1)
+	if (data[0] & 2)
+		try_copy(exact, size - 1);
+	else if (data[0] & 1)
 		try_setup(exact, size - 1);
 	else
 		try_process(exact, size - 1);

@@ -19,17 +19,19 @@ static void on_ready(struct guest_link *l, const char *release, uint64_t boot_us
 	for (; *release; release++)
 		if (*release < ' ' || *release > '~')
 			abort();
-	for (uint64_t i = 1; i <= 2; i++) {
+	for (uint64_t i = 1; i <= 3; i++) {
 		cleanup_tlv struct tlv_writer w = { 0 };
 		tlv_put_u64(&w, GF_PROCESS, i);
-		tlv_put_u64(&w, GF_STREAMS, i == 1 ? 7 : 0);
-		(void)guest_link_call(l, GUEST_EXEC, &w, 1000, NULL, NULL, &err);
+		tlv_put_u64(&w, GF_STREAMS, i == 1 ? 7 : i == 2 ? 0 : 1);
+		(void)guest_link_call(l, i == 3 ? GUEST_COPY : GUEST_EXEC, &w, 1000, NULL, NULL,
+				      &err);
 	}
 }
 
 static void on_stream(struct guest_link *l, uint64_t process, enum guest_stream stream, int fd)
 {
-	if (broken || process != 1 || stream > GUEST_STDERR || !l->ready)
+	if (broken || (process != 1 && (process != 3 || stream != GUEST_STDIN)) ||
+	    stream > GUEST_STDERR || !l->ready)
 		abort();
 	(void)close(fd);
 }
@@ -39,7 +41,7 @@ static void on_exited(struct guest_link *l, uint64_t process, int status, uint64
 	(void)l;
 	(void)status;
 	(void)oom_kills;
-	if (broken || process < 1 || process > 2)
+	if (broken || process < 1 || process > 3)
 		abort();
 }
 
