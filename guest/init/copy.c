@@ -39,8 +39,6 @@ struct attributes { /* struct mount_attr */
 	uint64_t set, clear, propagation, userns_fd;
 };
 
-enum { STREAM_FD = 3, NAMESPACE_FD = 4 };
-
 /* ---- pieces ---- */
 
 struct pieces {
@@ -150,7 +148,7 @@ static int enter_files(const struct copy_spec *s, struct err *err)
 {
 	int fds[GUEST_MOUNTS_MAX];
 	memset(fds, -1, sizeof(fds));
-	if (setns(NAMESPACE_FD, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0 ||
+	if (setns(KEPT_NAMESPACE, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, "cannot enter the container's mounts");
 	cleanup_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -218,15 +216,15 @@ static void answer(int fd, const struct err *err)
 }
 
 /* Nothing of init's stays open: a process's stream ends when init closes it. */
-static int drop_others(int stream_fd, int namespace_fd)
+int files_keep(int stream_fd, int namespace_fd)
 {
-	cleanup_fd int stream = fcntl(stream_fd, F_DUPFD_CLOEXEC, NAMESPACE_FD + 1);
-	cleanup_fd int ns = fcntl(namespace_fd, F_DUPFD_CLOEXEC, NAMESPACE_FD + 1);
-	if (stream < 0 || ns < 0 || dup3(stream, STREAM_FD, O_CLOEXEC) < 0 ||
-	    dup3(ns, NAMESPACE_FD, O_CLOEXEC) < 0)
+	cleanup_fd int stream = fcntl(stream_fd, F_DUPFD_CLOEXEC, KEPT_NAMESPACE + 1);
+	cleanup_fd int ns = fcntl(namespace_fd, F_DUPFD_CLOEXEC, KEPT_NAMESPACE + 1);
+	if (stream < 0 || ns < 0 || dup3(stream, KEPT_STREAM, O_CLOEXEC) < 0 ||
+	    dup3(ns, KEPT_NAMESPACE, O_CLOEXEC) < 0)
 		return -errno;
 	stream = ns = -1; /* go with the rest */
-	return syscall(SYS_CLOSE_RANGE_, NAMESPACE_FD + 1, ~0U, 0) < 0 ? -errno : 0;
+	return syscall(SYS_CLOSE_RANGE_, KEPT_NAMESPACE + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
 void copy_run(int stream_fd, int namespace_fd)
@@ -238,14 +236,14 @@ void copy_run(int stream_fd, int namespace_fd)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(0);
 	struct pieces *p = calloc(1, sizeof(*p));
-	int rc = drop_others(stream_fd, namespace_fd);
+	int rc = files_keep(stream_fd, namespace_fd);
 	if (rc == 0)
-		rc = fd_set_nonblock(STREAM_FD, false);
+		rc = fd_set_nonblock(KEPT_STREAM, false);
 	if (rc < 0 || !p)
 		_exit(1);
-	p->fd = STREAM_FD;
+	p->fd = KEPT_STREAM;
 	if (copy(p, &e) < 0 && !e.code)
 		(void)err_set(&e, EIO, "the copy has failed");
-	answer(STREAM_FD, &e);
+	answer(KEPT_STREAM, &e);
 	_exit(e.code != 0);
 }

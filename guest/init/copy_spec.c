@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* copy_spec - the first piece of a copy (GUEST_COPY), taken apart: see spec.h. */
+/* copy_spec - the first piece of a copy (GUEST_COPY) and a mount that comes or goes, taken
+ * apart: see spec.h. */
 #include "spec.h"
 
 #include "isola/tlv.h"
@@ -55,6 +56,19 @@ int copy_spec_parse(const uint8_t *data, size_t size, struct copy_spec *ret, str
 				       f.tag);
 	if (rc < 0 || !s.target || !s.name || !s.entries_max)
 		return err_set(err, EPROTO, "isola-image did not say where to copy to");
+	*ret = s;
+	return 0;
+}
+
+int live_spec_parse(const uint8_t *data, size_t size, struct live_spec *ret, struct err *err)
+{
+	struct tlv_field f;
+	struct live_spec s = { .id = tlv_u64_or(data, size, GF_PROCESS, 0),
+			       .inode = tlv_u64_or(data, size, GF_NUMBER, 0) };
+	if (!s.id || tlv_find(data, size, GF_MOUNT, &f) <= 0 ||
+	    mount_spec_parse(f.data, f.size, &s.mount) < 0 || !*s.mount.target ||
+	    (strcmp(s.mount.type, "tmpfs") != 0 && (strcmp(s.mount.type, "none") != 0 || !s.inode)))
+		return err_set(err, EPROTO, "isola-keeper sent a mount that makes no sense");
 	*ret = s;
 	return 0;
 }

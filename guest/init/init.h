@@ -10,6 +10,7 @@
  *   relay.c    a stream: socket to pipe or terminal, or the other way
  *   child.c    a process on its way to the program
  *   copy.c     an archive becomes files of the container
+ *   mount.c    a mount comes to it, or goes
  *   root.c     the container's root and what is mounted in it
  *   image.c    a root that is an overlay, on an image of the guest's
  *   net.c      links, addresses, routes
@@ -114,6 +115,9 @@ void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t 
 /* process.c */
 int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body, size_t size,
 		  struct err *err);
+/* A mount that comes, or goes; @seq is answered once it is there. */
+int process_mount(struct guest *g, uint64_t seq, const struct live_spec *s, bool gone,
+		  struct err *err);
 /* A copy: answered at once. */
 int process_copy(struct guest *g, uint64_t id, struct err *err);
 struct process *process_find(struct guest *g, uint64_t id);
@@ -144,7 +148,15 @@ struct child {
 void child_run(struct child *c) __attribute__((noreturn));
 
 /* copy.c: in a clone; @namespace_fd: of the container's mounts. */
+/* Closes all descriptors of init's but two, which get these numbers: a process's stream ends
+ * when init closes it. */
+enum { KEPT_STREAM = 3, KEPT_NAMESPACE = 4 };
+int files_keep(int stream_fd, int namespace_fd);
 void copy_run(int stream_fd, int namespace_fd) __attribute__((noreturn));
+
+/* mount.c: in a clone; says to @status_fd what child_run() would. */
+void mount_run(const struct guest *g, const struct live_spec *s, bool gone, int status_fd)
+	__attribute__((noreturn));
 
 /* root.c: in the first process's clone, in its own namespaces. */
 int root_make(const struct guest *g, int *ret_root, struct err *err);

@@ -380,3 +380,34 @@ int process_copy(struct guest *g, uint64_t id, struct err *err)
 	p->pid = (pid_t)pid;
 	return 0;
 }
+
+/* ---- mounts ---- */
+
+int process_mount(struct guest *g, uint64_t seq, const struct live_spec *s, bool gone,
+		  struct err *err)
+{
+	const struct process like = { .id = s->id, .seq = seq };
+	int status[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
+		return err_sys(err, "cannot make a socket pair");
+	struct process *p = process_new(g, &like);
+	long pid = p ? syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL) : -1;
+	if (pid == 0)
+		mount_run(g, s, gone, status[1]);
+	int rc = pid < 0 ? err_sys(err, "cannot make a process") : 0;
+	fd_close(&status[1]);
+	if (p) {
+		p->status = (struct source){ .fd = status[0], .on_event = on_status };
+		p->pid = (pid_t)pid;
+		if (rc == 0 && source_watch(g, &p->status, EPOLLIN) < 0)
+			rc = err_set(err, EIO, "cannot watch a new process");
+		if (rc < 0 && pid > 0)
+			(void)kill(p->pid, SIGKILL);
+		if (rc < 0)
+			process_free(g, p);
+	} else {
+		fd_close(&status[0]);
+		rc = err_set(err, EINVAL, "this process is there already");
+	}
+	return rc;
+}

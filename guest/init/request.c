@@ -93,6 +93,32 @@ static int do_copy(struct guest *g, uint64_t seq, const uint8_t *body, size_t si
 	return process_copy(g, id, err);
 }
 
+static int change_mount(struct guest *g, uint64_t seq, const uint8_t *body, size_t size, bool gone,
+			struct err *err)
+{
+	struct live_spec s;
+	if (g->ns_fds[0] < 0 || g->first_ended)
+		return err_set(err, ESRCH, "the container is not running");
+	int rc = live_spec_parse(body, size, &s, err);
+	if (rc == 0)
+		rc = process_mount(g, seq, &s, gone, err);
+	return rc < 0 ? rc : 1;
+}
+
+static int do_mount(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		    struct tlv_writer *w, struct err *err)
+{
+	(void)w;
+	return change_mount(g, seq, body, size, false, err);
+}
+
+static int do_unmount(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		      struct tlv_writer *w, struct err *err)
+{
+	(void)w;
+	return change_mount(g, seq, body, size, true, err);
+}
+
 static struct process *find(struct guest *g, const uint8_t *body, size_t size, struct err *err)
 {
 	struct process *p = process_find(g, tlv_u64_or(body, size, GF_PROCESS, 0));
@@ -258,7 +284,7 @@ static const struct {
 	{ GUEST_STATS, do_stats },       { GUEST_CLOCK, do_clock },   { GUEST_FREEZE, do_freeze },
 	{ GUEST_THAW, do_thaw },         { GUEST_LINK, do_link },     { GUEST_ONLINE, do_online },
 	{ GUEST_SHUTDOWN, do_shutdown }, { GUEST_UNLINK, do_unlink }, { GUEST_LIMIT, do_limit },
-	{ GUEST_COPY, do_copy },
+	{ GUEST_COPY, do_copy },         { GUEST_MOUNT, do_mount },   { GUEST_UNMOUNT, do_unmount },
 };
 
 void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size)

@@ -68,6 +68,14 @@ int copy_spec_parse(const uint8_t *data, size_t size, struct copy_spec *ret, str
 /* Of a GF_MOUNT in it. */
 int copy_mount_parse(const uint8_t *data, size_t size, struct mount_spec *ret);
 
+/* Of GUEST_MOUNT and GUEST_UNMOUNT: a tmpfs, or "none": the host's. */
+struct live_spec {
+	uint64_t id;
+	struct mount_spec mount;
+	uint64_t inode; /* of what the host has there */
+};
+int live_spec_parse(const uint8_t *data, size_t size, struct live_spec *ret, struct err *err);
+
 /* Of GF_DEVICE. */
 struct device_spec {
 	const char *target;

@@ -84,6 +84,11 @@ enum guest_type {
 	GUEST_SHUTDOWN = 29, /* syncs, and powers off; not answered */
 	GUEST_UNLINK = 30,   /* GF_LINK with GF_NAME alone: its device is let go of */
 	GUEST_LIMIT = 31,    /* GF_LIMIT*: of the container's cgroup */
+	GUEST_MOUNT = 33,    /* GF_PROCESS, GF_STREAMS = 0, GF_MOUNT, GF_NUMBER?: a mount comes to
+			   * the container, by a process of isola-init's as a copy is: a
+			   * tmpfs, or "none": the host put what has this inode number there,
+			   * and the answer comes when the guest sees it */
+	GUEST_UNMOUNT = 34,  /* the same: it goes, or the host has taken it away */
 	GUEST_COPY = 32,     /* GF_PROCESS, GF_STREAMS = 1 << GUEST_STDIN: a copy (below) */
 };
 

@@ -234,15 +234,6 @@ bool isolation_may_be_vm(const struct config *config, const struct isolation_pol
 
 /* ---- the rules ---- */
 
-int isolation_refuse(const struct instance *inst, const char *what, struct err *err)
-{
-	if (!isolation_is_vm(inst->host_config))
-		return 0;
-	return err_set(err, EOPNOTSUPP,
-		       "%s is not possible yet with --isolation vm, which container %.12s has",
-		       what, inst->id);
-}
-
 int isolation_agree_to_join(json_object *host, const char *field, const struct instance *donor,
 			    struct err *err)
 {

@@ -43,9 +43,6 @@ struct instance;
 int isolation_agree_to_join(json_object *host, const char *field, const struct instance *donor,
 			    struct err *err);
 
-/* -EOPNOTSUPP for @inst in a microVM: @what is a sentence's beginning. Else 0. */
-int isolation_refuse(const struct instance *inst, const char *what, struct err *err);
-
 /* ---- isolation_rules.c ---- */
 
 enum wall_verdict { WALL_SAME, WALL_DIFFERS, WALL_REFUSED };

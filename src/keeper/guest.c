@@ -437,6 +437,7 @@ const struct payload_type payload_guest = {
 	.freeze = freeze,
 	.exec = guest_exec_start,
 	.copy = guest_copy_begin,
+	.mount = guest_mount,
 	.command = guest_command,
 	.update = guest_update,
 	.resize = resize,

@@ -15,6 +15,7 @@
  *   guest_times.c    what that took
  *   guest_exec.c     further processes
  *   guest_copy.c     files that are copied into it
+ *   guest_mount.c    mounts that come and go
  *   guest_change.c   its processes, its use, and other limits
  *   guest_console.c  what the kernel prints
  *   guest_nic.c      links that come and go
@@ -138,6 +139,11 @@ void guest_nics_end(struct guest *g);
 int guest_copy_begin(struct keeper *k, int *fd, struct err *err);
 /* False: it is none of a copy's. Takes @fd if so. */
 bool guest_copy_stream(struct guest *g, uint64_t process, int fd);
+
+/* ---- guest_mount.c ---- */
+
+/* payload_type.mount. */
+int guest_mount(struct keeper *k, json_object *mount, bool make_source, bool gone, struct err *err);
 
 /* ---- guest_change.c ---- */
 

@@ -81,7 +81,8 @@ int guest_link_call(struct guest_link *l, enum guest_type type, const struct tlv
 	if (l->n_calls >= GUEST_CALLS_MAX)
 		return err_set(err, EBUSY, "the guest has %zu requests to answer already",
 			       l->n_calls);
-	bool makes = type == GUEST_RUN || type == GUEST_EXEC || type == GUEST_COPY;
+	bool makes = type == GUEST_RUN || type == GUEST_EXEC || type == GUEST_COPY ||
+		     type == GUEST_MOUNT || type == GUEST_UNMOUNT;
 	if (makes && !(p = process_new(l, body, err)))
 		return -err->code;
 	struct call *call = calloc(1, sizeof(*call));

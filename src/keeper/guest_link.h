@@ -74,7 +74,7 @@ typedef void guest_reply_fn(void *arg, const uint8_t *body, size_t size, const s
 /* Asks for @type with the fields in @body (borrowed; NULL: none). @reply is called once,
  * and never from within; with ETIMEDOUT after @within_ms. A process that is made after
  * that is killed, and nothing is told of it. -EBUSY: too many requests or processes;
- * -ESRCH: there is no guest (yet). For GUEST_RUN, GUEST_EXEC and GUEST_COPY @body
+ * -ESRCH: there is no guest (yet). For GUEST_RUN, _EXEC, _COPY, _MOUNT and _UNMOUNT @body
  * begins with GF_PROCESS and has GF_STREAMS. */
 int guest_link_call(struct guest_link *l, enum guest_type type, const struct tlv_writer *body,
 		    int64_t within_ms, guest_reply_fn *reply, void *arg, struct err *err);

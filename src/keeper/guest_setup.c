@@ -91,7 +91,7 @@ static void put_bind(struct tlv_writer *w, json_object *mount, size_t i)
 	tlv_close(w, mark);
 }
 
-static int put_mount(struct tlv_writer *w, json_object *mount, struct err *err)
+int guest_setup_put_mount(struct tlv_writer *w, json_object *mount, struct err *err)
 {
 	json_object *options = json_get(mount, "options");
 	const char *type = json_str_or(mount, "type", "");
@@ -126,7 +126,7 @@ static int put_mounts(struct tlv_writer *w, json_object *mounts, bool has_image,
 		if (bind && has_image)
 			put_bind(w, mount, i);
 		else if (!bind)
-			rc = put_mount(w, mount, err);
+			rc = guest_setup_put_mount(w, mount, err);
 		if (rc < 0)
 			(void)err_prefix(err, "config.json: mounts[%zu]", i);
 	}

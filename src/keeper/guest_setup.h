@@ -18,5 +18,8 @@
 int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *links, bool has_image,
 		    struct err *err);
 
+/* A new file system of "mounts" (config.json), as GF_MOUNT. */
+int guest_setup_put_mount(struct tlv_writer *w, json_object *mount, struct err *err);
+
 /* One of @links, as GF_LINK. */
 void guest_setup_put_link(struct tlv_writer *w, json_object *link);

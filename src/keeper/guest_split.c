@@ -29,7 +29,7 @@ static bool has_option(json_object *mount, const char *option)
 	return false;
 }
 
-static bool is_bind(json_object *mount)
+bool guest_split_is_bind(json_object *mount)
 {
 	return !strcmp(json_str_or(mount, "type", ""), "bind") || has_option(mount, "bind") ||
 	       has_option(mount, "rbind");
@@ -37,7 +37,32 @@ static bool is_bind(json_object *mount)
 
 static bool is_tmpfs(json_object *mount)
 {
-	return !is_bind(mount) && !strcmp(json_str_or(mount, "type", ""), "tmpfs");
+	return !guest_split_is_bind(mount) && !strcmp(json_str_or(mount, "type", ""), "tmpfs");
+}
+
+/* Which of the guest's own file systems @destination is in, or NULL. */
+static int find_guests(const char *destination, const char **ret, struct err *err)
+{
+	char path[PATH_MAX];
+	if (path_clean(destination, path, sizeof(path)) < 0)
+		return err_set(err, EINVAL, "\"%.128s\" is no place for a mount", destination);
+	*ret = NULL;
+	for (size_t i = 0; i < sizeof(guests) / sizeof(guests[0]); i++)
+		if (is_at_or_below(path, guests[i]))
+			*ret = guests[i];
+	return 0;
+}
+
+int guest_split_may_bind(const char *destination, struct err *err)
+{
+	const char *own = NULL;
+	int rc = find_guests(destination, &own, err);
+	if (rc < 0 || !own)
+		return rc;
+	return err_set(err, EOPNOTSUPP,
+		       "nothing of the host can be mounted at %s with --isolation vm: %s is the "
+		       "guest's own",
+		       destination, own);
 }
 
 const char *guest_split_place(size_t i, char ret[GUEST_SPLIT_PLACE])
@@ -62,23 +87,15 @@ static json_object *moved(json_object *mount, size_t i)
 static int split_mount(json_object *mount, size_t index, bool served, json_object *out,
 		       struct err *err)
 {
-	char path[PATH_MAX];
-	const char *destination = json_str_or(mount, "destination", "");
-	if (path_clean(destination, path, sizeof(path)) < 0)
-		return err_set(err, EINVAL, "\"%.128s\" is no place for a mount", destination);
-	for (size_t i = 0; i < sizeof(guests) / sizeof(guests[0]); i++) {
-		if (!is_at_or_below(path, guests[i]))
-			continue;
-		if (!is_bind(mount))
-			return 0;
-		return err_set(err, EOPNOTSUPP,
-			       "nothing of the host can be mounted at %s with --isolation vm: %s "
-			       "is the guest's own",
-			       path, guests[i]);
-	}
-	if (served && is_bind(mount))
+	const char *destination = json_str_or(mount, "destination", ""), *own = NULL;
+	int rc = find_guests(destination, &own, err);
+	if (rc < 0)
+		return rc;
+	if (own)
+		return guest_split_is_bind(mount) ? guest_split_may_bind(destination, err) : 0;
+	if (served && guest_split_is_bind(mount))
 		(void)json_object_array_add(out, moved(mount, index));
-	else if (!served && (is_bind(mount) || is_tmpfs(mount)))
+	else if (!served && (guest_split_is_bind(mount) || is_tmpfs(mount)))
 		(void)json_object_array_add(out, json_object_get(mount));
 	return 0;
 }

@@ -83,6 +83,7 @@ struct vm {
 	size_t n_consoles;
 	struct vm_port ports[VM_PORTS_MAX];
 	size_t n_ports;
+	pid_t tree_pid;                /* the virtiofsd of a guest's root; 0: none */
 	pid_t helpers[VM_HELPERS_MAX]; /* virtiofsds and passts of this worker */
 	size_t n_helpers;
 

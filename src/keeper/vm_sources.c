@@ -264,7 +264,7 @@ static int open_root(struct opening *op, json_object *share)
 	struct guest *g = op->vm->k->guest;
 	if (!g || !g->k->ctr)
 		return err_set(op->err, EINVAL, "only a guest has a root");
-	int fd = vm_tree_start(op->vm, g->k->ctr, NULL, op->err);
+	int fd = vm_tree_start(op->vm, g->k->ctr, &op->vm->tree_pid, op->err);
 	return fd < 0 ? fd : put_fd(op, share, "socket", fd);
 }
 

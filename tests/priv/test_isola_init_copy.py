@@ -225,6 +225,33 @@ for n, _, _ in streams:
     p.status(n)
 is_(put_tar(p, "/vol", archive(entry("after", b"1"))), (0, ""), "and then there is room again")
 
+# ------------------------------------------------------------- mounts that come and go
+def live(kind, target, fstype="none", inode=None, more=(), answered=True):
+    LAST[0] += 1
+    seq = p.ask(kind, [(GF_PROCESS, LAST[0]), (GF_STREAMS, 0),
+                       (GF_MOUNT, [(GF_TARGET, target), (GF_FSTYPE, fstype)] + list(more))] +
+                ([(GF_NUMBER, inode)] if inode else []))
+    return p.answer(seq)[:2] if answered else seq
+
+
+is_(live(GUEST_MOUNT, "/live/tm", "tmpfs", more=[(GF_DATA, "size=64k,mode=1770")]), (0, ""), "a tmpfs comes")
+is_(i.sh(6, "stat -c %a /live/tm; grep -c ' /live/tm tmpfs.*size=64k' /proc/mounts"), (0, "1770\n1\n"),
+    "with its options")
+is_(live(GUEST_UNMOUNT, "/live/tm", "tmpfs"), (0, ""), "and goes")
+is_(i.sh(7, "grep -c /live/tm /proc/mounts"), (1, "0\n"), "from the container")
+is_(live(GUEST_UNMOUNT, "/live/tm", "tmpfs")[0], 22, "once")
+is_(live(GUEST_UNMOUNT, "/live/none", "tmpfs")[0], 2, "a place that is not there")
+is_(i.sh(8, "mkdir /place")[0], 0, "a place for the host's")
+inode = os.stat(T + "/rov").st_ino
+seq = live(GUEST_MOUNT, "/place", inode=inode, answered=False)
+is_(i.sh(9, "mount -o bind /rov /place")[0], 0, "which it mounts there")
+is_(p.answer(seq)[:2], (0, ""), "is seen")
+seq = live(GUEST_UNMOUNT, "/place", inode=inode, answered=False)
+is_(i.sh(10, "umount /place")[0], 0, "which it takes away")
+is_(p.answer(seq)[:2], (0, ""), "is seen, too")
+is_([live(GUEST_MOUNT, "/x", "ext4")[0], live(GUEST_MOUNT, "/x")[0], live(GUEST_MOUNT, "/../x", "tmpfs")[0],
+     p.call(GUEST_MOUNT, [(GF_PROCESS, 5000)])[0]], [71] * 4, "what makes no sense is refused")
+
 # -------------------------------------------------------------------- with isola-image
 def cp_put(path, body, *flags, chunked=False, refuse=None):
     """isola-image cp-put, its way to the guest as the keeper makes it: its last line."""
