@@ -8,6 +8,7 @@
 #include "isola/extract.h"
 #include "isola/fd.h"
 #include "isola/path.h"
+#include "isola/pieces.h"
 
 #include "../../src/image/owner.h"
 

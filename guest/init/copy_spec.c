@@ -3,11 +3,23 @@
  * apart: see spec.h. */
 #include "spec.h"
 
+#include "isola/pieces.h"
 #include "isola/tlv.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
+
+#define SAME(name) _Static_assert((int)PIECE_##name == (int)GF_##name, "isola/pieces.h")
+SAME(TEXT);
+SAME(USER);
+SAME(NAME);
+SAME(TARGET);
+SAME(FSTYPE);
+SAME(ERROR);
+SAME(NUMBER);
+SAME(FLAGS);
+SAME(MOUNT);
 
 int copy_mount_parse(const uint8_t *data, size_t size, struct mount_spec *ret)
 {

@@ -95,21 +95,7 @@ enum guest_type {
 /* A copy is a process of isola-init itself: it executes nothing, and unpacks an archive into
  * the container's files, which are what a copy into a container sees: its root and the
  * mounts that it names, not proc, sys, dev or tmpfs. The answer comes when it is there, its
- * end is told of by GUEST_EXITED. Its one stream goes both ways. To the guest go pieces,
- * each u32 size, at most GUEST_PIECE_MAX, and so many bytes:
- *
- *   first   GF_TARGET: where to, as a path of the user's; GF_NAME: of the container, for
- *           sentences; GF_USER?: whose all becomes, looked up in the root; GF_FLAGS: of
- *           GUEST_COPY_*; GF_NUMBER: so many entries at most; GF_MOUNT*: GF_TARGET,
- *           GF_FSTYPE ("none"), GF_FLAGS? (MS_RDONLY, MS_REC), parents first
- *   then    the archive (isola/tar.h), and a piece of size 0 behind it
- *
- * and from it one piece, at most GUEST_ANSWER_MAX: GF_ERROR and GF_TEXT, or nothing when
- * all is there. It may come before the end of the archive only to say what failed. */
-#define GUEST_PIECE_MAX       65536
-#define GUEST_ANSWER_MAX      4096
-#define GUEST_MOUNTS_MAX      512
-#define GUEST_COPY_KEEP_KINDS 1 /* as of isola/extract.h */
+ * end is told of by GUEST_EXITED. Its one stream goes both ways: isola/pieces.h. */
 
 /* A process: GF_PROCESS, GF_ARG*, GF_ENV*, GF_CWD, GF_USER? or GF_UID and GF_GID,
  * GF_GROUP*, GF_UMASK?, GF_CAPS_*, GF_RLIMIT*, GF_NO_NEW_PRIVS?, GF_SECCOMP?,

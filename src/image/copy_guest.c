@@ -5,9 +5,9 @@
 #include "copy_guest.h"
 
 #include "isola/fd.h"
-#include "isola/guest.h"
 #include "isola/json.h"
 #include "isola/num.h"
+#include "isola/pieces.h"
 #include "isola/tlv.h"
 #include "isola/utf8.h"
 #include "body.h"
@@ -123,8 +123,8 @@ int copy_guest_answer(const uint8_t *data, size_t size, struct err *err)
 	char text[TEXT_MAX];
 	if (size == 0)
 		return 0;
-	const char *said = tlv_text_or(data, size, GF_TEXT, NULL);
-	if (tlv_find(data, size, GF_ERROR, &f) <= 0 || tlv_get_u64(&f, &code) < 0 || code == 0 ||
+	const char *said = tlv_text_or(data, size, PIECE_TEXT, NULL);
+	if (tlv_find(data, size, PIECE_ERROR, &f) <= 0 || tlv_get_u64(&f, &code) < 0 || code == 0 ||
 	    code >= 4096 || !said)
 		return err_set(err, EPROTO, "the guest answered with what makes no sense");
 	(void)snprintf(text, sizeof(text), "%s", said);
@@ -170,10 +170,10 @@ static void put_mounts(struct tlv_writer *w, json_object *mounts)
 		json_object *m = json_object_array_get_idx(mounts, i);
 		uint64_t flags = (json_bool_or(m, "read_only", false) ? MS_RDONLY : 0) |
 				 (json_bool_or(m, "recursive", true) ? MS_REC : 0);
-		size_t mark = tlv_open(w, GF_MOUNT);
-		tlv_put_text(w, GF_TARGET, json_str_or(m, "target", ""));
-		tlv_put_text(w, GF_FSTYPE, "none");
-		tlv_put_u64(w, GF_FLAGS, flags);
+		size_t mark = tlv_open(w, PIECE_MOUNT);
+		tlv_put_text(w, PIECE_TARGET, json_str_or(m, "target", ""));
+		tlv_put_text(w, PIECE_FSTYPE, "none");
+		tlv_put_u64(w, PIECE_FLAGS, flags);
 		tlv_close(w, mark);
 	}
 }
@@ -181,11 +181,11 @@ static void put_mounts(struct tlv_writer *w, json_object *mounts)
 static int send_head(int fd, const struct view *v, const struct copy_options *o, struct err *err)
 {
 	cleanup_tlv struct tlv_writer w = { 0 };
-	tlv_put_text(&w, GF_TARGET, o->path);
-	tlv_put_text(&w, GF_NAME, json_str_or(v->spec, "name", json_str_or(v->spec, "id", "")));
-	tlv_put_text(&w, GF_USER, o->user);
-	tlv_put_u64(&w, GF_FLAGS, o->keep_kinds ? GUEST_COPY_KEEP_KINDS : 0);
-	tlv_put_u64(&w, GF_NUMBER, o->entries_max);
+	tlv_put_text(&w, PIECE_TARGET, o->path);
+	tlv_put_text(&w, PIECE_NAME, json_str_or(v->spec, "name", json_str_or(v->spec, "id", "")));
+	tlv_put_text(&w, PIECE_USER, o->user);
+	tlv_put_u64(&w, PIECE_FLAGS, o->keep_kinds ? GUEST_COPY_KEEP_KINDS : 0);
+	tlv_put_u64(&w, PIECE_NUMBER, o->entries_max);
 	put_mounts(&w, json_get(v->spec, "mounts"));
 	if (w.failed || w.size > GUEST_PIECE_MAX)
 		return err_set(err, E2BIG, "the container has too many mounts for a copy");

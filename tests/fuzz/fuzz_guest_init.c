@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_guest_init - what isola-init is asked for: the first byte says what (0 a process,
  * 1 SETUP, 2 the first piece of a copy), the fields follow. */
+#include "isola/pieces.h"
 #include "isola/tlv.h"
 
 #include "init/spec.h"

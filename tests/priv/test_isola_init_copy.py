@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Copies into a container by its guest (GUEST_COPY), without a guest: isola-init as PID 1 of
 namespaces, alone, and with isola-image at the other end of the stream, as isola-keeper
@@ -20,6 +19,7 @@ from guestlib import *
 
 need_root()
 IMAGE = BUILD + "/isola-image"
+GUEST_COPY_KEEP_KINDS = 1     # include/isola/pieces.h
 MS_RDONLY, MS_BIND, MS_REC = 1, 4096, 16384
 root = T + "/root"
 make_root(root)
