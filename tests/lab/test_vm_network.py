@@ -36,6 +36,13 @@ def lease(vm):
     return m[1].split() if m else (rc, text)
 
 
+def found(vm, name):
+    """What the guest is told at its gateway."""
+    text = vm.out("nslookup %s 10.77.0.1" % name)
+    m = re.findall(r"^Address(?: 1)?: *([0-9.]+)$", text, re.M)
+    return m[-1] if m else text
+
+
 def endpoint(vm, network="bridge"):
     return vm.inspect()["NetworkSettings"]["Networks"][network]
 
@@ -101,6 +108,17 @@ is_(two.out("nc -w 20 %s 80 </dev/null" % o["NetworkSettings"]["Networks"]["blue
     "they reach each other")
 serve(two, "from-two")
 is_(reached(o["State"]["Pid"], "10.77.0.50"), "from-two\n", "both ways")
+# names, at the gateway: a container's, another VM's, and their own for others
+of_box = o["NetworkSettings"]["Networks"]["blue"]["IPAddress"]
+is_(found(two, "blue-box"), of_box, "it finds the container by its name")
+is_(found(two, o["Id"][:12]), of_box, "and by its short id")
+is_(two.out("nc -w 20 %s 80 </dev/null" % found(two, "blue-box")), "blue", "and reaches it so")
+three = Vm(d, "three", flags=["--network", "blue"], boot=False)
+check(three.wait_status("running"), "another VM runs", three.state())
+is_(found(two, "three"), endpoint(three, "blue")["IPAddress"], "which it finds by its name")
+like(two.out("nslookup %s 10.77.0.1" % endpoint(three, "blue")["IPAddress"]), r"name = three\.blue", "and backwards")
+like(d.ctr("exec", "blue-box", "nslookup", "two.").out, r"10\.77\.0\.50", "as the container finds the VM")
+three.remove()
 isnt(two.sh("nc -w 3 %s 80 </dev/null" % address)[0], 0, "another network's VM is out of reach")
 r = d.ctr("network", "disconnect", "blue", "two")
 is_(r.rc, 0, "a VM leaves its network", r)
