@@ -26,7 +26,6 @@ if not shutil.which("mkfs.erofs"):
     skip_all("needs mkfs.erofs (package erofs-utils)")
 
 os.environ["FAKE_PROBE"] = T + "/answer"
-os.environ["ISOLA_TEST_ROOT_EROFS"] = "1"
 with open(T + "/answer", "w") as f:
     json.dump({"linux": True, "checks": []}, f)
 for name in ("/kernel", "/init"):
