@@ -123,12 +123,6 @@ static json_object *make_spec(const struct instance *inst, bool write, bool spli
 	/* Its guest puts the root together: here it is read as that of a stopped one. */
 	bool erofs = inst->guest_root == GUEST_ROOT_EROFS;
 	bool running = !split && !erofs && instance_is_running(inst) && inst->root_pid > 0;
-	if (erofs && write && instance_is_running(inst)) {
-		(void)err_set(err, EOPNOTSUPP,
-			      "nothing can be copied into a microVM with an EROFS root while it "
-			      "runs: stop it first, or write by exec");
-		return NULL;
-	}
 	cleanup_free char *dir = instance_state_dir(inst);
 	cleanup_json json_object *spec = json_object_new_object();
 	if (!dir || !spec) {
