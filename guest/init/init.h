@@ -11,6 +11,7 @@
  *   child.c    a process on its way to the program
  *   copy.c     an archive becomes files of the container
  *   mount.c    a mount comes to it, or goes
+ *   sync.c     what it has only in the page cache goes to the host
  *   root.c     the container's root and what is mounted in it
  *   image.c    a root that is an overlay, on an image of the guest's
  *   net.c      links, addresses, routes
@@ -56,7 +57,7 @@ struct process {
 	struct source status; /* the child's errors, until its exec */
 	int master_fd;        /* the terminal, or -1 */
 	struct relay in, out[2];
-	bool first, ended, copies;
+	bool first, ended, copies, syncs;
 	int wait_status;
 	int64_t drain_until_ms;
 };
@@ -118,6 +119,8 @@ int process_start(struct guest *g, uint64_t seq, bool first, const uint8_t *body
 /* A mount that comes, or goes; @seq is answered once it is there. */
 int process_mount(struct guest *g, uint64_t seq, const struct live_spec *s, bool gone,
 		  struct err *err);
+/* What the page cache has goes to the host; @seq is answered once it has. */
+int process_sync(struct guest *g, uint64_t seq, uint64_t id, struct err *err);
 /* A copy: answered at once. */
 int process_copy(struct guest *g, uint64_t id, struct err *err);
 struct process *process_find(struct guest *g, uint64_t id);
@@ -157,6 +160,9 @@ void copy_run(int stream_fd, int namespace_fd) __attribute__((noreturn));
 /* mount.c: in a clone; says to @status_fd what child_run() would. */
 void mount_run(const struct guest *g, const struct live_spec *s, bool gone, int status_fd)
 	__attribute__((noreturn));
+
+/* sync.c: as mount_run(). */
+void sync_run(const struct guest *g, int status_fd) __attribute__((noreturn));
 
 /* root.c: in the first process's clone, in its own namespaces. */
 int root_make(const struct guest *g, int *ret_root, struct err *err);

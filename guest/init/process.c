@@ -381,19 +381,31 @@ int process_copy(struct guest *g, uint64_t id, struct err *err)
 	return 0;
 }
 
-/* ---- mounts ---- */
+/* ---- mounts, and syncs ---- */
 
-int process_mount(struct guest *g, uint64_t seq, const struct live_spec *s, bool gone,
-		  struct err *err)
+struct work {
+	const struct live_spec *mount; /* NULL: a sync */
+	bool gone;
+};
+
+static void work_run(const struct guest *g, const struct work *w, int status_fd)
 {
-	const struct process like = { .id = s->id, .seq = seq };
+	if (w->mount)
+		mount_run(g, w->mount, w->gone, status_fd);
+	sync_run(g, status_fd);
+}
+
+/* In a process of init's own, whose end, or error, is the answer. */
+static int start_work(struct guest *g, const struct process *like, const struct work *w,
+		      struct err *err)
+{
 	int status[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
 		return err_sys(err, "cannot make a socket pair");
-	struct process *p = process_new(g, &like);
+	struct process *p = process_new(g, like);
 	long pid = p ? syscall(SYS_clone, (long)SIGCHLD, NULL, NULL, NULL, NULL) : -1;
 	if (pid == 0)
-		mount_run(g, s, gone, status[1]);
+		work_run(g, w, status[1]);
 	int rc = pid < 0 ? err_sys(err, "cannot make a process") : 0;
 	fd_close(&status[1]);
 	if (p) {
@@ -410,4 +422,23 @@ int process_mount(struct guest *g, uint64_t seq, const struct live_spec *s, bool
 		rc = err_set(err, EINVAL, "this process is there already");
 	}
 	return rc;
+}
+
+int process_mount(struct guest *g, uint64_t seq, const struct live_spec *s, bool gone,
+		  struct err *err)
+{
+	const struct process like = { .id = s->id, .seq = seq };
+	return start_work(g, &like, &(struct work){ s, gone }, err);
+}
+
+int process_sync(struct guest *g, uint64_t seq, uint64_t id, struct err *err)
+{
+	const struct process like = { .id = id, .seq = seq, .syncs = true };
+	size_t n = 0;
+	list_for_each (node, &g->processes)
+		n += container_of(node, struct process, node)->syncs;
+	if (n >= GUEST_SYNCS_MAX)
+		return err_set(err, EAGAIN, "%d syncs of its files are under way already",
+			       GUEST_SYNCS_MAX);
+	return start_work(g, &like, &(struct work){ NULL, false }, err);
 }

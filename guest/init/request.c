@@ -93,6 +93,19 @@ static int do_copy(struct guest *g, uint64_t seq, const uint8_t *body, size_t si
 	return process_copy(g, id, err);
 }
 
+static int do_sync(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,
+		   struct tlv_writer *w, struct err *err)
+{
+	uint64_t id = tlv_u64_or(body, size, GF_PROCESS, 0);
+	(void)w;
+	if (g->ns_fds[0] < 0 || g->first_ended)
+		return err_set(err, ESRCH, "the container is not running");
+	if (!id)
+		return err_set(err, EPROTO, "isola-keeper sent a sync without a number");
+	int rc = process_sync(g, seq, id, err);
+	return rc < 0 ? rc : 1;
+}
+
 static int change_mount(struct guest *g, uint64_t seq, const uint8_t *body, size_t size, bool gone,
 			struct err *err)
 {
@@ -285,6 +298,7 @@ static const struct {
 	{ GUEST_THAW, do_thaw },         { GUEST_LINK, do_link },     { GUEST_ONLINE, do_online },
 	{ GUEST_SHUTDOWN, do_shutdown }, { GUEST_UNLINK, do_unlink }, { GUEST_LIMIT, do_limit },
 	{ GUEST_COPY, do_copy },         { GUEST_MOUNT, do_mount },   { GUEST_UNMOUNT, do_unmount },
+	{ GUEST_SYNC, do_sync },
 };
 
 void request_do(struct guest *g, unsigned int type, uint64_t seq, const uint8_t *body, size_t size)

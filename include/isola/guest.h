@@ -42,6 +42,7 @@
 #define GUEST_CALLS_MAX     128 /* requests without an answer */
 #define GUEST_NOTICE_MAX    512 /* bytes of a text from the guest, with its NUL */
 #define GUEST_COPIES_MAX    8   /* at once */
+#define GUEST_SYNCS_MAX     8   /* at once */
 #define GUEST_PS_MAX        1024
 #define GUEST_COMMAND_MAX   512
 #define GUEST_PS_NUMBERS    9
@@ -89,6 +90,9 @@ enum guest_type {
 			   * tmpfs, or "none": the host put what has this inode number there,
 			   * and the answer comes when the guest sees it */
 	GUEST_UNMOUNT = 34,  /* the same: it goes, or the host has taken it away */
+	GUEST_SYNC = 35,     /* GF_PROCESS, GF_STREAMS = 0: what is only in the guest's page cache
+			   * goes to the host, by a process of isola-init's, too; the answer
+			   * comes when it has. EAGAIN: so many are under way already */
 	GUEST_COPY = 32,     /* GF_PROCESS, GF_STREAMS = 1 << GUEST_STDIN: a copy (below) */
 };
 

@@ -130,6 +130,9 @@
  *            guest. The fd's other end gets one packet: a byte and the stream of
  *            GUEST_COPY (isola/guest.h), or "ERRNO text" when there is none; then this end
  *            is closed
+ *   sync     {}                                   of containers in VMs only: what only the
+ *            guest's page cache has goes to the host (GUEST_SYNC). EBUSY when paused,
+ *            ETIMEDOUT after 30 seconds
  * Of VMs only, and passed on to the worker but for the first and "quit"; EBUSY while
  * it is being reset. The answer comes when the worker's has, which may be behind those
  * of later requests. (exec and exec_kill are for containers only.)

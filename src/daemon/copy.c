@@ -5,10 +5,13 @@
  *
  * Writing into a stopped container is an op, so that no start happens meanwhile:
  * two mounts of one writable layer would not see each other's changes. Into a
- * running one it goes beside its ops, and is killed when the payload ends. */
+ * running one it goes beside its ops, and is killed when the payload ends.
+ *
+ * Before what is in files of a running VM is read, its guest syncs them (guest_sync.h). */
 #include "copy.h"
 
 #include "folders.h"
+#include "guest_sync.h"
 #include "images_priv.h"
 #include "isolation.h"
 #include "life.h"
@@ -77,7 +80,7 @@ void copies_cancel(const struct instance *inst)
 {
 	list_for_each (node, &inst->isolad->copies) {
 		struct copy *c = container_of(node, struct copy, node);
-		if (c->op || !c->job || strcmp(c->of, inst->id) != 0)
+		if (c->op || strcmp(c->of, inst->id) != 0)
 			continue;
 		c->orphaned = true;
 		copy_cancel(c);
@@ -244,27 +247,53 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 
 static const struct {
 	const char *verb, *event;
+	bool contents; /* not only names and sizes, which the host has at once */
 } reads[] = {
-	[COPY_PATH] = { "cp-get", "archive-path" },
-	[COPY_EXPORT] = { "cp-export", "export" },
-	[COPY_CHANGES] = { "cp-changes", NULL },
+	[COPY_PATH] = { "cp-get", "archive-path", true },
+	[COPY_EXPORT] = { "cp-export", "export", true },
+	[COPY_CHANGES] = { "cp-changes", NULL, false },
 };
+
+static void read_files(struct copy *c, struct instance *inst)
+{
+	const char *words[] = { reads[c->what].verb, "--", c->path, NULL };
+	struct err e = ERR_INIT;
+	cleanup_json json_object *spec = make_spec(inst, false, c->what == COPY_CHANGES, &e);
+	if (!spec || copy_run_reader(c, words, spec, &e) < 0)
+		copy_fail(c, &e);
+	else if (reads[c->what].event)
+		events_emit_instance(inst, reads[c->what].event, NULL);
+}
+
+static void on_read_synced(void *arg, const struct err *err)
+{
+	struct copy *c = arg;
+	struct err e = ERR_INIT;
+	struct instance *inst = registry_find(c->d, INSTANCE_CONTAINER, c->of, NULL);
+	if (!inst || c->orphaned)
+		(void)err_set(&e, EBUSY, "container %.12s is being removed", c->of);
+	if (err || e.code)
+		copy_fail(c, err ? err : &e);
+	else
+		read_files(c, inst);
+}
 
 void instance_read_files(struct instance *inst, enum copy_what what, const char *path,
 			 copy_ready_fn *ready, op_done_fn *done, void *arg)
 {
-	const char *words[] = { reads[what].verb, "--", path, NULL };
 	struct err e = ERR_INIT;
-	cleanup_json json_object *spec = make_spec(inst, false, what == COPY_CHANGES, &e);
 	struct copy *c = copy_new(inst->isolad, done, arg);
 	if (!c)
 		return;
 	c->ready = ready;
+	c->what = what;
 	copy_of_instance(c, inst->id);
-	if (!spec || copy_run_reader(c, words, spec, &e) < 0)
+	if (path && !(c->path = strdup(path))) {
+		(void)err_set(&e, ENOMEM, "out of memory");
 		copy_fail(c, &e);
-	else if (reads[what].event)
-		events_emit_instance(inst, reads[what].event, NULL);
+	} else if (!reads[what].contents || !guest_sync(inst, on_read_synced, c)) {
+		read_files(c, inst);
+	}
 }
 
 void copy_give(struct copy *c, int fd, bool chunked)

@@ -13,6 +13,7 @@ struct copy {
 	bool orphaned;         /* which is being removed */
 	int pair;              /* our end of the job's standard input */
 	copy_ready_fn *ready;
+	enum copy_what what; /* of a read */
 	op_done_fn *done;
 	void *arg;
 	/* Of a write into a container. */
@@ -20,7 +21,7 @@ struct copy {
 	bool running;  /* into a running container */
 	int client_fd;
 	int guest_fd; /* until the job has it: where the guest's stream comes from; 0 = none */
-	char *path;
+	char *path;   /* of a read, too; owned */
 	bool keep_kinds, to_user;
 	json_object *framing; /* {"chunked","length"} */
 	char *head;

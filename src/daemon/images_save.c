@@ -4,6 +4,7 @@
  * (src/image/save.c, src/image/commit.c). isolad, loop thread. */
 #include "folders.h"
 #include "copy.h"
+#include "guest_sync.h"
 #include "images_priv.h"
 
 #include "isola/fd.h"
@@ -202,6 +203,19 @@ static void start(struct committing *c)
 		copy_fail(copy, &e);
 }
 
+static void on_synced(void *arg, const struct err *err)
+{
+	struct committing *c = arg;
+	if (err)
+		(void)err_copy(&c->err, err);
+	else if (!instance_of(c))
+		(void)err_set(&c->err, EBUSY, "container %.12s is being removed", c->id);
+	if (c->err.code)
+		end(c);
+	else
+		start(c);
+}
+
 /* A container that has ended meanwhile is quiet, too. */
 static void on_paused(void *arg, const struct err *err, json_object *result)
 {
@@ -334,6 +348,6 @@ void instance_commit(struct instance *inst, const struct image_commit *req, op_d
 	list_add_tail(&c->d->commits, &c->node);
 	if (req->pause && inst->state == INSTANCE_RUNNING)
 		instance_hold(inst, on_paused, c);
-	else
+	else if (!guest_sync(inst, on_synced, c))
 		start(c);
 }

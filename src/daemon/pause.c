@@ -2,6 +2,7 @@
 /* pause - pause and unpause: the keeper freezes the cgroup. isolad, loop thread. */
 #include "isola/json.h"
 
+#include "guest_sync.h"
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
@@ -25,16 +26,23 @@ static void on_frozen(void *arg, const struct err *err, json_object *reply)
 	op_finish(op, e.code ? &e : NULL, NULL);
 }
 
+static bool may_freeze(struct op *op, enum instance_event question, struct err *err)
+{
+	struct instance *inst = op->inst;
+	if (state_next(inst, question, err) >= 0 && !inst->link)
+		(void)err_set(err, EBUSY, "%s %s: its keeper has gone away",
+			      instance_noun(inst->kind), inst->id);
+	return !err->code;
+}
+
 /* @held: thawed by the keeper should isolad die. */
 static void freeze(struct op *op, enum instance_event question, enum instance_event answer,
 		   bool held)
 {
 	struct instance *inst = op->inst;
 	struct err e = ERR_INIT;
-	if (state_next(inst, question, &e) >= 0 && !inst->link)
-		(void)err_set(&e, EBUSY, "%s %s: its keeper has gone away",
-			      instance_noun(inst->kind), inst->id);
-	if (e.code) {
+	op->pinned = false;
+	if (!may_freeze(op, question, &e)) {
 		op_finish(op, &e, NULL);
 		return;
 	}
@@ -52,9 +60,24 @@ static void pause_run(struct op *op)
 	freeze(op, EVENT_PAUSE, EVENT_PAUSED, false);
 }
 
+static void on_synced(void *arg, const struct err *err)
+{
+	struct op *op = arg;
+	if (!err) {
+		freeze(op, EVENT_PAUSE, EVENT_PAUSED, true);
+		return;
+	}
+	op->pinned = false;
+	op_finish(op, err, NULL);
+}
+
+/* Somebody is about to read its files; paused, a guest can no longer be asked for them. */
 static void hold_run(struct op *op)
 {
-	freeze(op, EVENT_PAUSE, EVENT_PAUSED, true);
+	struct err e = ERR_INIT;
+	op->pinned = true;
+	if (!may_freeze(op, EVENT_PAUSE, &e) || !guest_sync(op->inst, on_synced, op))
+		freeze(op, EVENT_PAUSE, EVENT_PAUSED, true);
 }
 
 static void unpause_run(struct op *op)

@@ -295,13 +295,14 @@ static void on_answer(void *arg, const uint8_t *body, size_t size, const struct 
 	free(a);
 }
 
-int guest_ask(struct guest *g, enum guest_type type, const struct tlv_writer *body, struct err *err)
+int guest_ask(struct guest *g, enum guest_type type, const struct tlv_writer *body,
+	      int64_t within_ms, struct err *err)
 {
 	struct guest_asking *a = malloc(sizeof(*a));
 	if (!a)
 		return err_set(err, ENOMEM, "out of memory");
 	*a = (struct guest_asking){ g, g->k->asker };
-	int rc = guest_link_call(&g->link, type, body, GUEST_CALL_MS, on_answer, a, err);
+	int rc = guest_link_call(&g->link, type, body, within_ms, on_answer, a, err);
 	if (rc < 0)
 		free(a);
 	return rc < 0 ? rc : -EINPROGRESS;
@@ -318,7 +319,7 @@ static int send_signal(struct keeper *k, int signo, bool all, struct err *err)
 	tlv_put_u64(&w, GF_SIGNO, (uint64_t)signo);
 	if (all)
 		tlv_put_u64(&w, GF_ALL, 1);
-	int rc = guest_ask(g, GUEST_SIGNAL, &w, err);
+	int rc = guest_ask(g, GUEST_SIGNAL, &w, GUEST_CALL_MS, err);
 	if (signo != SIGKILL)
 		return rc;
 	if (!g->exited)
@@ -344,7 +345,7 @@ static int resize(struct keeper *k, unsigned int rows, unsigned int columns, str
 	tlv_put_u64(&w, GF_PROCESS, GUEST_FIRST);
 	tlv_put_u64(&w, GF_ROWS, rows);
 	tlv_put_u64(&w, GF_COLUMNS, columns);
-	return guest_ask(k->guest, GUEST_RESIZE, &w, err);
+	return guest_ask(k->guest, GUEST_RESIZE, &w, GUEST_CALL_MS, err);
 }
 
 /* ---- the end ---- */
@@ -437,6 +438,7 @@ const struct payload_type payload_guest = {
 	.freeze = freeze,
 	.exec = guest_exec_start,
 	.copy = guest_copy_begin,
+	.sync = guest_sync,
 	.mount = guest_mount,
 	.command = guest_command,
 	.update = guest_update,

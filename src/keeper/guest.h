@@ -40,6 +40,8 @@
 #define GUEST_FIRST 1
 /* Of a request that needs the guest's init alone. */
 #define GUEST_CALL_MS 10000
+/* Of a sync: the host's disk has part in it. */
+#define GUEST_SYNC_MS 30000
 
 struct guest_console {
 	struct source src; /* fd -1: none, or ended */
@@ -150,9 +152,10 @@ int guest_mount(struct keeper *k, json_object *mount, bool make_source, bool gon
 /* -EBUSY when paused, -ESRCH when not running: of who can be asked only while it runs. */
 int guest_need(const struct guest *g, struct err *err);
 
-/* payload_type.command and .update. */
+/* payload_type.command, .update and .sync. */
 int guest_command(struct keeper *k, const struct request *r, struct err *err);
 int guest_update(struct keeper *k, json_object *resources, json_object *args, struct err *err);
+int guest_sync(struct keeper *k, struct err *err);
 
 /* ---- guest_console.c ---- */
 
@@ -167,4 +170,4 @@ void guest_console_tail(struct guest_console *c, char *ret, size_t size);
 /* Asks for something that answers with nothing; the answer goes to k->asker. Returns
  * -EINPROGRESS. */
 int guest_ask(struct guest *g, enum guest_type type, const struct tlv_writer *body,
-	      struct err *err);
+	      int64_t within_ms, struct err *err);

@@ -82,7 +82,7 @@ int guest_link_call(struct guest_link *l, enum guest_type type, const struct tlv
 		return err_set(err, EBUSY, "the guest has %zu requests to answer already",
 			       l->n_calls);
 	bool makes = type == GUEST_RUN || type == GUEST_EXEC || type == GUEST_COPY ||
-		     type == GUEST_MOUNT || type == GUEST_UNMOUNT;
+		     type == GUEST_MOUNT || type == GUEST_UNMOUNT || type == GUEST_SYNC;
 	if (makes && !(p = process_new(l, body, err)))
 		return -err->code;
 	struct call *call = calloc(1, sizeof(*call));

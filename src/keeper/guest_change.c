@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* guest_change - a container in a VM while it runs: which processes it has and what they
- * use, as its guest tells, and other limits for it. */
+ * use, as its guest tells, that it keeps no file to itself, and other limits for it. */
 #include "guest.h"
 
 #include "isola/json.h"
@@ -80,6 +80,20 @@ int guest_command(struct keeper *k, const struct request *r, struct err *err)
 		return guest_nic_command(k, r, err);
 	int rc = guest_need(k->guest, err);
 	return rc < 0 ? rc : ask(k->guest, &tellings[r->op == OP_STATS], err);
+}
+
+/* ---- its page cache ---- */
+
+int guest_sync(struct keeper *k, struct err *err)
+{
+	struct guest *g = k->guest;
+	cleanup_tlv struct tlv_writer w = { 0 };
+	int rc = guest_need(g, err);
+	if (rc < 0)
+		return rc;
+	tlv_put_u64(&w, GF_PROCESS, ++g->number);
+	tlv_put_u64(&w, GF_STREAMS, 0);
+	return guest_ask(g, GUEST_SYNC, &w, GUEST_SYNC_MS, err);
 }
 
 /* ---- other limits ---- */

@@ -219,6 +219,16 @@ static int op_copy(struct keeper *k, const struct request *r, int *fd, json_obje
 	return rc < 0 ? rc : k->payload->copy(k, fd, err);
 }
 
+static int op_sync(struct keeper *k, const struct request *r, int *fd, json_object *answer,
+		   struct err *err)
+{
+	(void)r;
+	(void)fd;
+	(void)answer;
+	int rc = need_running(k, err);
+	return rc < 0 ? rc : k->payload->sync(k, err);
+}
+
 /* What only a VM can be asked for. */
 static int op_command(struct keeper *k, const struct request *r, int *fd, json_object *answer,
 		      struct err *err)
@@ -230,19 +240,13 @@ static int op_command(struct keeper *k, const struct request *r, int *fd, json_o
 }
 
 static op_fn *const functions[OP_COUNT] = {
-	[OP_START] = op_start,
-	[OP_ATTACH] = op_attach,
-	[OP_EXEC] = op_exec,
-	[OP_RESIZE] = op_resize,
-	[OP_KILL] = op_kill,
-	[OP_EXEC_KILL] = op_exec_kill,
-	[OP_FREEZE] = op_freeze,
-	[OP_UPDATE] = op_update,
-	[OP_DETACH] = op_detach,
-	[OP_MOUNT] = op_mount,
-	[OP_UNMOUNT] = op_mount,
-	[OP_COPY] = op_copy,
-	[OP_RESET... OP_UNLINK] = op_command,
+	[OP_START] = op_start,   [OP_ATTACH] = op_attach,
+	[OP_EXEC] = op_exec,     [OP_RESIZE] = op_resize,
+	[OP_KILL] = op_kill,     [OP_EXEC_KILL] = op_exec_kill,
+	[OP_FREEZE] = op_freeze, [OP_UPDATE] = op_update,
+	[OP_DETACH] = op_detach, [OP_MOUNT] = op_mount,
+	[OP_UNMOUNT] = op_mount, [OP_COPY] = op_copy,
+	[OP_SYNC] = op_sync,     [OP_RESET... OP_UNLINK] = op_command,
 };
 
 /* Not every kind of payload has all. */
@@ -254,6 +258,8 @@ static bool knows(const struct keeper *k, enum op op)
 		return k->payload->mount != NULL;
 	if (op == OP_COPY)
 		return k->payload->copy != NULL;
+	if (op == OP_SYNC)
+		return k->payload->sync != NULL;
 	return k->payload->exec != NULL || (op != OP_EXEC && op != OP_EXEC_KILL);
 }
 

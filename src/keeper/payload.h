@@ -39,6 +39,8 @@ struct payload_type {
 		    int *fd, struct exec **ret, struct err *err);
 	/* "copy" of isola/keeper.h; @fd borrowed; NULL: there is none. */
 	int (*copy)(struct keeper *k, int *fd, struct err *err);
+	/* "sync" of isola/keeper.h; NULL: there is none. May return -EINPROGRESS. */
+	int (*sync)(struct keeper *k, struct err *err);
 	int (*command)(struct keeper *k, const struct request *r, struct err *err); /* or NULL */
 	/* OCI linux.resources of its cgroup, and of a guest its own sizes (isola/keeper.h);
 	 * one may be NULL. May return -EINPROGRESS. */

@@ -55,6 +55,7 @@ static const struct {
 	[OP_MOUNT] = { "mount", F_MOUNT, F_MAKE_SOURCE },
 	[OP_UNMOUNT] = { "unmount", F_MOUNT },
 	[OP_COPY] = { "copy", 0, 0, 1, 1 },
+	[OP_SYNC] = { "sync" },
 	[OP_RESET] = { "reset" },
 	[OP_POWERDOWN] = { "powerdown", 0, F_STOP },
 	[OP_NMI] = { "nmi" },

@@ -27,6 +27,7 @@ enum op {
 	OP_MOUNT, /* of containers */
 	OP_UNMOUNT,
 	OP_COPY, /* of containers in VMs */
+	OP_SYNC, /* the same */
 	/* Of VMs. */
 	OP_RESET,
 	OP_POWERDOWN,

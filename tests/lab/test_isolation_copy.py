@@ -104,7 +104,41 @@ for n in range(20):
         f.write("%d\n" % n)
 is_(d.ctr("cp", T + "/tree", "box:/tree", limit_s=60).rc, 0, "cp of a tree")
 is_(sh("cat /tree/a/b/* | wc -l"), "20\n", "is there")
+
+# ------------------------------------------- what is in the guest's page cache alone
+def first(status, body):
+    """The text in the first file of an archive."""
+    if status != 200:
+        return status, body
+    tar = tarfile.open(fileobj=io.BytesIO(body))
+    return tar.extractfile(tar.next()).read().rstrip(b"\0").decode()
+
+
+def map_text(path, words):
+    is_(d.ctr("exec", "-d", "box", "sh", "-c", "exec /bin/guestkit map %s '%s' >%s.said" % (path, words, path),
+              limit_s=60).rc, 0, "a program maps a file, and writes into it")
+    check(wait_for(60, lambda: sh("cat %s.said" % path) == "mapped\n"), "it has", sh("ls -l %s*" % path))
+
+
+is_(d.ctr("cp", GUESTKIT, "box:/bin/guestkit", limit_s=60).rc, 0, "cp of a program")
+map_text("/mm1", "by cp")
+status, _, data = d.request("GET", "/containers/box/archive" + q(path="/mm1"))
+is_(first(status, data), "by cp", "cp out of it has what was only mapped")
+map_text("/vol/mm2", "of a bind")
+status, _, data = d.request("GET", "/containers/box/archive" + q(path="/vol/mm2"))
+is_(first(status, data), "of a bind", "of a bind, too")
+map_text("/mm3", "by commit")
+r = d.ctr("commit", "box", "mapped", limit_s=120)
+is_(r.rc, 0, "commit", r)
+is_(d.ctr("create", "--name", "of", "--isolation", "container", "--network", "none", "mapped", "true").rc, 0,
+    "a container of the image")
+status, _, data = d.request("GET", "/containers/of/archive" + q(path="/mm3"))
+is_(first(status, data), "by commit", "has it as well")
+is_(d.ctr("rm", "of").rc, 0, "it goes")
+
 is_(d.ctr("pause", "box").rc, 0, "while it is paused")
+status, _, data = d.request("GET", "/containers/box/archive" + q(path="/m/x"))
+is_(first(status, data), "l", "it is read as the host has it")
 status, text = put("/", archive(entry("paused", b"1")))
 check(status == 200 or (status == 409 and "paused" in text), "a copy works, or says why not", (status, text))
 is_(d.ctr("unpause", "box").rc, 0, "it goes on")

@@ -126,6 +126,7 @@ i = Init(root, binds())
 p = i.peer
 is_(i.setup_error[:2], (0, ""), "it is set up")
 is_(p.call(GUEST_COPY, [(GF_PROCESS, 99), (GF_STREAMS, 1)])[0], 3, "no copy before the first process")
+is_(p.call(GUEST_SYNC, [(GF_PROCESS, 99), (GF_STREAMS, 0)])[0], 3, "and no sync")
 is_(i.run(1, "sleep", "1000")[:2], (0, ""), "the first process runs")
 is_(p.call(GUEST_COPY, [(GF_STREAMS, 1)])[0], 71, "a copy needs a number")
 
@@ -153,6 +154,18 @@ is_((os.stat(long_).st_mtime_ns % 10**9, os.listxattr(long_)), (123456789, ["use
     "nanoseconds, and attributes, never overlay's")
 is_(i.sh(2, "stat -c '%a %u %g' /m/s; cat /m/l | head -1 | cut -d: -f1"), (0, "6755 1000 1001\nroot\n"),
     "the container sees them")
+
+# ---------------------------------------------------------- its page cache, to the host
+is_(p.call(GUEST_SYNC, [(GF_STREAMS, 0)])[0], 71, "a sync needs a number")
+is_(p.call(GUEST_SYNC, [(GF_PROCESS, 1), (GF_STREAMS, 0)])[0], 22, "of its own")
+is_(p.call(GUEST_SYNC, [(GF_PROCESS, 90), (GF_STREAMS, 0)])[:2], (0, ""), "its files are synced")
+is_(p.status(90), 0, "by a process, which ends")
+many = [p.ask(GUEST_SYNC, [(GF_PROCESS, n), (GF_STREAMS, 0)]) for n in range(200, 240)]
+got = [p.answer(seq)[0] for seq in many]
+check(0 in got and set(got) <= {0, 11}, "of many at once each is done, or told to try again", got)
+is_([p.status(200 + n) for n, error in enumerate(got) if not error], [0] * got.count(0), "and each ends")
+is_(p.call(GUEST_SYNC, [(GF_PROCESS, 91), (GF_STREAMS, 0)])[0], 0, "and then there is room again")
+p.status(91)
 
 # ---------------------------------------------------------------- where it may copy to
 is_(put_tar(p, "/vol", archive(entry("n", b"1", uid=33))), (0, ""), "into a bind")
@@ -337,6 +350,22 @@ client.close()
 i.stop()
 
 # --------------------------------------------------------------------- a guest that lies
+def take(sock, size):
+    out = b""
+    while len(out) < size:
+        more = sock.recv(size - len(out))
+        if not more:
+            break
+        out += more
+    return out
+
+
+def take_pieces(sock):
+    """Up to the empty one, or the end."""
+    while len(take(sock, struct.unpack("<I", take(sock, 4).ljust(4, b"\0"))[0])):
+        pass
+
+
 def lying(*answer, read=True):
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     a, b = socket.socketpair()
@@ -354,13 +383,8 @@ def lying(*answer, read=True):
     ours.close()
     if read:            # all that it sends, so that the answer is in its place
         client.sendall(data)
-        got = b""
         a.settimeout(LIMIT_S * SCALE)
-        while not got.endswith(piece(b"")):
-            more = a.recv(65536)
-            if not more:
-                break
-            got += more
+        take_pieces(a)
     for part in answer:
         a.sendall(part)
     a.close()

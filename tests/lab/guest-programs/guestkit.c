@@ -14,6 +14,8 @@
  *	guestkit verify DISK OFFSET BYTES SEED   status 1 at the first difference
  *	guestkit commit DISK BLOCK BYTES      blocks one after the other, each fsynced and
  *	                                      then told: "synced N"; for ever, round and round
+ *	guestkit map FILE TEXT                the text into the file by mmap(2), says "mapped",
+ *	                                      and keeps it mapped for ever
  *	guestkit hold MIB                     touches memory until its input ends
  *	guestkit out PORT VALUE               one byte to an I/O port */
 #include <arpa/inet.h>
@@ -26,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -331,6 +334,21 @@ static int disk_commit(char **arg)
 
 /* ---- others ---- */
 
+static int map(char **arg)
+{
+	int fd = open(arg[0], O_RDWR | O_CREAT | O_TRUNC, 0644);
+	if (fd < 0 || ftruncate(fd, 4096) < 0)
+		fail(arg[0]);
+	char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		fail("mmap");
+	(void)snprintf(p, 4096, "%s", arg[1]);
+	(void)printf("mapped\n");
+	(void)fflush(stdout);
+	for (;;)
+		(void)pause();
+}
+
 static int hold(char **arg)
 {
 	size_t bytes = number(arg[0]) << 20;
@@ -371,6 +389,7 @@ static const struct verb {
 	{ "write", 4, disk_write },
 	{ "verify", 4, disk_verify },
 	{ "commit", 3, disk_commit },
+	{ "map", 2, map },
 	{ "hold", 1, hold },
 	{ "out", 2, out },
 };

@@ -41,6 +41,8 @@ static void request_parse__takes_each_op(void **state)
 		{ "{\"op\":\"detach\",\"seq\":1,\"stream\":\"s\"}", 0, OP_DETACH },
 		{ "{\"op\":\"mount\",\"seq\":1,\"mount\":{},\"make_source\":true}", 0, OP_MOUNT },
 		{ "{\"op\":\"unmount\",\"seq\":1,\"mount\":{}}", 0, OP_UNMOUNT },
+		{ "{\"op\":\"copy\",\"seq\":1}", 1, OP_COPY },
+		{ "{\"op\":\"sync\",\"seq\":1}", 0, OP_SYNC },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		cleanup_json json_object *msg = doc(rows[i].text);
@@ -95,6 +97,8 @@ static void request_parse__names_what_is_wrong(void **state)
 		  -EINVAL },
 		{ "{\"seq\":1,\"op\":\"attach\",\"stream\":\"s\",\"head\":\"0g\"}", "hex", 1,
 		  -EINVAL },
+		{ "{\"seq\":1,\"op\":\"copy\"}", "0 descriptors", 0, -EINVAL },
+		{ "{\"seq\":1,\"op\":\"sync\"}", "1 descriptors", 1, -EINVAL },
 		{ "{\"seq\":1,\"op\":\"mount\"}", "mount is missing", 0, -EINVAL },
 		{ "{\"seq\":1,\"op\":\"unmount\",\"mount\":[]}", "mount", 0, -EINVAL },
 		{ "{\"seq\":1,\"op\":\"unmount\",\"mount\":{},\"make_source\":true}",
