@@ -33,7 +33,7 @@ MODULES = """virtio_ring virtio virtio_mmio
     failover net_failover virtio_net
     virtio_blk virtio_console rng-core virtio-rng virtio_balloon
     vsock vmw_vsock_virtio_transport_common vmw_vsock_virtio_transport
-    fuse virtiofs overlay erofs
+    fuse virtiofs overlay libcrc32c erofs
     libnvdimm nd_virtio virtio_pmem nd_btt nd_pmem
     pvpanic pvpanic-mmio vmgenid button evdev watchdog wdat_wdt""".split()
 
@@ -165,14 +165,14 @@ def need_guests(*flags):
 
 
 MODULES_OF_ROOT = {"fuse": "virtiofs", "virtiofs": "virtiofs", "overlay": "overlay",
-                   "erofs": "erofs"}
+                   "libcrc32c": "erofs", "erofs": "erofs"}
 
 
-def need_container_guests(debian=False):
+def need_container_guests(debian=False, root="virtiofs"):
     """What a container behind the VM wall needs beside an isolad, or the script is skipped:
     our own kernel, if it is built, and Debian's with its modules, laid out as scripts/setup
-    does, if not, or if @debian. Returns isolad's flags for it; ISOLA_TEST_GUEST_ROOT says what
-    gives the root, for a run by hand."""
+    does, if not, or if @debian. Returns isolad's flags for it. @root: what gives a guest its
+    root; ISOLA_TEST_GUEST_ROOT says it for all, in a run by hand."""
     if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
         skip_all("isola-init is not built")
     if not any(os.access(p, os.X_OK)
@@ -180,9 +180,8 @@ def need_container_guests(debian=False):
         skip_all("there is no virtiofsd (package virtiofsd or qemu-system-common)")
     if not os.path.exists(SHARE + "/bzImage"):
         skip_all("needs the lab's guest kernels (tests/lab/lab)")
-    flags = ["--guest-boot-timeout", "120"]
-    if os.environ.get("ISOLA_TEST_GUEST_ROOT"):
-        flags += ["--guest-root", os.environ["ISOLA_TEST_GUEST_ROOT"]]
+    flags = ["--guest-boot-timeout", "120",
+             "--guest-root", os.environ.get("ISOLA_TEST_GUEST_ROOT", root)]
     if OWN and not debian:
         return ["--guest-kernel", OWN.path] + flags
     folder = T + "/state/guest"
