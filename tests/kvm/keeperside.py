@@ -2,6 +2,7 @@
 """Plays the keeper of an isola-vmm (include/isola/vmm.h): a socket at descriptor 3,
 the machine file at 4, what it names above."""
 import array
+import contextlib
 import fcntl
 import select
 from kvmlib import *
@@ -89,8 +90,9 @@ class Worker(Machine):
             self.events.append(msg)
         elif "ask" in msg:
             self.asked += 1
-            if self.replies:         # nobody is there
-                self.raw({"answer": msg["seq"], "code": 111, "error": "refused"})
+            if self.replies:         # nobody is there; and it may be gone itself by now
+                with contextlib.suppress(OSError):
+                    self.raw({"answer": msg["seq"], "code": 111, "error": "refused"})
         else:
             self.answers[msg["seq"]] = msg
         return True
