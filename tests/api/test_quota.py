@@ -93,6 +93,21 @@ def a_volume():
     fills("below folders, too", ctr("run", "--rm", "-v", "small:/d", "busybox", "sh", "-c", WRITE % ("/d/a/b/h", 128)))
 
 
+def at_the_mount():
+    spec = "type=volume,src=opt,dst=/d,volume-opt=size=4m"
+    fills("a size at --mount", ctr("run", "--rm", "--mount", spec, "busybox", "sh", "-c", WRITE % ("/d/f", 128)))
+    is_(status("opt")["Limit"], 4 << 20, "is the volume's")
+    good("the same size again", ctr("run", "--rm", "--mount", spec, "busybox", "ls", "/d"), "f\n")
+    bad("another size", ctr("run", "--rm", "--mount", spec.replace("4m", "5m"), "busybox", "true"), "with a size of", 125)
+    bad("another size at creation", ctr("volume", "create", "-o", "size=5m", "opt"), "with a size of")
+    fills("of an anonymous one", ctr("run", "--rm", "--mount", "type=volume,dst=/d,volume-opt=size=4m", "busybox", "sh",
+                                     "-c", WRITE % ("/d/f", 128)))
+    good("one runs", ctr("run", "-d", "--name", "live", "busybox", "sleep", "1000"))
+    good("gets one", ctr("update", "--mount-add", "type=volume,src=lv,dst=/d,volume-opt=size=4m", "live"))
+    fills("with its size", ctr("exec", "live", "sh", "-c", WRITE % ("/d/f", 128)))
+    good("it goes", ctr("rm", "-f", "live"))
+
+
 def volumes():
     good("another volume has a limit of its own", ctr("volume", "create", "-o", "size=8m", "other"))
     isnt(status("other")["Project"], status("small")["Project"], "and a project of its own")
@@ -151,6 +166,7 @@ for kind in FILE_SYSTEMS:
     load_image(d, TAR)
     a_volume()
     if kind == "ext4":  # the rest is the same everywhere, and slow in the lab
+        at_the_mount()
         volumes()
     a_layer()
     if kind == "ext4":
