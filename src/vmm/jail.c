@@ -37,35 +37,13 @@
 
 /* ---- namespaces and root ---- */
 
-/* Whether our namespace of this kind is the host's first one, too. */
-static bool is_hosts(const char *kind)
+/* A worker's keeper has cloned it into network, ipc and uts namespaces of its own, but not
+ * into a cgroup namespace, whose root would have been the keeper's cgroup. The mount
+ * namespace is always ours: it is the one that we are about to empty. */
+static int missing_namespaces(bool keeper)
 {
-	char ours[64], first[64];
-	struct stat a, b;
-	(void)snprintf(ours, sizeof(ours), "/proc/self/ns/%s", kind);
-	(void)snprintf(first, sizeof(first), "/proc/1/ns/%s", kind);
-	return stat(ours, &a) < 0 || stat(first, &b) < 0 ||
-	       (a.st_ino == b.st_ino && a.st_dev == b.st_dev);
-}
-
-/* Those that the keeper has not made already. The mount namespace is always ours:
- * it is the one that we are about to empty. */
-static int missing_namespaces(void)
-{
-	static const struct {
-		const char *name;
-		int flag;
-	} rows[] = {
-		{ "net", CLONE_NEWNET },
-		{ "ipc", CLONE_NEWIPC },
-		{ "uts", CLONE_NEWUTS },
-		{ "cgroup", CLONE_NEWCGROUP },
-	};
-	int flags = 0;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (is_hosts(rows[i].name))
-			flags |= rows[i].flag;
-	return flags;
+	return keeper ? CLONE_NEWCGROUP
+		      : CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 }
 
 /* A user without rights has them in a user namespace of his own. */
@@ -131,7 +109,7 @@ int jail_enter(const struct machine *machine, bool keeper, struct err *err)
 	if (rc == 0 && !root)
 		rc = enter_user_namespace(err);
 	if (rc == 0)
-		rc = jail_empty_root(missing_namespaces(), err);
+		rc = jail_empty_root(missing_namespaces(keeper), err);
 	if (rc == 0)
 		rc = drop_bounding(err);
 	if (rc == 0 && root)
