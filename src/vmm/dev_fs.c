@@ -277,9 +277,7 @@ static int start(struct fs *fs, const struct fs_conf *conf, struct err *err)
 	int rc = fs->sock = connect_backend(&conf->socket, err);
 	if (rc < 0)
 		return rc;
-	fs->backend = (struct vhost_user){ .sock = fs->sock, .timeout_ms = VHOST_USER_GREET_MS };
-	rc = vhost_user_greet(&fs->backend, fs->n_rings, err);
-	fs->backend.timeout_ms = VHOST_USER_TIMEOUT_MS;
+	rc = 0;
 	for (unsigned int i = 0; i < fs->n_rings && rc == 0; i++)
 		rc = ring_init(&fs->rings[i], &vm->loop, err);
 	if (rc < 0)
@@ -289,12 +287,22 @@ static int start(struct fs *fs, const struct fs_conf *conf, struct err *err)
 		return err_rc(err, rc, "cannot watch the back end");
 	fs->poll.data = fs;
 	fs->handles++;
+	return virtio_init(&fs->v, vm, &device_fs, &fs_virtio, fs->n_rings, QUEUE_SIZE, 0,
+			   sizeof(struct virtio_fs_config), err);
+}
+
+/* Until now the back end was being started, beside us. */
+static int meet(struct device *dev, struct err *err)
+{
+	struct fs *fs = container_of(dev, struct fs, v.device);
+	fs->backend = (struct vhost_user){ .sock = fs->sock, .timeout_ms = VHOST_USER_GREET_MS };
+	int rc = vhost_user_greet(&fs->backend, fs->n_rings, err);
+	fs->backend.timeout_ms = VHOST_USER_TIMEOUT_MS;
+	if (rc < 0)
+		return err_prefix(err, "%s", fs->v.device.id);
+	fs->v.offered &= ~(RING_FEATURES & ~fs->backend.features);
 	(void)uv_poll_start(&fs->poll, UV_READABLE, on_backend);
-	rc = virtio_init(&fs->v, vm, &device_fs, &fs_virtio, fs->n_rings, QUEUE_SIZE, 0,
-			 sizeof(struct virtio_fs_config), err);
-	if (rc == 0)
-		fs->v.offered &= ~(RING_FEATURES & ~fs->backend.features);
-	return rc;
+	return 0;
 }
 
 static int make(struct vm *vm, json_object *conf, struct device **ret, struct err *err)
@@ -359,6 +367,7 @@ const struct device_type device_fs = {
 	.many = true,
 	.check = check,
 	.make = make,
+	.meet = meet,
 	.stats = stats,
 	.quiesce = quiesce,
 	.resume = resume,

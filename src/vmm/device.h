@@ -22,6 +22,9 @@ struct device_type {
 	/* Checks @conf (NULL when absent) and names the field that is wrong. */
 	int (*check)(json_object *conf, struct err *err);
 	int (*make)(struct vm *vm, json_object *conf, struct device **ret, struct err *err);
+	/* May be NULL: what make() left for later, as it waits for another program. Jailed, on
+	 * the loop's thread, before the loop and the guest run. */
+	int (*meet)(struct device *dev, struct err *err);
 	/* May be NULL: nothing to do. On the loop's thread. */
 	int (*update)(struct device *dev, const char *op, json_object *args, struct err *err);
 	/* May be NULL: it is there for good. A place becomes a device that uses @fd (taken by

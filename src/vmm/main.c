@@ -212,20 +212,16 @@ static int build(struct worker *w, struct err *err)
 	return rc < 0 ? rc : vm_build(&w->vm, err);
 }
 
-/* No way back from here: the jail, the threads (each with its filter), ours. */
+/* No way back from here: the jail, the threads (each with its filter), ours; then others. */
 static int lock_in(struct worker *w, struct err *err)
 {
-	/* Who has another thread may not make the user namespace of one without rights. */
-	int rc = geteuid() != 0 ? vm_settle(&w->vm, err) : 0;
-	if (rc < 0)
-		return rc;
-	rc = jail_enter(&w->machine, w->options.keeper, err);
+	int rc = jail_enter(&w->machine, w->options.keeper, err);
 	if (rc < 0)
 		return err_prefix(err, "the jail");
-	rc = vm_settle(&w->vm, err);
+	rc = vm_start(&w->vm, err);
 	if (rc == 0)
-		rc = vm_start(&w->vm, err);
-	return rc < 0 ? rc : jail_filter(JAIL_LOOP, w->machine.seccomp, err);
+		rc = jail_filter(JAIL_LOOP, w->machine.seccomp, err);
+	return rc < 0 ? rc : vm_meet(&w->vm, err);
 }
 
 /* Every thread is behind its filter. */

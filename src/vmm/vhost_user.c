@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vhost_user - see vhost_user.h. isola-vmm: greets before the jail, the rest on the
- * loop's thread. */
+/* vhost_user - see vhost_user.h. isola-vmm, the loop's
+ * thread. */
 #include "vhost_user.h"
 
 #include <errno.h>

@@ -12,7 +12,6 @@
 #include "cpu.h"
 #include "device.h"
 #include "loader.h"
-#include "memslots.h"
 #include "platform.h"
 #include "run.h"
 #include "vcpu.h"
@@ -162,7 +161,7 @@ static int build_devices(struct vm *vm, struct err *err)
 
 static int give_memory(struct vm *vm, struct err *err)
 {
-	return memslots_begin(vm->memory, vm->vm_fd, &vm->memslots, err);
+	return memory_give_to_kvm(vm->memory, vm->vm_fd, err);
 }
 
 static int start_loader(struct vm *vm, struct err *err)
@@ -203,6 +202,87 @@ static int build_vcpus(struct vm *vm, struct err *err)
 	return rc;
 }
 
+/* ---- interrupts and kicks ---- */
+
+static int make_eventfd(struct err *err)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fd < 0 ? err_sys(err, "cannot make an eventfd") : fd;
+}
+
+static int wire_interrupt(const struct vm *vm, const struct vm_wire *w, struct err *err)
+{
+	struct kvm_irqfd arg = { .fd = (uint32_t)w->fd, .gsi = w->gsi };
+	return ioctl(vm->vm_fd, KVM_IRQFD, &arg) < 0
+		       ? err_sys(err, "KVM refuses an irqfd for interrupt %u", w->gsi)
+		       : 0;
+}
+
+static int wire_kick(const struct vm *vm, const struct vm_wire *w, struct err *err)
+{
+	struct kvm_ioeventfd arg = {
+		.datamatch = w->value,
+		.addr = w->addr,
+		.len = 4,
+		.fd = w->fd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+	};
+	return ioctl(vm->vm_fd, KVM_IOEVENTFD, &arg) < 0
+		       ? err_sys(err, "KVM refuses an ioeventfd at 0x%llx",
+				 (unsigned long long)w->addr)
+		       : 0;
+}
+
+static int wire_up(const struct vm *vm, const struct vm_wire *w, struct err *err)
+{
+	return w->addr ? wire_kick(vm, w, err) : wire_interrupt(vm, w, err);
+}
+
+static int build_wires(struct vm *vm, struct err *err)
+{
+	vm->wired = true;
+	for (size_t i = 0; i < vm->n_wires; i++) {
+		int rc = wire_up(vm, &vm->wires[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	free(take_ptr(vm->wires));
+	vm->n_wires = 0;
+	return 0;
+}
+
+/* Now, or with all others when KVM has the memory. */
+static int add_wire(struct vm *vm, const struct vm_wire *w, struct err *err)
+{
+	if (vm->wired)
+		return wire_up(vm, w, err);
+	if (vm->vm_fd < 0) /* in tests */
+		return 0;
+	struct vm_wire *more = realloc(vm->wires, (vm->n_wires + 1) * sizeof(*more));
+	if (!more)
+		return err_set(err, ENOMEM, "out of memory");
+	vm->wires = more;
+	more[vm->n_wires++] = *w;
+	return 0;
+}
+
+int vm_irqfd(struct vm *vm, uint32_t gsi, struct err *err)
+{
+	cleanup_fd int fd = make_eventfd(err);
+	int rc = fd < 0 ? fd : add_wire(vm, &(struct vm_wire){ .fd = fd, .gsi = gsi }, err);
+	return rc < 0 ? rc : take_fd(&fd);
+}
+
+int vm_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, struct err *err)
+{
+	cleanup_fd int fd = make_eventfd(err);
+	const struct vm_wire w = { .fd = fd, .addr = addr, .value = value };
+	int rc = fd < 0 ? fd : add_wire(vm, &w, err);
+	return rc < 0 ? rc : take_fd(&fd);
+}
+
+/* ---- in order ---- */
+
 static int start_platform(struct vm *vm, struct err *err)
 {
 	return platform_start(vm->platform, err);
@@ -210,12 +290,14 @@ static int start_platform(struct vm *vm, struct err *err)
 
 int vm_build(struct vm *vm, struct err *err)
 {
-	/* What ends with start_loader() comes before KVM's slow part, what needs the
-	 * kernel behind it. */
+	/* What ends with start_loader() comes before KVM's slow part, what needs the kernel
+	 * behind it. KVM hears of the memory before anything is on one of its buses: it waits
+	 * until nobody looks at the slots of before any more, which is at once then, and 7 ms
+	 * otherwise (Linux 6.18: the buses wait for the same SRCU, and are in no hurry). */
 	static int (*const steps[])(struct vm * vm, struct err * err) = {
-		build_kvm,   build_memory,   start_loader,   build_vm,    build_irqchip,
-		build_bus,   build_platform, build_devices,  give_memory, acpi_write,
-		build_vcpus, end_loader,     start_platform,
+		build_kvm,      build_memory,  start_loader, build_vm,       build_bus,
+		build_platform, build_devices, give_memory,  build_irqchip,  build_wires,
+		acpi_write,     build_vcpus,   end_loader,   start_platform,
 	};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		int rc = steps[i](vm, err);
@@ -225,17 +307,23 @@ int vm_build(struct vm *vm, struct err *err)
 	return 0;
 }
 
-int vm_settle(struct vm *vm, struct err *err)
-{
-	return memslots_end(take_ptr(vm->memslots), err);
-}
-
 int vm_start(struct vm *vm, struct err *err)
 {
 	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
 		int rc = vcpu_start(vm->vcpus[i], err);
 		if (rc < 0)
 			return rc;
+	}
+	return 0;
+}
+
+int vm_meet(struct vm *vm, struct err *err)
+{
+	for (unsigned int i = 0; i < vm->n_devices; i++) {
+		struct device *dev = vm->devices[i];
+		int rc = dev->type->meet ? dev->type->meet(dev, err) : 0;
+		if (rc < 0)
+			return err_prefix(err, "%s", dev->type->key);
 	}
 	return 0;
 }
@@ -264,13 +352,13 @@ void vm_fini(struct vm *vm)
 	vm->n_vcpus = 0;
 	free(vm->vcpus);
 	cpu_plan_free(vm->cpu_plan);
-	(void)memslots_end(take_ptr(vm->memslots), NULL);
 	control_free(vm->control); /* devices wait for its answers */
 	while (vm->n_devices > 0) {
 		struct device *dev = vm->devices[--vm->n_devices];
 		dev->type->free(dev);
 	}
 	platform_free(vm->platform);
+	free(vm->wires);
 	run_free(vm);
 	close_loop(vm);
 	bus_free(vm->bus);
@@ -302,38 +390,4 @@ int vm_take_window(struct vm *vm, uint64_t *ret_start, uint32_t *ret_gsi, struct
 	*ret_start = vm->windows[i].start;
 	*ret_gsi = gsi;
 	return 0;
-}
-
-static int make_eventfd(struct err *err)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return fd < 0 ? err_sys(err, "cannot make an eventfd") : fd;
-}
-
-int vm_irqfd(struct vm *vm, uint32_t gsi, struct err *err)
-{
-	cleanup_fd int fd = make_eventfd(err);
-	struct kvm_irqfd arg = { .fd = (uint32_t)fd, .gsi = gsi };
-	if (fd < 0)
-		return fd;
-	if (vm->vm_fd >= 0 && ioctl(vm->vm_fd, KVM_IRQFD, &arg) < 0)
-		return err_sys(err, "KVM refuses an irqfd for interrupt %u", gsi);
-	return take_fd(&fd);
-}
-
-int vm_ioeventfd(struct vm *vm, uint64_t addr, uint32_t value, struct err *err)
-{
-	cleanup_fd int fd = make_eventfd(err);
-	struct kvm_ioeventfd arg = {
-		.datamatch = value,
-		.addr = addr,
-		.len = 4,
-		.fd = fd,
-		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
-	};
-	if (fd < 0)
-		return fd;
-	if (vm->vm_fd >= 0 && ioctl(vm->vm_fd, KVM_IOEVENTFD, &arg) < 0)
-		return err_sys(err, "KVM refuses an ioeventfd at 0x%llx", (unsigned long long)addr);
-	return take_fd(&fd);
 }

@@ -29,7 +29,6 @@ struct control;
 struct cpu_plan;
 struct platform;
 struct loader;
-struct memslots;
 
 /* Places on the bus. */
 #define VM_MMIO_START  0xd0000000ULL /* virtio-mmio windows, 4 KiB each */
@@ -56,7 +55,6 @@ struct vm {
 	const struct machine *machine; /* borrowed: what was asked for */
 	int kvm_fd, vm_fd;
 	struct memory *memory;
-	struct memslots *memslots; /* memslots.h; NULL when KVM has them all */
 	struct bus *bus;
 	struct vcpu **vcpus;
 	unsigned int n_vcpus;
@@ -67,6 +65,13 @@ struct vm {
 		uint32_t gsi;
 	} windows[VM_DEVICES_MAX]; /* taken by devices, in order; the DSDT names them */
 	unsigned int n_windows;
+	struct vm_wire {
+		int fd; /* borrowed */
+		uint32_t gsi, value;
+		uint64_t addr; /* 0: an interrupt */
+	} * wires;             /* that KVM does not know of yet */
+	size_t n_wires;
+	bool wired;                /* it knows them all, and hears of others at once */
 	struct platform *platform; /* platform.h: serial, i8042, ACPI devices */
 	struct cpu_plan *cpu_plan; /* cpu.h */
 	struct loader *loader;     /* loader.h; NULL but while vm_build() is at work */
@@ -85,10 +90,10 @@ struct vm {
 int vm_init(struct vm *vm, const struct machine *machine, struct err *err);
 /* Everything up to the vCPUs; paused. On failure vm_fini() cleans. */
 int vm_build(struct vm *vm, struct err *err);
-/* Waits for the one thread of vm_build(), by which KVM hears of the memory. */
-int vm_settle(struct vm *vm, struct err *err);
 /* A thread for each vCPU; they wait for vm_resume(). */
 int vm_start(struct vm *vm, struct err *err);
+/* Waits for programs that serve devices: last, since they start beside us. */
+int vm_meet(struct vm *vm, struct err *err);
 /* Ends the threads, then frees in reverse order. Half-built is fine. */
 void vm_fini(struct vm *vm);
 

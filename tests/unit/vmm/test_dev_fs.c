@@ -273,7 +273,7 @@ static int make(struct fixture *f, struct err *err)
 	assert_int_equal(device_fs.check(conf, err), 0);
 	int rc = device_fs.make(&f->rig.vm, conf, &f->dev, err);
 	json_object_put(conf);
-	return rc;
+	return rc < 0 ? rc : device_fs.meet(f->dev, err);
 }
 
 static uint32_t start(struct fixture *f)
