@@ -5,6 +5,8 @@
  * memory is bounded by tar.h. */
 #include "init.h"
 
+#include "tree.h"
+
 #include "isola/extract.h"
 #include "isola/fd.h"
 #include "isola/path.h"
@@ -24,21 +26,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What our C library does not know: mount_setattr(2), open_tree(2), move_mount(2). */
-#define TREE_CLONE       1
-#define TREE_CLOEXEC     O_CLOEXEC
-#define TREE_RECURSIVE   0x8000 /* AT_RECURSIVE */
-#define MOVE_FROM_FD     0x4
-#define MOVE_TO_FD       0x40
-#define ATTR_READ_ONLY   1
-#define SYS_OPEN_TREE_   428
-#define SYS_MOVE_MOUNT_  429
-#define SYS_SETATTR_     442
-#define SYS_CLOSE_RANGE_ 436
-
-struct attributes { /* struct mount_attr */
-	uint64_t set, clear, propagation, userns_fd;
-};
+#define SYS_CLOSE_RANGE_ 436 /* which our C library does not know */
 
 /* ---- pieces ---- */
 
@@ -75,20 +63,6 @@ static ssize_t read_archive(void *arg, const unsigned char **ret, struct err *er
 
 /* ---- the container's files ---- */
 
-static int clone_mount(int dir_fd, const char *path, bool recursive)
-{
-	unsigned int flags = TREE_CLONE | TREE_CLOEXEC | (recursive ? TREE_RECURSIVE : 0) |
-			     (*path ? 0 : AT_EMPTY_PATH);
-	long fd = syscall(SYS_OPEN_TREE_, dir_fd, path, flags);
-	return fd < 0 ? -errno : (int)fd;
-}
-
-static int move_to(int fd, int to, const char *path)
-{
-	unsigned int flags = MOVE_FROM_FD | (*path ? 0 : MOVE_TO_FD);
-	return syscall(SYS_MOVE_MOUNT_, fd, "", to, path, flags) < 0 ? -errno : 0;
-}
-
 /* As a folder first: it is what makes a mount that virtio-fs announces. */
 static int open_place(int root, const char *path)
 {
@@ -98,17 +72,16 @@ static int open_place(int root, const char *path)
 
 static int clone_one(int root, const struct mount_spec *m, int *ret, struct err *err)
 {
-	const struct attributes read_only = { .set = ATTR_READ_ONLY };
 	cleanup_fd int at = open_place(root, m->target);
 	/* The container may have taken the folder away. */
 	if (at < 0)
 		return 0;
-	cleanup_fd int fd = clone_mount(at, "", m->flags & MS_REC);
+	cleanup_fd int fd = tree_clone(at, "", m->flags & MS_REC);
 	if (fd < 0)
 		return err_rc(err, fd, "cannot clone the mount at %.200s", m->target);
-	if (m->flags & MS_RDONLY && syscall(SYS_SETATTR_, fd, "", AT_EMPTY_PATH | TREE_RECURSIVE,
-					    &read_only, sizeof(read_only)) < 0)
-		return err_sys(err, "cannot make the mount at %.200s read-only", m->target);
+	int rc = m->flags & MS_RDONLY ? tree_restrict(fd, TREE_READ_ONLY) : 0;
+	if (rc < 0)
+		return err_rc(err, rc, "cannot make the mount at %.200s read-only", m->target);
 	*ret = take_fd(&fd);
 	return 0;
 }
@@ -136,7 +109,7 @@ static int attach_all(const struct copy_spec *s, int root, int *fds, struct err 
 			continue;
 		int fd = fds[i++];
 		cleanup_fd int at = fd < 0 ? -1 : path_open_in_root(root, m.target, O_PATH, 0);
-		int rc = at < 0 ? 0 : move_to(fd, at, "");
+		int rc = at < 0 ? 0 : tree_move(fd, at, "");
 		if (rc < 0)
 			return err_rc(err, rc, "cannot mount %.200s for a copy", m.target);
 	}
@@ -153,12 +126,12 @@ static int enter_files(const struct copy_spec *s, struct err *err)
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, "cannot enter the container's mounts");
 	cleanup_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int root = clone_mount(AT_FDCWD, "/", false);
+	cleanup_fd int root = tree_clone(AT_FDCWD, "/", false);
 	if (old < 0 || root < 0)
 		return err_rc(err, root < 0 ? root : -EIO, "cannot clone the container's root");
 	int rc = clone_all(s, old, fds, err);
 	if (rc == 0)
-		rc = move_to(root, AT_FDCWD, "/");
+		rc = tree_move(root, AT_FDCWD, "/");
 	if (rc == 0 && (fchdir(root) < 0 || chroot(".") < 0))
 		rc = -errno;
 	if (rc < 0)

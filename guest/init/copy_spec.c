@@ -72,6 +72,12 @@ int copy_spec_parse(const uint8_t *data, size_t size, struct copy_spec *ret, str
 	return 0;
 }
 
+static bool is_live_type(const char *type, uint64_t inode)
+{
+	return !strcmp(type, "tmpfs") ||
+	       (inode && (!strcmp(type, "none") || !strcmp(type, "bind")));
+}
+
 int live_spec_parse(const uint8_t *data, size_t size, struct live_spec *ret, struct err *err)
 {
 	struct tlv_field f;
@@ -79,7 +85,7 @@ int live_spec_parse(const uint8_t *data, size_t size, struct live_spec *ret, str
 			       .inode = tlv_u64_or(data, size, GF_NUMBER, 0) };
 	if (!s.id || tlv_find(data, size, GF_MOUNT, &f) <= 0 ||
 	    mount_spec_parse(f.data, f.size, &s.mount) < 0 || !*s.mount.target ||
-	    (strcmp(s.mount.type, "tmpfs") != 0 && (strcmp(s.mount.type, "none") != 0 || !s.inode)))
+	    !is_live_type(s.mount.type, s.inode))
 		return err_set(err, EPROTO, "isola-keeper sent a mount that makes no sense");
 	*ret = s;
 	return 0;

@@ -2,14 +2,19 @@
 /* image - a root whose image is a device of the guest's, and whose writable layer the host
  * serves (GF_IMAGE): an overlay of both. Its marks are user.overlay.*, since whoever serves
  * the layer has no right to others. Where it is put together, image and served tree are
- * beside the root, and go from there when all is mounted that is wanted of them. */
+ * beside the root, and go from there when all is mounted that is wanted of them. In init's
+ * own mounts what is served stays, for what comes later; it cannot be mounted once more, as
+ * Linux may find one of the file systems within (virtio_fs_test_super(), 6.1). */
 #include "init.h"
+
+#include "tree.h"
 
 #include "isola/fd.h"
 #include "isola/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -61,8 +66,21 @@ static int mount_image(const struct mount_spec *m, const char *place, struct err
 	return rc < 0 ? rc : mount_part(m, place, m->flags | MS_RDONLY, m->data, err);
 }
 
-int image_mount(const struct guest *g, const struct mount_spec *image,
-		const struct mount_spec *served, struct err *err)
+int image_serve(const struct guest *g, struct err *err)
+{
+	char place[IMAGE_PATH];
+	struct tlv_field f;
+	struct mount_spec served;
+	if (tlv_find(g->setup, g->setup_size, GF_IMAGE, &f) <= 0)
+		return 0;
+	if (tlv_find(g->setup, g->setup_size, GF_ROOT, &f) <= 0 ||
+	    mount_spec_parse(f.data, f.size, &served) < 0)
+		return err_set(err, EPROTO, "isola-keeper told of no root");
+	image_place(g, "served", place);
+	return mount_part(&served, place, served.flags, served.data, err);
+}
+
+int image_mount(const struct guest *g, const struct mount_spec *image, struct err *err)
 {
 	char lower[IMAGE_PATH], tree[IMAGE_PATH], options[3 * IMAGE_PATH + 128];
 	image_place(g, "image", lower);
@@ -70,8 +88,6 @@ int image_mount(const struct guest *g, const struct mount_spec *image,
 	load_modules(image->type);
 	load_modules("overlay");
 	int rc = mount_image(image, lower, err);
-	if (rc == 0)
-		rc = mount_part(served, tree, served->flags, served->data, err);
 	(void)snprintf(options, sizeof(options),
 		       "lowerdir=%s,upperdir=%s/layer/upper,workdir=%s/layer/work,userxattr", lower,
 		       tree, tree);
@@ -81,26 +97,27 @@ int image_mount(const struct guest *g, const struct mount_spec *image,
 }
 
 /* A folder or a file; made in the root where there is none, as for any container. */
-static int make_target(int root, const char *source, const char *target, struct err *err)
+static int make_target(int root, const struct stat *source, const char *target, struct err *err)
 {
-	struct stat st;
-	if (stat(source, &st) < 0)
-		return err_sys(err, "the host does not serve what is to be at %s", target);
-	return S_ISDIR(st.st_mode) ? path_mkdir_in_root(root, target, 0755, err)
-				   : path_mkfile_in_root(root, target, 0644, err);
+	int fd = S_ISDIR(source->st_mode) ? path_mkdir_in_root(root, target, 0755, err)
+					  : path_mkfile_in_root(root, target, 0644, err);
+	return fd < 0 ? err_prefix(err, "cannot make the place of %s", target) : fd;
 }
 
 /* The source is the host's, and mounted on a walk to it: so by its name. */
 int image_bind(const struct guest *g, int root, const struct mount_spec *m, struct err *err)
 {
 	char tree[IMAGE_PATH], source[IMAGE_PATH + 256], name[40];
+	struct stat st;
 	unsigned long flags = m->flags & BIND_FLAGS;
 	image_place(g, "served", tree);
 	if ((size_t)snprintf(source, sizeof(source), "%s/%s", tree, m->source) >= sizeof(source))
 		return err_set(err, ENAMETOOLONG, "the source of %s is too long", m->target);
-	cleanup_fd int target = make_target(root, source, m->target, err);
+	if (stat(source, &st) < 0)
+		return err_sys(err, "the host does not serve what is to be at %s", m->target);
+	cleanup_fd int target = make_target(root, &st, m->target, err);
 	if (target < 0)
-		return err_prefix(err, "cannot make the place of %s", m->target);
+		return target;
 	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", target);
 	if (mount(source, name, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return err_sys(err, "cannot mount at %s", m->target);
@@ -122,4 +139,58 @@ void image_let_go(const struct guest *g)
 		image_place(g, parts[i], place);
 		(void)umount2(place, MNT_DETACH);
 	}
+}
+
+/* ---- while the container runs ---- */
+
+static uint64_t attributes(unsigned long flags)
+{
+	static const struct {
+		unsigned long flag;
+		uint64_t attribute;
+	} rows[] = {
+		{ MS_RDONLY, TREE_READ_ONLY }, { MS_NOSUID, TREE_NOSUID },
+		{ MS_NODEV, TREE_NODEV },      { MS_NOEXEC, TREE_NOEXEC },
+		{ MS_NOATIME, TREE_NOATIME },  { MS_NODIRATIME, TREE_NODIRATIME },
+	};
+	uint64_t set = 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (flags & rows[i].flag)
+			set |= rows[i].attribute;
+	return set;
+}
+
+int image_open_served(const struct guest *g, const struct mount_spec *m, uint64_t inode,
+		      struct err *err)
+{
+	char tree[IMAGE_PATH], source[IMAGE_PATH + 256];
+	struct stat st;
+	image_place(g, "served", tree);
+	if ((size_t)snprintf(source, sizeof(source), "%s/%s", tree, m->source) >= sizeof(source))
+		return err_set(err, ENAMETOOLONG, "the source of %s is too long", m->target);
+	/* What is mounted on the walk is to go with this process. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(err, "cannot make a mount namespace");
+	cleanup_fd int fd = tree_clone(AT_FDCWD, source, true);
+	if (fd < 0)
+		return err_rc(err, fd, "the host does not serve what is to be at %s", m->target);
+	if (fstat(fd, &st) < 0 || st.st_ino != inode)
+		return err_set(err, ESTALE, "the guest does not see what the host mounted for %s",
+			       m->target);
+	int rc = attributes(m->flags) ? tree_restrict(fd, attributes(m->flags)) : 0;
+	if (rc < 0)
+		return err_rc(err, rc, "cannot restrict the mount at %s", m->target);
+	return take_fd(&fd);
+}
+
+int image_attach(int root, int tree, const struct mount_spec *m, struct err *err)
+{
+	struct stat st;
+	if (fstat(tree, &st) < 0)
+		return err_sys(err, "cannot look at the mount");
+	cleanup_fd int target = make_target(root, &st, m->target, err);
+	int rc = target < 0 ? target : tree_move(tree, target, "");
+	if (target >= 0 && rc < 0)
+		return err_rc(err, rc, "cannot mount at %s", m->target);
+	return rc;
 }

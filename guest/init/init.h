@@ -174,11 +174,18 @@ int root_enter(const struct guest *g, int root, struct err *err);
 /* image.c */
 #define IMAGE_PATH 512
 void image_place(const struct guest *g, const char *which, char ret[IMAGE_PATH]);
-/* Both are mounted beside the root, and their overlay as the root. */
-int image_mount(const struct guest *g, const struct mount_spec *image,
-		const struct mount_spec *served, struct err *err);
+/* What the host serves, beside the root, if there is an image: by init itself. */
+int image_serve(const struct guest *g, struct err *err);
+/* The image beside it, and the overlay of both as the root. */
+int image_mount(const struct guest *g, const struct mount_spec *image, struct err *err);
 int image_bind(const struct guest *g, int root, const struct mount_spec *m, struct err *err);
 void image_let_go(const struct guest *g);
+/* What is served at @m's source now, as a detached mount with @m's flags, if it has this
+ * inode number: a descriptor. In a process that needs no mounts but the container's any more. */
+int image_open_served(const struct guest *g, const struct mount_spec *m, uint64_t inode,
+		      struct err *err);
+/* A place for it, and it in there. */
+int image_attach(int root, int tree, const struct mount_spec *m, struct err *err);
 
 /* net.c */
 int net_setup(const uint8_t *data, size_t size, struct err *err); /* lo, and all GF_LINK */

@@ -53,7 +53,7 @@ static int do_setup(struct guest *g, uint64_t seq, const uint8_t *body, size_t s
 		return err_set(err, ENOMEM, "out of memory");
 	memcpy(g->setup, body, size);
 	g->setup_size = size;
-	return 0;
+	return image_serve(g, err);
 }
 
 static int do_run(struct guest *g, uint64_t seq, const uint8_t *body, size_t size,

@@ -54,7 +54,7 @@ static int mount_root(const struct guest *g, struct err *err)
 	if (tlv_find(g->setup, g->setup_size, GF_IMAGE, &f) > 0)
 		return mount_spec_parse(f.data, f.size, &image) < 0
 			       ? err_set(err, EPROTO, "isola-keeper sent a malformed image")
-			       : image_mount(g, &image, &m, err);
+			       : image_mount(g, &image, err);
 	bool is_bind = !strcmp(m.type, "bind");
 	if (mount(m.source, g->place, m.type, m.flags | (is_bind ? MS_BIND | MS_REC : 0), m.data) <
 	    0)

@@ -68,7 +68,8 @@ int copy_spec_parse(const uint8_t *data, size_t size, struct copy_spec *ret, str
 /* Of a GF_MOUNT in it. */
 int copy_mount_parse(const uint8_t *data, size_t size, struct mount_spec *ret);
 
-/* Of GUEST_MOUNT and GUEST_UNMOUNT: a tmpfs, or "none": the host's. */
+/* Of GUEST_MOUNT and GUEST_UNMOUNT: a tmpfs, a "bind" of what is served, or "none": the
+ * host's in the root. */
 struct live_spec {
 	uint64_t id;
 	struct mount_spec mount;

@@ -164,11 +164,19 @@ struct ctr_child {
  * the child's parent and reaps it. */
 int ctr_exec(const struct ctr_exec_args *args, struct ctr_child *ret, struct err *err);
 
+/* Where it is instead, when the container's root is @root_fd, a folder of the host that it
+ * cannot write to itself: what is missing of @path is made there. */
+struct ctr_live_place {
+	int root_fd;
+	const char *path;
+};
+
 /* A mount in a running container that has a mount namespace of its own. */
 struct ctr_live_args {
 	pid_t pid; /* of init */
 	int pidfd;
-	const struct ctr_spec *spec; /* of the container: its user namespace */
+	const struct ctr_spec *spec;        /* of the container: its user namespace */
+	const struct ctr_live_place *place; /* NULL: the mount's destination */
 };
 
 /* @mount: an item of "mounts" of config.json, a bind or a new file system. Its place is

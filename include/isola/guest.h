@@ -87,9 +87,10 @@ enum guest_type {
 	GUEST_LIMIT = 31,    /* GF_LIMIT*: of the container's cgroup */
 	GUEST_MOUNT = 33,    /* GF_PROCESS, GF_STREAMS = 0, GF_MOUNT, GF_NUMBER?: a mount comes to
 			   * the container, by a process of isola-init's as a copy is: a
-			   * tmpfs, or "none": the host put what has this inode number there,
-			   * and the answer comes when the guest sees it */
-	GUEST_UNMOUNT = 34,  /* the same: it goes, or the host has taken it away */
+			   * tmpfs; "none": the host put what has this inode number there,
+			   * and the answer comes when the guest sees it; or with GF_IMAGE a
+			   * "bind" of it, as in SETUP */
+	GUEST_UNMOUNT = 34,  /* the same: it goes, or ("none") the host has taken it away */
 	GUEST_SYNC = 35,     /* GF_PROCESS, GF_STREAMS = 0: what is only in the guest's page cache
 			   * goes to the host, by a process of isola-init's, too; the answer
 			   * comes when it has. EAGAIN: so many are under way already */

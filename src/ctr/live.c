@@ -85,15 +85,33 @@ static int open_source(const struct live *l, struct plan_mount *ret, struct err 
 	return plan_idmap_bind(m, ret->tree, userns, err);
 }
 
+/* In the folder itself: nothing leads out of it. */
+static int make_place(const struct live *l, bool is_dir, struct err *err)
+{
+	const struct ctr_live_place *p = l->args->place;
+	if (!p)
+		return 0;
+	cleanup_fd int fd = is_dir ? path_mkdir_in_root(p->root_fd, p->path, 0755, err)
+				   : path_mkfile_in_root(p->root_fd, p->path, 0644, err);
+	return fd < 0 ? err_prefix(err, "cannot make its place") : 0;
+}
+
+static const char *place_of(const struct live *l)
+{
+	return l->args->place ? l->args->place->path : l->mount->destination;
+}
+
 static int attach(const struct live *l, const struct plan_mount *source, int tree, struct err *err)
 {
 	cleanup_fd int root = open_root(err);
 	if (root < 0)
 		return root;
-	cleanup_fd int target = mount_guard_target(root, l->mount, source->is_dir, err);
+	struct ctr_mount m = *l->mount;
+	m.destination = (char *)(uintptr_t)place_of(l);
+	cleanup_fd int target = mount_guard_target(root, &m, source->is_dir, err);
 	if (target < 0)
 		return target;
-	int rc = mount_guard_check(l->mount, tree, target, err);
+	int rc = mount_guard_check(&m, tree, target, err);
 	if (rc == 0 && (rc = tree_attach(tree, target)) < 0)
 		rc = err_rc(err, rc, "cannot attach the mount");
 	return rc;
@@ -104,6 +122,8 @@ static int run_mount(const struct live *l, struct err *err)
 	const struct ctr_mount *m = l->mount;
 	struct plan_mount source = { .tree = -1, .is_dir = true };
 	int rc = m->bind ? open_source(l, &source, err) : 0;
+	if (rc == 0)
+		rc = make_place(l, source.is_dir, err);
 	if (rc == 0)
 		rc = enter(l, err);
 	if (rc == 0 && !m->bind) {
@@ -171,7 +191,7 @@ static int run_unmount(const struct live *l, struct err *err)
 	cleanup_fd int root = rc < 0 ? -1 : open_root(err);
 	if (root < 0)
 		return rc < 0 ? rc : root;
-	const char *path = l->mount->destination;
+	const char *path = place_of(l);
 	int plain = path_open_beneath(root, path + strspn(path, "/"), O_PATH, 0);
 	bool by_links = plain == -ELOOP;
 	cleanup_fd int at = by_links ? path_open_in_root(root, path, O_PATH, 0) : plain;

@@ -424,6 +424,7 @@ static void free_all(struct keeper *k)
 	ctr_spec_free(g->host_spec);
 	json_object_put(g->config);
 	json_object_put(g->links);
+	json_object_put(g->places);
 	guest_nics_end(g);
 	free(g);
 	k->guest = NULL;

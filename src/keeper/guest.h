@@ -83,6 +83,8 @@ struct guest {
 	struct timer boot_timer, end_timer;
 	struct guest_times times;
 	struct list copies;   /* guest_copy.c: asked for, not begun */
+	json_object *places;  /* guest_mount.c: {target: place} of binds that came later; owned */
+	size_t n_later;       /* how many came */
 	struct payio_fds fds; /* of the first process, until it runs */
 	uint64_t number;      /* the last one given to a process */
 	bool ran, exited, shutting_down;

@@ -75,10 +75,8 @@ static bool apply_flag(const char *option, unsigned long *set)
 	return false;
 }
 
-/* What the host serves as "mounts/N". Other options are what the host did. */
-static void put_bind(struct tlv_writer *w, json_object *mount, size_t i)
+void guest_setup_put_bind(struct tlv_writer *w, json_object *mount, const char *place)
 {
-	char place[GUEST_SPLIT_PLACE];
 	json_object *options = json_get(mount, "options");
 	unsigned long set = 0;
 	for (size_t k = 0; k < json_len(options); k++)
@@ -86,7 +84,7 @@ static void put_bind(struct tlv_writer *w, json_object *mount, size_t i)
 	size_t mark = tlv_open(w, GF_MOUNT);
 	tlv_put_text(w, GF_TARGET, json_str_or(mount, "destination", ""));
 	tlv_put_text(w, GF_FSTYPE, "bind");
-	tlv_put_text(w, GF_SOURCE, guest_split_place(i, place));
+	tlv_put_text(w, GF_SOURCE, place);
 	tlv_put_u64(w, GF_FLAGS, set);
 	tlv_close(w, mark);
 }
@@ -120,11 +118,12 @@ int guest_setup_put_mount(struct tlv_writer *w, json_object *mount, struct err *
 static int put_mounts(struct tlv_writer *w, json_object *mounts, bool has_image, struct err *err)
 {
 	int rc = 0;
+	char place[GUEST_SPLIT_PLACE];
 	for (size_t i = 0; rc == 0 && i < json_len(mounts); i++) {
 		json_object *mount = json_object_array_get_idx(mounts, i);
 		bool bind = is_bind(json_get(mount, "options"), json_str_or(mount, "type", ""));
 		if (bind && has_image)
-			put_bind(w, mount, i);
+			guest_setup_put_bind(w, mount, guest_split_place(i, place));
 		else if (!bind)
 			rc = guest_setup_put_mount(w, mount, err);
 		if (rc < 0)

@@ -21,5 +21,8 @@ int guest_setup_put(struct tlv_writer *w, json_object *config, json_object *link
 /* A new file system of "mounts" (config.json), as GF_MOUNT. */
 int guest_setup_put_mount(struct tlv_writer *w, json_object *mount, struct err *err);
 
+/* A bind, as GF_MOUNT: what the host serves at @place. */
+void guest_setup_put_bind(struct tlv_writer *w, json_object *mount, const char *place);
+
 /* One of @links, as GF_LINK. */
 void guest_setup_put_link(struct tlv_writer *w, json_object *link);

@@ -71,6 +71,12 @@ const char *guest_split_place(size_t i, char ret[GUEST_SPLIT_PLACE])
 	return ret;
 }
 
+const char *guest_split_later(size_t i, char ret[GUEST_SPLIT_PLACE])
+{
+	(void)snprintf(ret, GUEST_SPLIT_PLACE, "mounts/later%zu", i);
+	return ret;
+}
+
 /* The same mount, where the guest takes it from. */
 static json_object *moved(json_object *mount, size_t i)
 {

@@ -36,5 +36,6 @@ int guest_split_may_bind(const char *destination, struct err *err);
 int guest_split_host(json_object *config, json_object *resources, const char *layer,
 		     json_object **ret, struct err *err);
 
-/* The place of mounts[@i] in what is served, "mounts/N". */
+/* The place of mounts[@i] in what is served, "mounts/N"; of the @i'th that came later. */
 const char *guest_split_place(size_t i, char ret[GUEST_SPLIT_PLACE]);
+const char *guest_split_later(size_t i, char ret[GUEST_SPLIT_PLACE]);
