@@ -70,7 +70,7 @@ const struct wall_row wall_rows[] = {
 		"of the VM's processes on the host; the guest has no swap"),
 	DIFFERS("--memory-swappiness", "MemorySwappiness", "of the VM's processes on the host"),
 	DIFFERS("--mount", "Mounts",
-		"by virtio-fs; not at or below /dev, /proc and /sys; what the host mounts there later is seen, not what the guest mounts; update's --mount-add and --mount-rm not while it is paused, nor with an EROFS root, and what it began with goes with its next start"),
+		"by virtio-fs; not at or below /dev, /proc and /sys; what the host mounts there later is seen, not what the guest mounts; update's --mount-add and --mount-rm not while it is paused, and what it began with goes with its next start"),
 	DIFFERS("--network", "NetworkMode",
 		"in a network with names the name server is the gateway; while it runs it joins "
 		"three networks more than it began with, and none when that was none; no "

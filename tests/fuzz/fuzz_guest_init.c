@@ -6,8 +6,26 @@
 
 #include "init/spec.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void try_live(const uint8_t *data, size_t size)
+{
+	struct err err = ERR_INIT;
+	struct live_spec s;
+	if (live_spec_parse(data, size, &s, &err) < 0) {
+		if (err.code != EPROTO || !err.text[0])
+			abort();
+		return;
+	}
+	bool bind = !strcmp(s.mount.type, "bind"), none = !strcmp(s.mount.type, "none");
+	if (!s.id || !spec_is_path(s.mount.target) || ((bind || none) && !s.inode) ||
+	    (bind &&
+	     (!s.mount.source || s.mount.source[0] == '/' || strstr(s.mount.source, "../"))) ||
+	    (!bind && !none && strcmp(s.mount.type, "tmpfs") != 0))
+		abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -92,7 +110,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	memcpy(copy, data + 1, size - 1);
 	uint8_t *exact = realloc(copy, size > 1 ? size - 1 : 1);
-	if (data[0] & 2)
+	if (data[0] & 4)
+		try_live(exact, size - 1);
+	else if (data[0] & 2)
 		try_copy(exact, size - 1);
 	else if (data[0] & 1)
 		try_setup(exact, size - 1);

@@ -256,6 +256,57 @@ i = Init(served, BINDS)
 is_(i.run(1, "sh", "-c", "ls /old; cat /old/file", streams=2)[0], 0, "and once more")
 is_(i.peer.read_all(1), b"file\nmade\n", "has what was written")
 is_(i.stop(), 0, "it ends")
+
+# ---------------------------------------------- and what comes to it while it runs
+os.makedirs(served + "/mounts/later1")
+with open(served + "/mounts/later1/in", "w") as f:
+    f.write("later\n")
+with open(served + "/mounts/later2", "w") as f:
+    f.write("a file\n")
+PROCESSES = [100]
+
+
+def live(kind, target, source, inode=None, flags=0):
+    PROCESSES[0] += 1
+    inode = inode or os.stat(served + "/" + source).st_ino
+    return i.peer.call(kind, [(GF_PROCESS, PROCESSES[0]), (GF_STREAMS, 0), served_bind(target, source, flags),
+                              (GF_NUMBER, inode)])[:2]
+
+
+def sh(script):
+    PROCESSES[0] += 1
+    return i.sh(PROCESSES[0], script)
+
+
+i = Init(served, BINDS)
+is_(i.run(1, "sleep", "1000")[0], 0, "a container that goes on")
+is_(live(GUEST_MOUNT, "/come/here", "mounts/later1", flags=1), (0, ""), "a folder comes")
+is_(live(GUEST_MOUNT, "/etc/come", "mounts/later2"), (0, ""), "and a file")
+is_(sh("cat /come/here/in /etc/come; touch /come/here/x 2>/dev/null || echo no; echo new >/etc/come"),
+    (0, "later\na file\nno\n"), "and are there, one read-only")
+is_(open(served + "/mounts/later2").read(), "new\n", "the other written through")
+is_(sh("cut -d' ' -f5 /proc/self/mountinfo | grep -c -e served -e image"), (1, "0\n"),
+    "there is still no way to what they are of")
+inode = os.stat(served + "/mounts/later1").st_ino
+is_(live(GUEST_MOUNT, "/none/x", "mounts/later2", inode)[0], 116, "another than the host said does not come")
+like(live(GUEST_MOUNT, "/none/x", "mounts/later9", inode)[1], "does not serve what is to be at /none/x",
+     "nor one that is not served")
+is_(sh("ls -d /none")[0], 1, "nor is a place made for it")
+is_(live(GUEST_MOUNT, "/none/x", "../x", inode)[0], 71, "nor one of elsewhere")
+is_(sh("mount -t tmpfs none /come/here; touch /come/here/mine")[0], 0, "one that the container hides")
+is_(live(GUEST_UNMOUNT, "/come/here", "mounts/later1")[0], 16, "does not go")
+is_(sh("ls /come/here; umount /come/here; ls /come/here"), (0, "mine\nin\n"), "but when it is seen again")
+is_(live(GUEST_UNMOUNT, "/come/here", "mounts/later1"), (0, ""), "it goes")
+is_(sh("umount /etc/come")[0], 0, "one that the container has taken away itself")
+is_(live(GUEST_UNMOUNT, "/etc/come", "mounts/later2"), (0, ""), "is gone")
+is_(sh("ls -A /come/here; cat /etc/come; grep -c come /proc/mounts"), (1, "0\n"), "and nothing is left of both")
+is_(live(GUEST_UNMOUNT, "/nowhere/x", "mounts/later2"), (0, ""), "as where there is no place any more")
+is_(i.stop(), 0, "it ends")
+i = Init(root)
+is_(i.run(1, "sleep", "1000")[0], 0, "one whose root is what is served")
+check(live(GUEST_MOUNT, "/none/x", "mounts/later1")[0], "takes nothing from beside it")
+is_(i.stop(), 0, "it ends")
+
 for source in ("../x", "/etc", ""):
     i = Init(served, [image, served_bind("/x", source)])
     is_(i.setup_error[0], 71, "refused: a bind of %r" % source)
