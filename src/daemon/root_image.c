@@ -119,6 +119,27 @@ static void on_waited(struct waiter *w, const struct err *err)
 	free(w);
 }
 
+bool root_image_cut(struct instance *inst)
+{
+	struct isolad *d = inst->isolad;
+	struct err e = ERR_INIT;
+	list_for_each (at, &d->root_makings) {
+		struct making *m = container_of(at, struct making, node);
+		list_for_each_safe (node, &m->waiters) {
+			struct waiter *w = container_of(node, struct waiter, node);
+			if (w->inst != inst)
+				continue;
+			list_del(&w->node);
+			(void)err_set(&e, ECANCELED,
+				      "it was stopped before its image's root image was made");
+			later_done(d, w->done, w->arg, &e, NULL);
+			free(w);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- making it ---- */
 
 static struct making *find_making(const struct isolad *d, const char *id)

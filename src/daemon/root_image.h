@@ -39,6 +39,10 @@ int root_image_choose(struct instance *inst, struct err *err);
  * @inst has virtio-fs from then on. */
 bool root_image_prepare(struct instance *inst, op_done_fn *done, void *arg);
 
+/* Ends such a wait, if there is one: @done comes with -ECANCELED, and the file is made all the
+ * same, for others. */
+bool root_image_cut(struct instance *inst);
+
 /* ---- storage_opt.c ---- */
 
 /* Of a HostConfig's StorageOpt: "size" in bytes, 0 = none; -EINVAL, -EOPNOTSUPP. */

@@ -306,6 +306,8 @@ void start_wake(struct op *op, enum op_wake why)
 	struct life *life = life_of(op->inst);
 	if (why == OP_WAKE_OVER)
 		start_step(op);
+	if (why == OP_WAKE_HURRY)
+		(void)root_image_cut(op->inst);
 	/* The link breaks, and the start fails. */
 	if (why == OP_WAKE_HURRY && op->spawned && life->keeper)
 		(void)child_kill(life->keeper, SIGKILL);

@@ -13,6 +13,7 @@
 #include "isolad.h"
 #include "life.h"
 #include "persist.h"
+#include "root_image.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -220,6 +221,7 @@ void instance_stop(struct instance *inst, int signo, int timeout_s, op_done_fn *
 	if (!op)
 		return;
 	shorten_current(inst, timeout_s);
+	(void)root_image_cut(inst);
 	op_queue(op);
 }
 
@@ -329,8 +331,18 @@ static void kill_wake(struct op *op, enum op_wake why)
 
 static const struct op_type kill_type = { .name = "kill", .run = kill_run, .wake = kill_wake };
 
+static bool is_end(int signo)
+{
+	return signo == 0 || signo == SIGKILL || signo == SIGTERM;
+}
+
 void instance_kill(struct instance *inst, int signo, op_done_fn *done, void *arg)
 {
+	/* One that would start, but for its root, does not. */
+	if (is_end(signo) && root_image_cut(inst)) {
+		later_done(inst->isolad, done, arg, NULL, NULL);
+		return;
+	}
 	struct op *op = new_op(inst, &kill_type, signo ? signo : SIGKILL, 0, done, arg);
 	if (!op)
 		return;

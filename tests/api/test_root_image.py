@@ -134,6 +134,64 @@ d.ctr("rm", "-f", *d.ctr("ps", "-aq").out.split(), limit_s=60)
 r = d.ctr("image", "prune", "-af")
 check(r.rc == 0 and files() == [], "it goes with its image", r)
 
+# ------------------------------------------------------------ a start that waits is cut short
+def makers():
+    """The processes that make a file: isola-image's, with all that they started."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as f:
+                words = f.read().split(b"\0")
+            with open("/proc/%s/stat" % pid) as f:
+                parent = int(f.read().rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+        if parent == d.pid and words[0].endswith(b"isola-image") and b"root" in words:
+            found.append(int(pid))
+    return found
+
+
+def hold():
+    """Stops who makes the file, as soon as there is somebody."""
+    if not wait_for(20, makers):
+        return []
+    pids = makers()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+os.makedirs(T + "/large")
+with open(T + "/large/data", "wb") as f:
+    f.write(os.urandom(1 << 20) * 96)
+run("tar", "-C", T + "/large", "-rf", T + "/root.tar", "data")
+is_(d.ctr("import", T + "/root.tar", "busybox").rc, 0, "a larger image")
+cuts = {"stop": ["stop"], "kill": ["kill"], "rm": ["rm", "-f"]}
+boxes = {verb: vm("--storage-opt", "root=erofs") for verb in cuts}
+other = vm("--storage-opt", "root=erofs")
+with ThreadPoolExecutor(4) as pool:
+    starts = {verb: pool.submit(d.ctr, "start", box, limit_s=60) for verb, box in boxes.items()}
+    waits = pool.submit(d.ctr, "start", other, limit_s=60)
+    held = hold()
+    check(held, "the file is being made, and is held up")
+    check(wait_for(20, lambda: all(inspect(b)["State"]["Status"] in ("created", "starting")
+                                   for b in boxes.values())), "four wait for it")
+    for verb, words in cuts.items():
+        r = d.ctr(*words, boxes[verb], limit_s=20)
+        is_(r.rc, 0, "%s does not wait" % verb, r)
+        r = starts[verb].result(20)
+        check(r.rc and "it was stopped before its image's root image was made" in r.err,
+              "and the start says so", r)
+    is_((waits.done(), files()), (False, []), "another waits still")
+    for pid in held:
+        os.kill(pid, signal.SIGCONT)
+    check("root image" not in waits.result(60).err and len(files()) == 1, "until it is there", waits.result())
+is_(sorted(inspect(b)["State"]["Running"] for v, b in boxes.items() if v != "rm"), [False, False], "they run not")
+d.ctr("rm", "-f", *d.ctr("ps", "-aq").out.split(), limit_s=60)
+d.ctr("image", "prune", "-af")
+is_(files(), [], "all is gone")
+run("tar", "--delete", "-f", T + "/root.tar", "data")
+
 # ------------------------------------------------------------------------ what cannot be made
 d.stop()
 os.environ["ISOLA_IMAGE_MAX_BYTES"] = "4m"      # of files; a root image needs some more
