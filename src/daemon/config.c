@@ -101,7 +101,7 @@ static const struct setting settings[] = {
 		  "folder)" },
 	{ "guest-init", "PATH", PATH, AT(guest_init), .fallback = "",
 	  .help = "the isola-init program of guests (default: beside isolad, or in libexec)" },
-	{ "guest-root", "KIND", TEXT, AT(guest_root), .fallback = "virtiofs",
+	{ "guest-root", "KIND", TEXT, AT(guest_root), .fallback = "auto",
 	  .choices = "auto|erofs|virtiofs", .reload = true,
 	  .help = "what gives an image's microVM its root: erofs, a file whose pages all of them "
 		  "share; virtiofs; auto: erofs where it can be had soon" },

@@ -80,7 +80,7 @@ is_(d.ctr("import", T + "/root.tar", "busybox").rc, 0, "an image")
 kernel_says("".join("\n%s=y" % o for o in OPTIONS))
 
 # ------------------------------------------------------------------------------- the choice
-is_(root_of(vm()), "virtiofs", "the default")
+is_(root_of(vm()), "erofs", "the default is auto: the image is small")
 r = create("--storage-opt", "root=erofs")
 check(r.rc and "this is a container (--isolation vm makes it one)" in r.err,
       "a container has no such choice", r)
@@ -119,9 +119,10 @@ doc = d.request("GET", "/containers/%s/explain" % box)[2]
 is_(doc["Root"], {"Type": "erofs", "File": files()[0]}, "explain names it")
 like(d.ctr("explain", box).out, r"root +EROFS, read-only", "for people, too")
 d.stop(signal.SIGKILL)
-start_isolad(*FLAGS, "--guest-root", "auto")
+start_isolad(*FLAGS, "--guest-root", "virtiofs")
 is_(root_of(box), "erofs", "the choice is on record")
-is_(root_of(vm()), "erofs", "guest-root auto")
+is_(root_of(vm()), "virtiofs", "guest-root virtiofs")
+is_(root_of(vm("--storage-opt", "root=auto")), "erofs", "which one may choose otherwise than")
 with open(files()[0], "r+b") as f:
     f.seek(5000)
     f.write(b"damage")

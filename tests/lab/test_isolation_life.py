@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from vmlib import *
 
-FLAGS = need_container_guests()
+FLAGS = need_container_guests(root="virtiofs")
 d = need_guests(*FLAGS)
 busybox_tar(T + "/root.tar")
 d.ctr("import", T + "/root.tar", "busybox")

@@ -168,7 +168,7 @@ MODULES_OF_ROOT = {"fuse": "virtiofs", "virtiofs": "virtiofs", "overlay": "overl
                    "libcrc32c": "erofs", "erofs": "erofs"}
 
 
-def need_container_guests(debian=False, root="virtiofs"):
+def need_container_guests(debian=False, root="auto"):
     """What a container behind the VM wall needs beside an isolad, or the script is skipped:
     our own kernel, if it is built, and Debian's with its modules, laid out as scripts/setup
     does, if not, or if @debian. Returns isolad's flags for it. @root: what gives a guest its
