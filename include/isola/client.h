@@ -129,6 +129,13 @@ bool client_is_buffered(const struct client *c);
 
 /* ---- raw streams ---- */
 
+/* Asks for an upgrade by GET whose answer, one line of JSON (owned), has descriptors with it
+ * (owned, close-on-exec): up to *@n_fds, of which there are as many as it says then. The
+ * connection (owned, close-on-exec) is given away, too: what was asked for lasts as long as
+ * it is open. 0, or -errno with the daemon's message. */
+int client_take_fds(struct client *c, const char *target, json_object **ret, int *ret_fds,
+		    size_t *n_fds, int *ret_fd, struct err *err);
+
 /* Asks for an upgrade (attach, exec start): sends, reads exactly the answer's
  * head and no byte more, and gives the connected socket away (owned by the
  * caller, blocking, close-on-exec); shutdown(SHUT_WR) on it ends the payload's

@@ -77,6 +77,27 @@ bool network_is_unused(const struct network *net);
 /* @body: Docker's NetworkCreateRequest, borrowed. Result: {"Id", "Warning"}. */
 void network_create(struct isolad *d, json_object *body, op_done_fn *done, void *arg);
 void network_remove(struct network *net, op_done_fn *done, void *arg);
+/* A tap of @net for a worker of somebody else's, whose end is the end of its lease (tap.c). */
+struct tap;
+#define TAP_QUEUES_MAX 16
+struct tap_request {
+	const char *name, *mac, *ip, *ip6; /* "" = any */
+	unsigned int queues;
+};
+/* What it has become, and a descriptor for each queue; all borrowed. With an error it is gone
+ * already. */
+typedef void tap_ready_fn(void *arg, const struct err *err, json_object *facts, const int *fds,
+			  size_t n_fds);
+/* Somebody has put it out of its network: it is to be closed. */
+typedef void tap_gone_fn(void *arg);
+/* @ready is called later, once, unless it was closed before. NULL with a text. */
+struct tap *tap_open(struct network *net, const struct tap_request *ask, tap_ready_fn *ready,
+		     tap_gone_fn *gone, void *arg, struct err *err);
+/* Device, lease, name and rules go; returns at once, and neither callback follows. */
+void tap_close(struct tap *tap);
+/* By name, or 12 digits of its id and more. */
+struct tap *tap_find(struct network *net, const char *ref);
+void tap_end(struct tap *tap); /* tap_gone_fn is called */
 /* @settings: Docker's EndpointSettings, borrowed, may be NULL. */
 void network_connect(struct network *net, struct instance *inst, json_object *settings,
 		     op_done_fn *done, void *arg);

@@ -82,6 +82,7 @@ struct instance {
 	enum guest_root guest_root;
 	bool guest_root_auto; /* chosen by us: virtio-fs will do where EROFS cannot be had */
 
+	bool lent;     /* somebody else's worker has its tap; in no registry (src/daemon/tap.h) */
 	bool building; /* a step of a build: goes with the build, and with isolad */
 
 	int64_t created_ns, started_ns, finished_ns;

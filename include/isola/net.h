@@ -212,10 +212,15 @@ int net_port_add(struct net *n, const struct net_bridge *b, const struct net_por
 /* Makes the tap device port->host_name as a port of the bridge: for many queues, with
  * virtio headers (IFF_MULTI_QUEUE, IFF_VNET_HDR). @ret_fd, owned, is a queue of it that
  * is detached: it gets no frames, and keeps the device while others open theirs by the
- * name (net_tap_open()). With the last descriptor the device goes. On failure nothing is
+ * name (net_tap_queue()). With the last descriptor the device goes. On failure nothing is
  * left. */
 int net_tap_add(struct net *n, const struct net_bridge *b, const struct net_port *port, int *ret_fd,
 		struct err *err);
+/* One more queue of it, owned, not blocking. Its frames are behind a virtio header of
+ * NET_TAP_HEADER bytes (virtio 1.2, 5.1.6) until who has it says otherwise
+ * (TUNSETVNETHDRSZ). */
+#define NET_TAP_HEADER 12
+int net_tap_queue(const char *name, struct err *err);
 /* Whether the host has the parent, or what a VLAN is made from, and it can be one: an
  * Ethernet link that is up and nobody's port. The text says what is wrong. */
 int net_parent_check(struct net *n, const struct net_bridge *b, struct err *err);

@@ -135,7 +135,7 @@ static void forget_answer(struct client *c)
 	c->content_type[0] = '\0';
 }
 
-static void disconnect(struct client *c)
+void client_disconnect(struct client *c)
 {
 	forget_answer(c);
 	fd_close(&c->fd);
@@ -147,7 +147,7 @@ void client_free(struct client *c)
 {
 	if (!c)
 		return;
-	disconnect(c);
+	client_disconnect(c);
 	free(c->path_stat);
 	free(c->registry_field);
 	free(c);
@@ -176,7 +176,7 @@ static int connect_to(struct client *c, struct err *err)
 		if (errno == EINTR)
 			continue;
 		int code = errno;
-		disconnect(c);
+		client_disconnect(c);
 		return unreachable(c, code, err);
 	}
 	c->keep_open = true;
@@ -191,7 +191,7 @@ static int make_ready(struct client *c, struct err *err)
 		forget_answer(c);
 		return 0;
 	}
-	disconnect(c);
+	client_disconnect(c);
 	return connect_to(c, err);
 }
 
@@ -480,6 +480,14 @@ int client_call(struct client *c, const char *method, const char *target, json_o
 	return status;
 }
 
+int client_send_upgrade(struct client *c, const char *method, const char *target,
+			const char *protocol, json_object *body, struct err *err)
+{
+	char fields[64];
+	(void)snprintf(fields, sizeof(fields), "Connection: Upgrade\r\nUpgrade: %s\r\n", protocol);
+	return send_json(c, method, target, fields, body, err);
+}
+
 /* Reads a head and leaves what follows in the socket: looks (MSG_PEEK), then
  * takes only what belongs to the head. */
 static int receive_exactly(struct client *c, struct err *err)
@@ -513,18 +521,18 @@ static int receive_exactly(struct client *c, struct err *err)
 int client_hijack(struct client *c, const char *target, json_object *body, int *ret_fd,
 		  bool *ret_mux, struct err *err)
 {
-	int rc = send_json(c, "POST", target, "Connection: Upgrade\r\nUpgrade: tcp\r\n", body, err);
+	int rc = client_send_upgrade(c, "POST", target, "tcp", body, err);
 	if (rc == 0)
 		rc = receive_exactly(c, err);
 	if (rc < 0) {
-		disconnect(c);
+		client_disconnect(c);
 		return rc;
 	}
 	if (c->status >= 400)
 		return client_fail(c, err);
 	if (c->status != 101 && c->status != 200) {
 		int status = c->status;
-		disconnect(c);
+		client_disconnect(c);
 		return err_set(err, EPROTO, "isolad answered %d where a stream was asked for",
 			       status);
 	}
@@ -532,6 +540,6 @@ int client_hijack(struct client *c, const char *target, json_object *body, int *
 	if (ret_mux)
 		*ret_mux = !strcmp(c->content_type, "application/vnd.docker.multiplexed-stream");
 	*ret_fd = take_fd(&c->fd);
-	disconnect(c);
+	client_disconnect(c);
 	return status;
 }

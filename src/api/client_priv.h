@@ -47,6 +47,12 @@ struct client {
  * 0, or -errno. (client.c) */
 int client_pump(struct client *c, struct err *err);
 
+/* Closes the connection; the next request makes one. (client.c) */
+void client_disconnect(struct client *c);
+/* A request whose answer is not read by client_receive(). (client.c) */
+int client_send_upgrade(struct client *c, const char *method, const char *target,
+			const char *protocol, json_object *body, struct err *err);
+
 /* Takes a parsed head's meaning out of @head (status line to empty line,
  * @size bytes). -EPROTO when malformed. (client_read.c) */
 int client_parse_head(struct client *c, const char *head, size_t size, struct err *err);

@@ -149,6 +149,12 @@ int stream_take_plain(struct exchange *x, const char *content_type, bool *ret_ch
 int stream_take_body(struct exchange *x, int *ret_fd, const char **ret_head, size_t *ret_head_size,
 		     struct err *err);
 
+/* 101, one line of JSON and the descriptors (all borrowed) with its first byte, by SCM_RIGHTS
+ * (unix(7)). The connection stays ours: x->on_gone tells of its end, which exchange_end()
+ * brings about. -errno: the client is gone. */
+int stream_lend(struct exchange *x, json_object *o, const int *fds, size_t n_fds);
+void exchange_end(struct exchange *x);
+
 /* ---- a timer that belongs to an exchange (timer.c) ---- */
 
 struct exchange_timer;

@@ -169,6 +169,8 @@ const struct route routes[] = {
 	{ HTTP_DELETE, "/networks/{id}", networks_remove, "Remove a network" },
 	{ HTTP_POST,   "/networks/{id}/connect", networks_connect, "Connect a container to it",
 	  .body = BODY_JSON },
+	{ HTTP_GET,    "/networks/{id}/tap", networks_tap, "Take a place in it for a worker of your own",
+	  .query = "name,mac,ip,ip6,queues", .open_ended = true },
 	{ HTTP_POST,   "/networks/{id}/disconnect", networks_disconnect, "Disconnect a container from it",
 	  .body = BODY_JSON },
 

@@ -31,6 +31,11 @@ void containers_mounts(struct exchange *x);
 void containers_rename(struct exchange *x);
 void containers_remove(struct exchange *x);
 
+/* routes_taps.c */
+void networks_tap(struct exchange *x);
+/* routes_networks.c: one of ours by the path, or NULL and the answer is given. */
+struct network *route_network(struct exchange *x);
+
 /* prune.c */
 void containers_prune(struct exchange *x);
 

@@ -173,8 +173,7 @@ void networks_list(struct exchange *x)
 		reply_json(x, 200, json_object_get(list));
 }
 
-/* One of ours, or NULL and the answer is given. */
-static struct network *route_network(struct exchange *x)
+struct network *route_network(struct exchange *x)
 {
 	struct err err = ERR_INIT;
 	struct network *net = network_find(x->isolad, x->param[0], &err);
@@ -245,39 +244,53 @@ static struct instance *find_member(struct isolad *d, const char *ref, struct er
 	return inst || err->code != ENOENT ? inst : registry_find(d, INSTANCE_VM, ref, NULL);
 }
 
-/* Network and container, or an answer and false. @ret_body is owned. */
-static bool find_both(struct exchange *x, struct network **ret_net, struct instance **ret_inst,
-		      json_object **ret_body)
+/* Network and body, or an answer and false. @ret_body is owned. */
+static bool find_network(struct exchange *x, struct network **ret_net, json_object **ret_body)
 {
 	struct err err = ERR_INIT;
 	*ret_net = route_network(x);
 	if (!*ret_net)
 		return false;
 	if (read_body(x, ret_body, &err) == 0)
-		*ret_inst = find_member(x->isolad, json_str_or(*ret_body, "Container", ""), &err);
-	if (!*ret_inst)
-		reply_err(x, &err);
-	return *ret_inst != NULL;
+		return true;
+	reply_err(x, &err);
+	return false;
 }
 
 void networks_connect(struct exchange *x)
 {
+	struct err err = ERR_INIT;
 	cleanup_json json_object *body = NULL;
 	struct network *net = NULL;
-	struct instance *inst = NULL;
-	if (find_both(x, &net, &inst, &body))
+	if (!find_network(x, &net, &body))
+		return;
+	struct instance *inst = find_member(x->isolad, json_str_or(body, "Container", ""), &err);
+	if (inst)
 		network_connect(net, inst, json_get(body, "EndpointConfig"), done_ok_empty,
 				exchange_ref(x));
+	else
+		reply_err(x, &err);
 }
 
 /* "Force" is for a container that is gone, which has left its networks here. */
 void networks_disconnect(struct exchange *x)
 {
+	struct err err = ERR_INIT;
 	cleanup_json json_object *body = NULL;
 	struct network *net = NULL;
-	struct instance *inst = NULL;
-	if (find_both(x, &net, &inst, &body))
+	if (!find_network(x, &net, &body))
+		return;
+	const char *ref = json_str_or(body, "Container", "");
+	struct instance *inst = find_member(x->isolad, ref, &err);
+	struct tap *tap = inst ? NULL : tap_find(net, ref);
+	if (inst) {
 		network_disconnect(net, inst, done_ok_empty, exchange_ref(x));
+	} else if (tap) {
+		tap_end(tap);
+		reply_empty(x, 200);
+	} else {
+		reply_err(x, &err);
+	}
 }
 
 /* ---- prune ---- */

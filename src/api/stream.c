@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define MUX_SINCE_MINOR 42 /* API version that tells the two kinds apart */
 
@@ -82,6 +83,58 @@ int stream_take_plain(struct exchange *x, const char *content_type, bool *ret_ch
 	x->conn->server->requests[2]++;
 	int rc = write_head(x, head.text);
 	return rc < 0 ? rc : conn_take_socket(x->conn, NULL, NULL);
+}
+
+#define LENT_MAX 16
+
+/* Past libuv, which sends handles of its own only; what is queued cannot be overtaken. */
+static int send_with_fds(struct conn *conn, const char *text, size_t size, const int *fds,
+			 size_t n_fds)
+{
+	char control[CMSG_SPACE(LENT_MAX * sizeof(int))] = { 0 };
+	struct iovec part = { .iov_base = (char *)(uintptr_t)text, .iov_len = size };
+	struct msghdr msg = { .msg_iov = &part,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = CMSG_SPACE(n_fds * sizeof(int)) };
+	uv_os_fd_t fd = -1;
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	if (!c || n_fds > LENT_MAX || conn_queued(conn) > 0)
+		return -E2BIG;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+	int rc = uv_fileno((uv_handle_t *)&conn->pipe, &fd);
+	if (rc < 0)
+		return rc;
+	ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sent < 0 ? -errno : (size_t)sent < size ? -EPIPE : 0;
+}
+
+int stream_lend(struct exchange *x, json_object *o, const int *fds, size_t n_fds)
+{
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	if (!x->conn || x->replied)
+		return -EPIPE;
+	strbuf_printf(&s,
+		      "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/json\r\n"
+		      "Connection: Upgrade\r\nUpgrade: tap\r\nApi-Version: %s\r\n\r\n%s\n",
+		      API_VERSION,
+		      json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+								JSON_C_TO_STRING_NOSLASHESCAPE));
+	x->replied = true;
+	x->conn->server->requests[0]++;
+	int rc = strbuf_ok(&s) ? send_with_fds(x->conn, s.text, s.len, fds, n_fds) : -ENOMEM;
+	if (rc < 0)
+		conn_close(x->conn);
+	return rc;
+}
+
+void exchange_end(struct exchange *x)
+{
+	if (x->conn)
+		conn_close(x->conn);
 }
 
 static void ignore_body(struct exchange *x, const char *data, size_t size)

@@ -105,6 +105,9 @@ int verb_network_rm(struct cli *cli, struct args *args);
 int verb_network_prune(struct cli *cli, struct args *args);
 int verb_network_connect(struct cli *cli, struct args *args);
 int verb_network_disconnect(struct cli *cli, struct args *args);
+/* network_tap.c */
+extern const struct flag flags_network_tap[];
+int verb_network_tap(struct cli *cli, struct args *args);
 int verb_port(struct cli *cli, struct args *args);
 /* push.c, login.c */
 extern const struct flag flags_push[], flags_login[];

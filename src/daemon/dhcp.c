@@ -77,6 +77,16 @@ static json_object *one_server(const char *addr)
 	return list;
 }
 
+json_object *dhcp_servers(const struct endpoint *e)
+{
+	char gateway[NET_ADDR_TEXT];
+	/* Where there are names, all others are asked of the gateway, too. */
+	if (resolver_serves(e->network))
+		return one_server(
+			net_addr_format(&e->network->v4.gateway, gateway, sizeof(gateway)));
+	return endpoint_gateway(e->inst) == e ? guest_servers() : NULL;
+}
+
 static json_object *describe(struct endpoint *e)
 {
 	json_object *o = json_object_new_object();
@@ -90,11 +100,9 @@ static json_object *describe(struct endpoint *e)
 	json_add_i64(o, "prefix", e->network->v4.subnet.len);
 	json_add_str(o, "server", gateway);
 	json_add_str(o, "router", out ? gateway : "");
-	/* Where there are names, all others are asked of the gateway, too. */
-	if (resolver_serves(e->network))
-		json_add(o, "dns", one_server(gateway));
-	else if (out)
-		json_add(o, "dns", guest_servers());
+	json_object *servers = dhcp_servers(e);
+	if (servers)
+		json_add(o, "dns", servers);
 	json_add_i64(o, "mtu", e->network->mtu ? e->network->mtu : MTU);
 	add_host_name(o, e->inst);
 	return o;

@@ -11,6 +11,7 @@
 struct child;
 struct endpoint;
 struct isolad;
+struct json_object;
 struct timer;
 
 struct dhcp {
@@ -26,5 +27,8 @@ void dhcp_init(struct dhcp *dhcp);
 void dhcp_flush(struct isolad *d);
 /* A port has gone; with the last one the process does. */
 void dhcp_forget(struct endpoint *e);
+/* The name servers of its lease: the gateway in a network with names, else the host's;
+ * owned, or NULL. */
+struct json_object *dhcp_servers(const struct endpoint *e);
 /* At the end of isolad. */
 void dhcp_stop(struct isolad *d);

@@ -269,9 +269,9 @@ static int check_macvlan(const struct instance *inst, const struct network *net,
 		return 0;
 	if (endpoint_link(inst) == NET_LINK_TAP)
 		return err_set(err, EOPNOTSUPP,
-			       "network %s is a macvlan, and a VM can be in networks of driver "
+			       "network %s is a macvlan, and a %s can be in networks of driver "
 			       "bridge only",
-			       net->name);
+			       net->name, inst->lent ? "tap" : "VM");
 	if (net->mode != NET_MODE_PASSTHRU || list_is_empty(&net->members))
 		return 0;
 	return err_set(err, EBUSY,

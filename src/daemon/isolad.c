@@ -15,6 +15,7 @@
 #include "recover.h"
 #include "registries.h"
 #include "socket.h"
+#include "tap.h"
 #include "wait.h"
 
 #include "secrets.h"
@@ -87,6 +88,7 @@ static void let_go(struct isolad *d)
 	kvm_probe_stop(d);
 	kvm_broken_stop(d);
 	images_stop(d->images);
+	taps_stop(d);
 	networks_stop(d);
 	dhcp_stop(d);
 	resolver_stop(d);
@@ -244,6 +246,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	d->notify.fd = -1;
 	registry_init(&d->registry);
 	events_init(&d->events);
+	list_init(&d->taps);
 	list_init(&d->execs);
 	list_init(&d->copies);
 	list_init(&d->commits);

@@ -52,6 +52,7 @@ struct isolad {
 	struct list wrecks;       /* struct wreck, wreck.c */
 	struct list root_makings; /* root_image.c */
 	struct list children;     /* struct child, child.c */
+	struct list taps;         /* struct tap, tap.c */
 	struct list execs;        /* struct exec of all instances, exec.c */
 	struct list copies;       /* struct copy, copy.c */
 	struct list snapshotting; /* struct snapping, snapshot.c */

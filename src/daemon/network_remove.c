@@ -63,6 +63,13 @@ static int may_remove(const struct network *net, struct err *err)
 	if (list_is_empty(&net->members))
 		return 0;
 	struct endpoint *e = container_of(net->members.next, struct endpoint, member);
+	if (e->inst->lent)
+		return err_set(
+			err, EROFS,
+			"error while removing network: network %s has active endpoints: a "
+			"program has the tap %s of it (end that, or ctrctl network disconnect "
+			"%s %s)",
+			net->name, e->inst->name, net->name, e->inst->name);
 	return err_set(err, EROFS,
 		       "error while removing network: network %s has active endpoints: container "
 		       "%s is in it (rm or disconnect it first)",

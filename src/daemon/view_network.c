@@ -200,6 +200,10 @@ static json_object *view_members(const struct network *net)
 				       net_addr_format(&e->addr6, addr, sizeof(addr)),
 				       net->v6.subnet.len);
 		json_add_str(o, "IPv6Address", e->addr6.family ? text : "");
+		if (e->inst->lent) {
+			endpoint_host_name(e, text);
+			json_add_str(o, "Tap", text);
+		}
 		json_add(all, e->inst->id, o);
 	}
 	return all;

@@ -15,22 +15,42 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-static int open_device(const char *name, struct err *err)
+static int open_queue(const char *name, int more_flags, struct err *err)
 {
 	struct ifreq req = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-						  IFF_MULTI_QUEUE | IFF_TUN_EXCL) };
-	struct ifreq queue = { .ifr_flags = IFF_DETACH_QUEUE };
+						  IFF_MULTI_QUEUE | more_flags) };
 	(void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
 	cleanup_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return err_sys(err, "cannot open /dev/net/tun, which a VM's network needs "
 				    "(modprobe tun)");
 	if (ioctl(fd, TUNSETIFF, &req) < 0)
-		return err_sys(err, "cannot make the tap device %s", name);
-	/* Else it gets frames that are the guest's. */
-	if (ioctl(fd, TUNSETQUEUE, &queue) < 0)
-		return err_sys(err, "cannot detach a queue of the tap device %s", name);
+		return err_sys(err, "cannot %s the tap device %s",
+			       more_flags & IFF_TUN_EXCL ? "make" : "open a queue of", name);
 	return take_fd(&fd);
+}
+
+static int open_device(const char *name, struct err *err)
+{
+	struct ifreq queue = { .ifr_flags = IFF_DETACH_QUEUE };
+	cleanup_fd int fd = open_queue(name, IFF_TUN_EXCL, err);
+	/* Else it gets frames that are the guest's. */
+	if (fd >= 0 && ioctl(fd, TUNSETQUEUE, &queue) < 0)
+		return err_sys(err, "cannot detach a queue of the tap device %s", name);
+	return fd < 0 ? fd : take_fd(&fd);
+}
+
+int net_tap_queue(const char *name, struct err *err)
+{
+	int size = NET_TAP_HEADER;
+	unsigned int index = if_nametoindex(name);
+	cleanup_fd int fd = index ? open_queue(name, 0, err) : -ENODEV;
+	/* One that is not there is made by TUNSETIFF, and would lead nowhere. */
+	if (!index || (fd >= 0 && if_nametoindex(name) != index))
+		return err_set(err, ENODEV, "the tap device %s is gone", name);
+	if (fd >= 0 && ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+		return err_sys(err, "cannot set the header of the tap device %s", name);
+	return fd < 0 ? fd : take_fd(&fd);
 }
 
 static int plug(struct nl_sock *sock, int bridge, const char *name, struct err *err)

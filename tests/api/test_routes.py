@@ -15,6 +15,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
 from lib import *
 from wire import *
+import taplib
 
 need_root()
 need_program("isolad", "isola-keeper", "isola-image")
@@ -935,6 +936,23 @@ def _():
     not_found("POST", "/networks/{id}/disconnect")
     remove(d, id)
     ask("DELETE", "/networks/lan")
+
+
+@route("GET", "/networks/{id}/tap")
+def _():
+    ask("POST", "/networks/create", {"Name": "lan"})
+    expect("a tap without an upgrade", ask("GET", "/networks/lan/tap"), 426, "Upgrade: tap")
+    s, status, doc, fds = taplib.ask(d, "lan", name="mine")
+    if os.path.exists("/dev/net/tun"):
+        check(status == 101 and len(fds) == 1 and doc["Name"] == "mine", "a tap", (status, doc))
+    else:
+        check(status == 500 and "/dev/net/tun" in doc["message"], "a tap needs /dev/net/tun", doc)
+    s.close()
+    for fd in fds:
+        os.close(fd)
+    expect("a tap of none", ask("GET", "/networks/none/tap"), 403, "none")
+    not_found("GET", "/networks/{id}/tap")
+    check(wait_for(10, lambda: ask("DELETE", "/networks/lan")[0] == 204), "then the network goes")
 
 
 @route("GET", "/volumes")

@@ -999,6 +999,37 @@ void network_remove(struct network *net, op_done_fn *done, void *arg)
 	abort();
 }
 
+struct tap *tap_open(struct network *net, const struct tap_request *ask, tap_ready_fn *ready,
+		     tap_gone_fn *gone, void *arg, struct err *err)
+{
+	(void)net;
+	(void)ask;
+	(void)ready;
+	(void)gone;
+	(void)arg;
+	(void)err;
+	abort();
+}
+
+void tap_close(struct tap *tap)
+{
+	(void)tap;
+	abort();
+}
+
+struct tap *tap_find(struct network *net, const char *ref)
+{
+	(void)net;
+	(void)ref;
+	return NULL;
+}
+
+void tap_end(struct tap *tap)
+{
+	(void)tap;
+	abort();
+}
+
 void network_connect(struct network *net, struct instance *inst, json_object *settings,
 		     op_done_fn *done, void *arg)
 {

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client_tap - an answer that comes with descriptors: they are with its first byte, so from
+ * there on it is read by recvmsg() (unix(7), SCM_RIGHTS). */
+#include "client_priv.h"
+
+#include "isola/fd.h"
+#include "isola/json.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct lent {
+	int *fds;
+	size_t n, max;
+};
+
+/* All of them are ours, so those that are too many are closed. */
+static void take(struct lent *l, const struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+			int fd = -1;
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			if (l->n < l->max)
+				l->fds[l->n++] = fd;
+			else
+				(void)close(fd);
+		}
+	}
+}
+
+/* Reads until @end is there, behind which it returns an offset. */
+static ssize_t read_past(struct client *c, const char *end, size_t from, struct lent *l,
+			 struct err *err)
+{
+	size_t n = strlen(end);
+	for (;;) {
+		char *stop = memmem(c->buf + from, c->end - from, end, n);
+		if (stop)
+			return stop + n - c->buf;
+		char control[CMSG_SPACE(64 * sizeof(int))];
+		struct iovec part = { .iov_base = c->buf + c->end,
+				      .iov_len = sizeof(c->buf) - c->end };
+		struct msghdr msg = { .msg_iov = &part,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
+				      .msg_controllen = sizeof(control) };
+		ssize_t got = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_sys(err, "cannot read isolad's answer");
+		take(l, &msg);
+		if (got == 0)
+			return err_set(err, c->end == sizeof(c->buf) ? EPROTO : ECONNRESET,
+				       "isolad's answer is cut off or too long");
+		c->end += (size_t)got;
+	}
+}
+
+static int read_line(struct client *c, struct lent *l, json_object **ret, struct err *err)
+{
+	ssize_t end = read_past(c, "\n", c->begin, l, err);
+	int rc = end < 0 ? (int)end
+			 : json_parse(c->buf + c->begin, (size_t)end - c->begin, "isolad's answer",
+				      ret, err);
+	c->begin = c->end = 0;
+	return rc < 0 ? rc : 0;
+}
+
+static int receive(struct client *c, struct lent *l, json_object **ret, struct err *err)
+{
+	c->begin = c->end = 0;
+	ssize_t head = read_past(c, "\r\n\r\n", 0, l, err);
+	if (head < 0)
+		return (int)head;
+	int rc = client_parse_head(c, c->buf, (size_t)head, err);
+	c->begin = (size_t)head;
+	if (rc < 0)
+		return rc;
+	if (c->status >= 400)
+		return client_fail(c, err);
+	if (c->status != 101)
+		return err_set(err, EPROTO, "isolad answered %d where descriptors were asked for",
+			       c->status);
+	return read_line(c, l, ret, err);
+}
+
+int client_take_fds(struct client *c, const char *target, json_object **ret, int *ret_fds,
+		    size_t *n_fds, int *ret_fd, struct err *err)
+{
+	struct lent l = { .fds = ret_fds, .max = *n_fds };
+	json_object *o = NULL;
+	int rc = client_send_upgrade(c, "GET", target, "tap", NULL, err);
+	if (rc == 0)
+		rc = receive(c, &l, &o, err);
+	if (rc == 0 && l.n == 0)
+		rc = err_set(err, EPROTO, "isolad's answer came without descriptors");
+	if (rc == 0) {
+		*ret_fd = take_fd(&c->fd);
+		*ret = take_ptr(o);
+		*n_fds = l.n;
+	}
+	for (size_t i = 0; rc < 0 && i < l.n; i++)
+		fd_close(&ret_fds[i]);
+	json_object_put(o);
+	client_disconnect(c);
+	return rc;
+}
