@@ -297,9 +297,10 @@ int net_rules_republish(struct net *n, const struct net_addrs *to, const struct 
 			size_t n_gone, const struct net_binding *added, size_t n_added,
 			struct err *err);
 
-/* What of other people's rules stands in the way of forwarding (Docker, ufw, firewalld, an
- * own drop policy): an owned sentence that names the fix, NULL when nothing does. */
-char *net_rules_conflict(struct net *n);
+/* What of other people's rules stands in the way of forwarding to and from one of @bridges
+ * (Docker, ufw, firewalld, an own drop policy): an owned sentence that names the fix, NULL
+ * when nothing does, or the fix is there. */
+char *net_rules_conflict(struct net *n, const struct net_bridge *bridges, size_t n_bridges);
 
 /* The texts, for tests. */
 void net_rules_text_table(struct strbuf *s);
@@ -308,5 +309,8 @@ void net_rules_text_binding(struct strbuf *s, const struct net_addrs *to,
 			    const struct net_binding *b, bool add);
 void net_guard_text_table(struct strbuf *s);
 void net_guard_text_port(struct strbuf *s, const struct net_port *port, bool add);
-/* @json: `list chains` of libnftables. */
-char *net_rules_find_conflict(const char *json);
+/* @json: `list chains` of libnftables. Without @n no rule is looked at. */
+char *net_rules_find_conflict(struct net *n, const char *json, const struct net_bridge *bridges,
+			      size_t n_bridges);
+/* @json: `list table`. Whether it has rules that accept all that comes from and goes to @bridge. */
+bool net_rules_let_through(const char *json, const char *bridge);

@@ -423,12 +423,15 @@ void endpoints_adopt(struct instance *inst)
 
 struct look {
 	struct netjob job;
+	struct net_bridge *bridges; /* that are up */
+	size_t n;
 	char *conflict;
 };
 
 static int run_look(struct netjob *job, struct net *n)
 {
-	container_of(job, struct look, job)->conflict = net_rules_conflict(n);
+	struct look *look = container_of(job, struct look, job);
+	look->conflict = net_rules_conflict(n, look->bridges, look->n);
 	return 0;
 }
 
@@ -441,7 +444,23 @@ static void after_look(struct netjob *job)
 		log_warn(NULL, "containers may be cut off: %s", look->conflict);
 	free(all->conflict);
 	all->conflict = take_ptr(look->conflict);
+	free(look->bridges);
 	free(look);
+}
+
+static void list_bridges(struct isolad *d, struct look *look)
+{
+	size_t n = 0;
+	list_for_each (node, &d->networks.all)
+		n++;
+	look->bridges = calloc(n + 1, sizeof(*look->bridges));
+	if (!look->bridges)
+		abort(); /* see later.h */
+	list_for_each (node, &d->networks.all) {
+		const struct network *net = container_of(node, struct network, node);
+		if (net->up && net->kind == NET_KIND_BRIDGE)
+			network_bridge(net, &look->bridges[look->n++]);
+	}
 }
 
 /* After the first start, and then now and then: others' rules come and go. */
@@ -455,6 +474,7 @@ static void note_conflict(struct isolad *d)
 	if (!look)
 		return;
 	all->looked_ms = now ? now : 1;
+	list_bridges(d, look);
 	look->job.run = run_look;
 	look->job.done = after_look;
 	netjob_queue(d, &look->job);

@@ -14,6 +14,7 @@
  *                In, and from one network to another: answers and published ports */
 #include "kernel.h"
 
+#include "isola/fd.h"
 #include "isola/json.h"
 
 #include <arpa/inet.h>
@@ -241,7 +242,7 @@ static bool fits(const char *want, json_object *chain, const char *key)
 	return !want || !strcmp(json_str_or(chain, key, ""), want);
 }
 
-static char *describe(json_object *chain)
+static char *describe(json_object *chain, const char *bridge)
 {
 	size_t i = 0;
 	while (!(fits(foreign[i].family, chain, "family") &&
@@ -250,7 +251,7 @@ static char *describe(json_object *chain)
 	struct strbuf s = STRBUF_INIT;
 	for (const char *p = foreign[i].text; *p; p++) {
 		if (p[0] == '%' && p[1] == 's') {
-			strbuf_puts(&s, "isola0");
+			strbuf_puts(&s, bridge);
 			p++;
 		} else {
 			strbuf_putc(&s, *p);
@@ -259,26 +260,103 @@ static char *describe(json_object *chain)
 	return strbuf_take(&s);
 }
 
-char *net_rules_find_conflict(const char *json)
+/* ---- mended already? ---- */
+
+/* { "match": { "op": "==", "left": { "meta": { "key": @key } }, "right": @bridge } } */
+static bool is_about(json_object *expr, const char *key, const char *bridge)
+{
+	json_object *match = json_get(expr, "match");
+	json_object *meta = json_get(json_get(match, "left"), "meta");
+	return !strcmp(json_str_or(match, "op", ""), "==") &&
+	       !strcmp(json_str_or(meta, "key", ""), key) &&
+	       !strcmp(json_str_or(match, "right", ""), bridge);
+}
+
+/* Whether all that it asks is the link. */
+static bool rule_accepts(json_object *rule, const char *key, const char *bridge)
+{
+	json_object *list = json_get(rule, "expr");
+	bool about = false, accepts = false;
+	for (size_t i = 0; i < json_len(list); i++) {
+		json_object *expr = json_object_array_get_idx(list, i);
+		if (is_about(expr, key, bridge))
+			about = true;
+		else if (json_get(expr, "match"))
+			return false;
+		else if (json_object_is_type(expr, json_type_object) &&
+			 json_object_object_get_ex(expr, "accept", NULL))
+			accepts = true;
+	}
+	return about && accepts;
+}
+
+bool net_rules_let_through(const char *json, const char *bridge)
 {
 	cleanup_json json_object *doc = NULL;
-	if (json_parse(json, strlen(json), "nftables' chains", &doc, NULL) < 0)
-		return NULL;
+	bool in = false, out = false;
+	if (json_parse(json, strlen(json), "nftables' rules", &doc, NULL) < 0)
+		return false;
 	json_object *all = json_get(doc, "nftables");
 	for (size_t i = 0; i < json_len(all); i++) {
-		json_object *chain = json_get(json_object_array_get_idx(all, i), "chain");
-		if (chain && (is_dropping(chain) || is_firewalld(chain)))
-			return describe(chain);
+		json_object *rule = json_get(json_object_array_get_idx(all, i), "rule");
+		in = in || rule_accepts(rule, "iifname", bridge);
+		out = out || rule_accepts(rule, "oifname", bridge);
 	}
+	return in && out;
+}
+
+/* Names of others go into a command of ours: words only. */
+static bool is_word(const char *text)
+{
+	return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789_-")];
+}
+
+static char *list_table(struct net *n, json_object *chain)
+{
+	cleanup_strbuf struct strbuf s = STRBUF_INIT;
+	const char *family = json_str_or(chain, "family", ""),
+		   *name = json_str_or(chain, "table", "");
+	char *json = NULL;
+	strbuf_printf(&s, "list table %s %s", family, name);
+	if (!is_word(family) || !is_word(name) || !strbuf_ok(&s) ||
+	    kernel_nft(n, s.text, &json, NULL) < 0)
+		return NULL;
+	return json;
+}
+
+static char *judge(struct net *n, json_object *chain, const struct net_bridge *bridges,
+		   size_t n_bridges)
+{
+	cleanup_free char *rules = n ? list_table(n, chain) : NULL;
+	for (size_t i = 0; i < n_bridges; i++)
+		if (!rules || !net_rules_let_through(rules, bridges[i].name))
+			return describe(chain, bridges[i].name);
 	return NULL;
 }
 
-char *net_rules_conflict(struct net *n)
+char *net_rules_find_conflict(struct net *n, const char *json, const struct net_bridge *bridges,
+			      size_t n_bridges)
+{
+	cleanup_json json_object *doc = NULL;
+	char *text = NULL;
+	if (json_parse(json, strlen(json), "nftables' chains", &doc, NULL) < 0)
+		return NULL;
+	json_object *all = json_get(doc, "nftables");
+	for (size_t i = 0; i < json_len(all) && !text; i++) {
+		json_object *chain = json_get(json_object_array_get_idx(all, i), "chain");
+		if (chain && (is_dropping(chain) || is_firewalld(chain)))
+			text = judge(n, chain, bridges, n_bridges);
+	}
+	return text;
+}
+
+char *net_rules_conflict(struct net *n, const struct net_bridge *bridges, size_t n_bridges)
 {
 	char *json = NULL;
 	if (kernel_nft(n, "list chains", &json, NULL) < 0)
 		return NULL;
-	char *text = net_rules_find_conflict(json);
+	char *text = net_rules_find_conflict(n, json, bridges, n_bridges);
 	free(json);
 	return text;
 }

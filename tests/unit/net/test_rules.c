@@ -118,13 +118,47 @@ static void net_rules_find_conflict__names_the_mend(void **state)
 		{ "{\"nftables\":[1,null,{\"chain\":7}]}", NULL },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *text = net_rules_find_conflict(rows[i].json);
+		const struct net_bridge bridge = { .name = "isola0" };
+		char *text = net_rules_find_conflict(NULL, rows[i].json, &bridge, 1);
 		if (!rows[i].text)
 			assert_null(text);
 		else if (!text || !strstr(text, rows[i].text))
 			fail_msg("%zu: %s", i, text ? text : "nothing");
 		free(text);
 	}
+}
+
+#define RULE(exprs) "{\"rule\":{\"family\":\"ip\",\"table\":\"filter\",\"expr\":[" exprs "]}}"
+#define MATCH(key, op, name)                                                                       \
+	"{\"match\":{\"op\":\"" op "\",\"left\":{\"meta\":{\"key\":\"" key                         \
+	"\"}},\"right\":\"" name "\"}}"
+#define COUNTER "{\"counter\":{\"packets\":0}}"
+#define ACCEPT  "{\"accept\":null}"
+#define OUT     RULE(MATCH("oifname", "==", "isola0") "," ACCEPT)
+
+static void net_rules_let_through__wants_both_ways_and_no_other_match(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *json;
+		bool through;
+	} rows[] = {
+		{ RULESET(RULE(MATCH("iifname", "==", "isola0") "," COUNTER "," ACCEPT) "," OUT),
+		  true },
+		{ RULESET(OUT), false },
+		{ RULESET(RULE(MATCH("iifname", "==", "isola1") "," ACCEPT) "," OUT), false },
+		{ RULESET(RULE(MATCH("iifname", "!=", "isola0") "," ACCEPT) "," OUT), false },
+		{ RULESET(RULE(MATCH("iifname", "==", "isola0") "," COUNTER) "," OUT), false },
+		{ RULESET(RULE(MATCH("iifname", "==", "isola0") "," MATCH(
+			  "oifname", "==", "eth0") "," ACCEPT) "," OUT),
+		  false },
+		{ RULESET(RULE(ACCEPT)), false },
+		{ "{\"nftables\":[1,null,{\"rule\":7},{\"rule\":{\"expr\":[1,null]}}]}", false },
+		{ "", false },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (net_rules_let_through(rows[i].json, "isola0") != rows[i].through)
+			fail_msg("row %zu", i);
 }
 
 int main(void)
@@ -134,6 +168,7 @@ int main(void)
 		cmocka_unit_test(net_guard__knows_all_of_a_port),
 		cmocka_unit_test(net_guard__lets_who_is_unguarded),
 		cmocka_unit_test(net_rules_find_conflict__names_the_mend),
+		cmocka_unit_test(net_rules_let_through__wants_both_ways_and_no_other_match),
 	};
 	return cmocka_run_group_tests_name("net_rules", tests, NULL, NULL);
 }
