@@ -131,6 +131,42 @@ class Echo(in_namespace_hold):
             "while True:\n s.sendto(*s.recvfrom(100))")
 
 
+class Firewall:
+    """A firewall's program in isolad's network namespace, where files of its own, copies, are
+    over the machine's."""
+
+    def __init__(self, d, copies, more="true"):
+        """@copies: {path of the machine: name in T}; @more: a command behind the mounts."""
+        import shlex
+        import shutil
+        self.net = d.netns.pid
+        mounts = []
+        for path, name in copies.items():
+            if not os.path.isdir(path):
+                shutil.copy(path, T + "/" + name)
+            elif path == "/run":
+                os.mkdir(T + "/" + name)
+            else:
+                shutil.copytree(path, T + "/" + name)
+            mounts.append("mount --bind %s %s" % (shlex.quote(T + "/" + name), shlex.quote(path)))
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", "nsenter", "--net=/proc/%d/ns/net" % self.net, "--", "unshare",
+             "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
+             "sh", "-c", " && ".join(mounts) + " && " + more + " && echo on && exec sleep infinity"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        while (line := self.process.stdout.readline()) not in ("on\n", ""):
+            pass
+        children = open("/proc/%d/task/%d/children" % ((self.process.pid,) * 2)).read().split()
+        self.pid = int(children[0]) if children else 0
+
+    def run(self, *argv, **kw):
+        return run("nsenter", "--net", "--mount", "--pid", "-t", str(self.pid), "--", *argv, **kw)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
 def links(d):
     """Links in isolad's namespace but for the loopback and the outside's."""
     names = re.findall(r"^\d+: ([^:@]+)", d.in_net("ip", "link").out, re.M)

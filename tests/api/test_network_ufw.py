@@ -28,19 +28,11 @@ d.ctr("import", busybox_tar(T + "/root.tar"), "busybox")
 MINE = open("/etc/ufw/ufw.conf").read()
 
 # ---- ufw in isolad's network namespace, with files of its own
-shutil.copytree("/etc/ufw", T + "/ufw")
-shutil.copy("/etc/default/ufw", T + "/ufw-default")
-os.mkdir(T + "/ufw-run")
-mounts = subprocess.Popen(
-    ["setpriv", "--pdeathsig", "KILL", "--", "nsenter", "--net=/proc/%d/ns/net" % d.netns.pid, "--", "unshare", "--mount", "--",
-     "sh", "-c", "mount --bind %s /etc/ufw && mount --bind %s /etc/default/ufw && mount --bind %s /run && "
-     "exec sleep infinity" % tuple(shlex.quote(T + x) for x in ("/ufw", "/ufw-default", "/ufw-run"))],
-    stdin=subprocess.DEVNULL)
-wait_for(5, lambda: open("/proc/%d/comm" % mounts.pid).read() == "sleep\n")
+wall = Firewall(d, {"/etc/ufw": "ufw", "/etc/default/ufw": "ufw-default", "/run": "ufw-run"})
 
 
 def ufw(*argv):
-    return run("nsenter", "--net=/proc/%d/ns/net" % mounts.pid, "--mount=/proc/%d/ns/mnt" % mounts.pid, "--", "ufw", *argv)
+    return wall.run("ufw", *argv)
 
 
 r = ufw("--force", "enable")
@@ -106,8 +98,7 @@ is_(to_outside("own"), "held\n", "until that is done")
 # ---- the machine's own
 ufw("--force", "disable")
 is_(open("/etc/ufw/ufw.conf").read(), MINE, "the machine's ufw is as it was")
-mounts.kill()
-mounts.wait()
+wall.close()
 server.close()
 is_(d.ctr("rm", "-f", "web", "own").rc, 0, "all is removed")
 finish()
