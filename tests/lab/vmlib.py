@@ -82,8 +82,9 @@ def _read(path):
         return f.read()
 
 
-def initramfs(path, modules, more=""):
-    """busybox, guestkit, the modules (names of files in SHARE), and INIT with @more."""
+def initramfs(path, modules, more="", files=()):
+    """busybox, guestkit, the modules (names of files in SHARE), INIT with @more, and
+    @files, entries for cpio()."""
     import shutil
     busybox = shutil.which("busybox")
     entries = [(d, 0o40755, b"") for d in
@@ -95,6 +96,7 @@ def initramfs(path, modules, more=""):
                 if a != "busybox"]
     names = [m + ".ko" for m in modules if os.path.exists("%s/modules/%s.ko" % (SHARE, m))]
     entries += [("m/" + n, 0o100644, _read("%s/modules/%s" % (SHARE, n))) for n in names]
+    entries += files
     entries.append(("m/list", 0o100644, "".join(n + "\n" for n in names).encode()))
     with open(path, "wb") as f:
         f.write(cpio(entries))
@@ -213,10 +215,10 @@ class Vm:
     """vmctl run -i NAME with the guest's shell at its standard input and output."""
 
     def __init__(self, d, name, kernel=None, cpus=1, memory=256 * MIB, flags=(), cmdline="",
-                 more="", boot=True, modules=None):
+                 more="", boot=True, modules=None, files=()):
         self.d, self.name, self.kernel = d, name, kernel or FAST
         initrd = initramfs("%s/%s.cpio" % (T, name),
-                           self.kernel.modules if modules is None else modules, more)
+                           self.kernel.modules if modules is None else modules, more, files)
         self.argv = ["run", "-i", "--name", name, "--kernel", self.kernel.path,
                      "--initrd", initrd, "--cpus", str(cpus), "--memory", str(memory),
                      "--cmdline", ("quiet unknown_nmi_panic " + cmdline).strip(),
