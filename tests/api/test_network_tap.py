@@ -5,8 +5,8 @@
 # with the connection everything goes.
 import os
 import re
-import shlex
 import signal
+import socket
 import sys
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)) + "/..")
 from lib import *
@@ -120,6 +120,20 @@ for c, _, _, f in many:
     c.close()
     os.close(f[0])
 check(wait_for(20, lambda: len(taps()) == 1), "which go with their connections", taps())
+
+# ---- who does not wait for the answer
+before = taps()
+for i in range(40):
+    c = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    c.connect(d.socket)
+    c.sendall(b"GET /networks/blue/tap?queues=2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tap\r\n\r\n")
+    time.sleep(0.002 * (i % 8))
+    c.close()
+_, status, other, f = last = ask(d, "blue", name="last")
+is_((status, len(f)), (101, 1), "40 that leave at once are in nobody's way", other)
+last[0].close()
+os.close(f[0])
+check(wait_for(20, lambda: taps() == before and len(members()) == 2), "and leave nothing", (taps(), members()))
 
 # ---- what has none
 _, status, other, f = ask(d, "blue", upgrade=False)
