@@ -44,7 +44,8 @@ const struct flag flags_vm_create[] = {
 	{ "mac-address", 0, FLAG_STR, "mac", "its device's address in the network" },
 	{ "publish", 'p', FLAG_LIST, "port", "publish a port: [[ip:]host:]port[/udp]" },
 	{ "vsock", 0, FLAG_STR, "cid|path[,options]", "vsock: cid=, path= of the host's socket" },
-	{ "share", 0, FLAG_LIST, "dir:tag[:ro]", "folder of the host; or socket=path,tag=name" },
+	{ "share", 0, FLAG_LIST, "dir:tag[:ro]",
+	  "folder of the host; or volume=name,tag=name[,ro], or socket=path,tag=name" },
 	{ "pmem", 0, FLAG_LIST, "file[,options]", "file as persistent memory, read-only: id=" },
 	{ "console", 0, FLAG_LIST, "options",
 	  "further console (hvc0...): id=, socket=, rows=, "
@@ -170,9 +171,13 @@ static const struct opt net_update_opts[] = {
 };
 
 static const struct opt share_opts[] = {
-	{ "tag", OPT_STR, "Tag" },        { "path", OPT_PATH, "Path" },
-	{ "socket", OPT_PATH, "Socket" }, { "ro", OPT_BOOL, "ReadOnly" },
-	{ "queues", OPT_INT, "Queues" },  { .key = NULL },
+	{ "tag", OPT_STR, "Tag" },
+	{ "path", OPT_PATH, "Path" },
+	{ "volume", OPT_STR, "Volume" },
+	{ "socket", OPT_PATH, "Socket" },
+	{ "ro", OPT_BOOL, "ReadOnly" },
+	{ "queues", OPT_INT, "Queues" },
+	{ .key = NULL },
 };
 
 static const struct opt pmem_opts[] = {
@@ -299,7 +304,8 @@ static int add_share(json_object *list, const char *text, struct err *err)
 	json_object *o = json_object_new_object();
 	json_object_array_add(list, o);
 	size_t n = strlen(text);
-	if (!strncmp(text, "socket=", 7) || !strncmp(text, "path=", 5) || !strncmp(text, "tag=", 4))
+	if (!strncmp(text, "socket=", 7) || !strncmp(text, "path=", 5) ||
+	    !strncmp(text, "tag=", 4) || !strncmp(text, "volume=", 7))
 		return opts_parse("share", text, share_opts, o, err);
 	bool ro = n > 3 && !strcmp(text + n - 3, ":ro");
 	cleanup_free char *dir = strndup(text, ro ? n - 3 : n);

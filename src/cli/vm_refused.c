@@ -8,6 +8,7 @@
 #define AGENT    "it needs an agent in the guest, which is not there yet; use vmctl console"
 #define SNAPSHOT "there are no snapshots yet"
 #define IMAGE    "a VM boots kernel and disks of your own, no image; see --disk"
+#define VOLUME   "share a folder with --share dir:tag, a volume with --share volume=name,tag=tag"
 #define INSIDE   "what runs inside is the guest's own matter; give it user data (--cloud-init)"
 
 const struct refused vm_refused[] = {
@@ -27,9 +28,9 @@ const struct refused vm_refused[] = {
 	{ "", "pull", 0, IMAGE },
 	{ "", "build", 0, "to build a guest kernel: vmctl kernel build" },
 	{ "", "network", 0, "networks are ctrctl's: ctrctl network create, connect, ls..." },
-	{ "", "volume", 0, "there are no named volumes; use --disk or --share" },
-	{ "run create", "volume", 'v', "share a folder with --share dir:tag, or give a --disk" },
-	{ "run create", "mount", 0, "share a folder with --share dir:tag, or give a --disk" },
+	{ "", "volume", 0, "volumes are ctrctl's: ctrctl volume create, ls, rm..." },
+	{ "run create", "volume", 'v', VOLUME },
+	{ "run create", "mount", 0, VOLUME },
 	{ "run create", "env", 'e', INSIDE },
 	{ "run create", "user", 'u', INSIDE },
 	{ "run create", "workdir", 'w', INSIDE },

@@ -6,7 +6,9 @@
 #include "bundle_priv.h"
 #include "endpoint.h"
 #include "isolad.h"
+#include "mounts.h"
 #include "vm.h"
+#include "volumes.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -178,17 +180,28 @@ json_object *vm_endpoint_net(const struct endpoint *e, int64_t queues)
 	return out;
 }
 
+/* Of a folder of the host, or of a volume. */
+static json_object *folder_source(const struct instance *inst, json_object *share)
+{
+	if (!has_str(share, "Volume"))
+		return source("folder", json_str_or(share, "Path", ""));
+	cleanup_strbuf struct strbuf path = STRBUF_INIT;
+	strbuf_printf(&path, "%s/" VOLUMES_DIR "/%s/" VOLUME_DATA,
+		      inst->isolad ? inst->isolad->roots.state : "",
+		      json_str_or(share, "Volume", ""));
+	return source("folder", path.text ? path.text : "");
+}
+
 static json_object *make_share(const struct instance *inst, json_object *in, size_t i)
 {
 	static const struct copy_row rows[] = { { "Tag", "tag" }, { "Queues", "queues" } };
-	(void)inst;
 	(void)i;
 	json_object *out = json_object_new_object(), *socket;
 	COPY(out, in, rows);
 	if (has_str(in, "Socket")) {
 		socket = path_source(in, "Socket");
 	} else {
-		socket = source("folder", json_str_or(in, "Path", ""));
+		socket = folder_source(inst, in);
 		json_add_bool(socket, "readonly", json_bool_or(in, "ReadOnly", false));
 	}
 	json_add(out, "socket", socket);

@@ -163,6 +163,24 @@ static int complete_net(json_object *o, size_t i, const char *prefix, struct err
 	return rc < 0 ? rc : create_vm_rate(o, "RateTx", prefix, err);
 }
 
+/* A folder, a volume, or what serves it already. */
+static int check_share_source(json_object *o, const char *prefix, struct err *err)
+{
+	static const char *const keys[] = { "Path", "Volume", "Socket" };
+	const char *found = NULL;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (!*json_str_or(o, keys[i], ""))
+			continue;
+		if (found)
+			return err_set(err, EINVAL, "%s%s and %s%s exclude each other", prefix,
+				       found, prefix, keys[i]);
+		found = keys[i];
+	}
+	return found ? 0
+		     : err_set(err, EINVAL, "%sPath, %sVolume or %sSocket is missing", prefix,
+			       prefix, prefix);
+}
+
 static int complete_share(json_object *o, size_t i, const char *prefix, struct err *err)
 {
 	(void)i;
@@ -172,7 +190,7 @@ static int complete_share(json_object *o, size_t i, const char *prefix, struct e
 	if (*json_str_or(o, "Socket", "") && json_bool_or(o, "ReadOnly", false))
 		return err_set(err, EINVAL, "%sReadOnly is for whoever serves %sSocket to say",
 			       prefix, prefix);
-	return one_of(o, "Path", "Socket", prefix, err);
+	return check_share_source(o, prefix, err);
 }
 
 static int complete_pmem(json_object *o, size_t i, const char *prefix, struct err *err)

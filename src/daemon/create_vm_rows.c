@@ -5,6 +5,7 @@
 #include "create_vm.h"
 
 #include "isola/fd.h"
+#include "isola/id.h"
 #include "isola/json.h"
 
 #include <ctype.h>
@@ -37,6 +38,22 @@ static int check_path(void *arg, const struct field *row, json_object *v, json_o
 		return err_set(err, EINVAL, "'%.128s' must be an absolute path", path);
 	if (strlen(path) >= PATH_MAX)
 		return err_set(err, EINVAL, "longer than %d bytes", PATH_MAX - 1);
+	*ret = json_object_get(v);
+	return 0;
+}
+
+/* Of a volume, which is made when it is missing. */
+static int check_volume(void *arg, const struct field *row, json_object *v, json_object **ret,
+			struct err *err)
+{
+	(void)arg;
+	(void)row;
+	const char *name = json_object_get_string(v);
+	if (!id_is_name(name))
+		return err_set(err, EINVAL,
+			       "'%.64s' is no volume's name: only [a-zA-Z0-9][a-zA-Z0-9_.-] (two "
+			       "at least) are allowed",
+			       name);
 	*ret = json_object_get(v);
 	return 0;
 }
@@ -325,6 +342,7 @@ static const struct field share_rows[] = {
 	{ "Tag", NULL, FIELD_STR, DEFAULT_EMPTY, .tag = "36", /* virtio 1.2, 5.11.4 */
 	  .check = check_id },
 	{ "Path", NULL, FIELD_STR, DEFAULT_EMPTY, .check = check_path },
+	{ "Volume", NULL, FIELD_STR, DEFAULT_ABSENT, .check = check_volume },
 	{ "Socket", NULL, FIELD_STR, DEFAULT_EMPTY, .check = check_path },
 	{ "ReadOnly", NULL, FIELD_BOOL, DEFAULT_FALSE },
 	{ "Queues", NULL, FIELD_INT, DEFAULT_0, .min = 1, .max = 8 },

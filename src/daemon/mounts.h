@@ -26,7 +26,7 @@ struct mount_point {
 	char *source;
 	char *volume;  /* its name; NULL while an anonymous one has none yet */
 	char *subpath; /* volume: only this folder or file of it, relative; or NULL */
-	char *target;  /* clean absolute path in the container */
+	char *target;  /* clean absolute path in the container; of a VM: the tag */
 	char *mode;    /* the options as typed ("ro,rslave", "size=1m"), never NULL */
 	bool read_only;
 	bool writable;           /* "rw" was said */
@@ -60,7 +60,8 @@ const struct mount_point *mounts_find(const struct mounts *m, const char *target
 
 /* ---- with what was settled at creation (mounts_settle.c) ---- */
 
-/* All mounts of @inst, sorted. A VM has none. */
+/* All mounts of @inst, sorted. Of a VM: those of its Shares that are volumes, by their
+ * tags, as where its guest mounts them is not known here. */
 int mounts_of(const struct instance *inst, struct mounts *ret, struct err *err);
 
 /* Finds the container of "REF" in VolumesFrom. */
@@ -71,7 +72,7 @@ typedef int mounts_find_fn(void *arg, const char *ref, struct instance **ret, st
 int mounts_settle(json_object *config, json_object *host_config, mounts_find_fn *find, void *arg,
 		  json_object **ret, struct err *err);
 
-/* ---- for mounts.c, mounts_mount.c and mounts_settle.c ---- */
+/* ---- for mounts.c, mounts_mount.c, mounts_share.c and mounts_settle.c ---- */
 
 /* Zeroed room for one more, which counts once the caller raises m->n; the free of one;
  * the order. */
@@ -88,5 +89,7 @@ int mounts_finish_tmpfs(struct mount_point *p, struct err *err);
 bool mounts_is_hint(const char *option, size_t len);
 /* One object of HostConfig.Mounts into @p, which is zeroed. */
 int mounts_parse_mount(json_object *raw, struct mount_point *p, struct err *err);
+/* The volumes in Shares of a VmConfig (mounts_share.c). */
+int mounts_parse_shares(json_object *shares, struct mounts *ret, struct err *err);
 /* One of the six words, static, or NULL. */
 const char *mounts_propagation(const char *name, size_t len);

@@ -128,11 +128,9 @@ static int name_source(const char *state, struct mount_point *p)
 int mounts_of(const struct instance *inst, struct mounts *ret, struct err *err)
 {
 	cleanup_mounts struct mounts m = { NULL, 0 };
-	if (inst->kind == INSTANCE_VM) {
-		*ret = m;
-		return 0;
-	}
-	int rc = mounts_parse(inst->host_config, &m, err);
+	bool vm = inst->kind == INSTANCE_VM;
+	int rc = vm ? mounts_parse_shares(json_get(inst->config, "Shares"), &m, err)
+		    : mounts_parse(inst->host_config, &m, err);
 	for (size_t i = 0; rc >= 0 && i < json_len(inst->mount_points); i++)
 		rc = put_point(&m, json_object_array_get_idx(inst->mount_points, i), err);
 	const char *state =

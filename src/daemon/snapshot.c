@@ -3,11 +3,11 @@
  * own. isolad: loop thread, but jobs, which work on copies in the thread pool.
  *
  *   begin()         the names are checked; starts that want the volume wait from here
- *   hold_next()     running containers that use it are paused, one after the other
+ *   hold_next()     running ones that use it are paused, one after the other
  *   prepare_job()   ".new-<id>/_data" is made                       in the pool
  *   cp-clone        isola-image copies, sharing blocks where it can  behind its walls
  *   settle_job()    records, sync, and one rename                    in the pool
- *   release_next()  the containers go on
+ *   release_next()  they go on
  *
  * The one rename makes a snapshot, a volume, or exchanges "_data" for the restored files;
  * so what kills isolad or the host leaves the old or the new, and ".new-..." goes at the
@@ -212,8 +212,7 @@ static void release_next(struct snapping *s)
 {
 	while (json_len(s->held) > 0) {
 		size_t last = json_len(s->held) - 1;
-		struct instance *inst =
-			registry_find(s->d, INSTANCE_CONTAINER, json_item_str(s->held, last), NULL);
+		struct instance *inst = registry_by_id(s->d, json_item_str(s->held, last));
 		(void)json_object_array_del_idx(s->held, last, 1);
 		if (!inst || inst->state != INSTANCE_PAUSED)
 			continue;
@@ -404,7 +403,7 @@ static void hold_next(struct snapping *s)
 {
 	for (; s->at < json_len(s->users); s->at++) {
 		const char *id = json_item_str(s->users, s->at);
-		struct instance *inst = registry_find(s->d, INSTANCE_CONTAINER, id, NULL);
+		struct instance *inst = registry_by_id(s->d, id);
 		if (!inst || inst->state != INSTANCE_RUNNING)
 			continue;
 		instance_hold(inst, on_held, s);
@@ -418,7 +417,7 @@ static void on_held(void *arg, const struct err *err, json_object *result)
 {
 	struct snapping *s = arg;
 	const char *id = json_item_str(s->users, s->at);
-	struct instance *inst = registry_find(s->d, INSTANCE_CONTAINER, id, NULL);
+	struct instance *inst = registry_by_id(s->d, id);
 	(void)result;
 	if (!err)
 		(void)json_object_array_add(s->held, json_object_new_string(id));
@@ -509,19 +508,20 @@ static int check(const struct volume *v, enum kind kind, json_object *o, json_ob
 			       SNAPSHOTS_MAX);
 	if (kind == CLONE && volume_find(v->d, name, NULL))
 		return err_set(err, EEXIST, "there is a volume %.255s already", name);
-	if (kind == RESTORE && json_len(writers))
+	if (kind == RESTORE && json_len(writers)) {
+		const struct instance *inst = registry_by_id(v->d, json_item_str(writers, 0));
 		return err_set(err, EBUSY,
-			       "volume %.255s is in use by the running container %.12s: stop it "
-			       "first",
-			       v->name, json_item_str(writers, 0));
+			       "volume %.255s is in use by the running %s %.12s: stop it first",
+			       v->name, inst ? instance_noun(inst->kind) : "instance",
+			       json_item_str(writers, 0));
+	}
 	for (size_t i = 0; i < json_len(writers); i++) {
-		struct instance *inst =
-			registry_find(v->d, INSTANCE_CONTAINER, json_item_str(writers, i), NULL);
+		struct instance *inst = registry_by_id(v->d, json_item_str(writers, i));
 		if (inst && kind != RESTORE && (commit_holds(inst) || snapshot_holds(inst)))
 			return err_set(err, EBUSY,
-				       "container %.12s, which uses volume %.255s, is paused for a "
+				       "%s %.12s, which uses volume %.255s, is paused for a "
 				       "commit or another snapshot: try again",
-				       inst->id, v->name);
+				       instance_noun(inst->kind), inst->id, v->name);
 	}
 	return 0;
 }

@@ -272,7 +272,7 @@ static const struct {
 	{ "publish", match_publish },
 	{ "since", match_since, .vms = true },
 	{ "status", match_status, .vms = true },
-	{ "volume", match_volume },
+	{ "volume", match_volume, .vms = true },
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -328,7 +328,7 @@ bool volumes_prepare(struct instance *inst, bool create, op_done_fn *done, void 
 {
 	struct err e = ERR_INIT;
 	cleanup_mounts struct mounts m = { NULL, 0 };
-	if (inst->kind == INSTANCE_VM || mounts_of(inst, &m, NULL) < 0 || is_ready(inst, &m))
+	if (mounts_of(inst, &m, NULL) < 0 || is_ready(inst, &m))
 		return true;
 	struct prepare *p = calloc(1, sizeof(*p));
 	if (!p) {

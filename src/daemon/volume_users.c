@@ -139,7 +139,7 @@ void volumes_release(struct instance *inst, bool anonymous)
 void volume_emit_mount(struct instance *inst, const struct mount_point *p, const char *action)
 {
 	json_object *attrs = json_object_new_object();
-	json_add_str(attrs, "container", inst->id);
+	json_add_str(attrs, instance_noun(inst->kind), inst->id);
 	if (!strcmp(action, "mount")) {
 		json_add_str(attrs, "destination", p->target);
 		json_add_str(attrs, "propagation", "");

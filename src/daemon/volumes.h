@@ -108,7 +108,7 @@ void volumes_release(struct instance *inst, bool anonymous);
 /* "mount" or "unmount", for each of its volumes. */
 void volumes_emit(struct instance *inst, const char *action);
 void volume_emit_mount(struct instance *inst, const struct mount_point *p, const char *action);
-/* Ids of the containers that may be writing to it now, owned array. */
+/* Ids of the containers and VMs that may be writing to it now, owned array. */
 json_object *volume_writers(const struct volume *v);
 /* After the recovery: removes those of --rm containers that are gone. */
 void volumes_clear_temporary(struct isolad *d);

@@ -124,8 +124,8 @@ static int op_freeze(struct keeper *k, const struct request *r, int *fd, json_ob
 	(void)fd;
 	(void)answer;
 	int rc = need_running(k, err);
-	if (rc == 0 && r->held && (!r->frozen || k->payload == &payload_vm))
-		rc = err_set(err, EINVAL, "only what freezes a container can be held");
+	if (rc == 0 && r->held && !r->frozen)
+		rc = err_set(err, EINVAL, "only a freeze can be held");
 	if (rc == 0 && r->frozen == (k->state == STATE_PAUSED))
 		rc = err_set(err, EALREADY, "the %s is %s", k->payload->noun,
 			     r->frozen ? "paused already" : "not paused");
@@ -149,7 +149,8 @@ void ops_conn_gone(struct keeper *k, uint64_t conn)
 	k->holder = 0;
 	/* A guest's pause may be on the way yet: what comes behind it undoes it, and is refused
 	 * where there is none. */
-	bool coming = k->payload == &payload_guest && k->state == STATE_RUNNING;
+	bool is_guest = k->payload == &payload_guest || k->payload == &payload_vm;
+	bool coming = is_guest && k->state == STATE_RUNNING;
 	if (k->state != STATE_PAUSED && !coming)
 		return;
 	k->asker = (struct asker){ 0 }; /* nobody asks */

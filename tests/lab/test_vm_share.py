@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # nested: a Linux guest on emulated AMD-V
-# What a Linux guest shares with its host besides disks: folders (virtiofs), files as
+# What a Linux guest shares with its host besides disks: folders and volumes (virtiofs), files as
 # memory (pmem), consoles with a size, and the serial port as a terminal.
 # time limit: 80 s
 import fcntl
@@ -32,7 +32,7 @@ with open(T + "/ro/x", "w") as f:
 
 flags = ["--pmem", image, "--console", "id=aux,rows=30,columns=90"]
 if have_fs:
-    flags += ["--share", shared + ":work", "--share", T + "/ro:fixed:ro"]
+    flags += ["--share", shared + ":work", "--share", T + "/ro:fixed:ro", "--share", "volume=data,tag=vol"]
 vm = Vm(d, "share", VMLINUX, flags=flags)
 if not wait_for(20, lambda: vm.sh("[ -b /dev/pmem0 ]")[0] == 0):
     not_ok("the image is /dev/pmem0", vm.out("ls -l /sys/bus/nd/devices /sys/bus/virtio/drivers; dmesg | grep -iE 'pmem|nvdimm|nd_'"))
@@ -61,7 +61,17 @@ if have_fs:
     is_(os.listdir(T + "/ro"), ["x"], "nothing came of it")
     vm.sh("ln -s /etc/passwd /mnt/w/out; ln -s ../../../../../../etc/hostname /mnt/w/up")
     is_(vm.sh("cat /mnt/w/up 2>/dev/null")[1], "", "a link does not lead out of the folder")
-    vm.sh("umount /mnt/w /mnt/f")
+    data = T + "/state/volumes/data/_data"
+    is_(vm.sh("mkdir /mnt/v && mount -t virtiofs vol /mnt/v && echo one >/mnt/v/file"), (0, ""),
+        "a volume can be mounted and written")
+    with open(data + "/file") as f:
+        is_((f.read(), os.fstat(f.fileno()).st_uid), ("one\n", 0), "the host has it, as root's")
+    got = d.ctr("volume", "snapshot", "data", "first")
+    is_((got.rc, vm.sh("echo two >/mnt/v/file; cat /mnt/v/file")), (0, (0, "two\n")),
+        "a snapshot is taken, and the guest goes on", got)
+    with open(T + "/state/volumes/data/snapshots/first/_data/file") as f:
+        is_(f.read(), "one\n", "of that moment")
+    vm.sh("umount /mnt/w /mnt/f /mnt/v")
 else:
     skip("a folder is shared", "there is no virtiofsd (package virtiofsd or qemu-system-common)")
 

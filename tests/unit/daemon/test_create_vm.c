@@ -79,7 +79,8 @@ static void machine__names_sources_for_the_keeper(void **state)
 		"{'Kernel':'/k','CmdlineDefaults':false,'Cmdline':'a b','Disks':[{'Path':'/d',"
 		"'Rate':{'Ops':{'Size':5,'RefillMs':10}}},{'Id':'cd','Data':'eA=='}],"
 		"'Nets':[{'Tap':'t0'},{'Socket':'/s','Mac':'02:00:00:00:00:09'},{'Passt':true}],"
-		"'Shares':[{'Tag':'h','Path':'/h','ReadOnly':true}],'Consoles':[{},{'Socket':'/c'}],"
+		"'Shares':[{'Tag':'h','Path':'/h','ReadOnly':true},{'Tag':'v','Volume':'data'}],"
+		"'Consoles':[{},{'Socket':'/c'}],"
 		"'Vsock':{'Path':'/v'},'Balloon':false,'Rng':false,'Memory':{'Size':1048576},"
 		"'Watchdog':{},'OpenStdin':true}",
 		-1);
@@ -97,7 +98,8 @@ static void machine__names_sources_for_the_keeper(void **state)
 		"{'mac':'02:00:00:00:00:09','id':'net1','queues':1,'offload':true,'socket':"
 		"{'path':'/s'}},{'mac':'02:01:23:45:67:02','id':'net2','queues':1,'offload':true,"
 		"'socket':{'passt':true}}],'shares':[{'tag':'h','queues':1,'socket':{'folder':'/h',"
-		"'readonly':true}}],'consoles':[{'id':'console0','source':{'pty':true}},{'id':"
+		"'readonly':true}},{'tag':'v','queues':1,'socket':{'folder':"
+		"'/volumes/data/_data','readonly':false}}],'consoles':[{'id':'console0','source':{'pty':true}},{'id':"
 		"'console1','source':{'path':'/c'}}],'vsock':{'cid':3,'listen':{'path':'/v'},"
 		"'connect':'keeper'},'balloon':false,'rng':false,'watchdog':{'action':'reset'},"
 		"'debug_exit':false,'seccomp':'kill','jail':{'uid':131072,'gid':131072}}");

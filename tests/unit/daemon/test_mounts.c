@@ -349,6 +349,25 @@ static void mounts__relabel_only_where_nothing_is_to_do(void **state)
 	assert_int_equal(rc, lsm_has_selinux() ? -EOPNOTSUPP : 0);
 }
 
+static void mounts__of_a_vm_are_its_volumes(void **state)
+{
+	(void)state;
+	struct instance vm = { .kind = INSTANCE_VM,
+			       .config = js("{'Shares':[{'Tag':'w','Volume':'data'},"
+					    "{'Tag':'h','Path':'/h'},{'Tag':'s','Socket':'/s'},"
+					    "{'Tag':'r','Volume':'old','ReadOnly':true}]}") };
+	char got[128];
+	list(&vm, got, sizeof(got));
+	assert_string_equal(got, "r=old:ro w=data");
+	json_object_put(vm.config);
+	vm.config = js("{'Shares':[{'Tag':'w','Volume':'../x'}]}");
+	struct err err = ERR_INIT;
+	cleanup_mounts struct mounts m = { NULL, 0 };
+	assert_true(mounts_of(&vm, &m, &err) < 0);
+	assert_non_null(strstr(err.text, "Shares[0]"));
+	json_object_put(vm.config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +375,7 @@ int main(void)
 		cmocka_unit_test(mounts__come_parents_first),
 		cmocka_unit_test(mounts__read_volumes),
 		cmocka_unit_test(mounts__settle_what_is_open),
+		cmocka_unit_test(mounts__of_a_vm_are_its_volumes),
 		cmocka_unit_test(mounts__refuse_to_settle),
 		cmocka_unit_test(mounts__refuse_a_damaged_record),
 		cmocka_unit_test(mounts__refuse),
