@@ -242,6 +242,43 @@ static const struct {
 	{ "Consoles", "consoles", make_console },
 };
 
+/* Devices that a machine file may ask for, and what is left for later: each is a place on the
+ * bus, of which there are so many (docs/machine.md). */
+#define DEVICES_MAX 18
+#define SPARES_MAX  3
+
+static size_t count_devices(json_object *o)
+{
+	static const char *const many[] = { "disks", "nets", "shares", "pmem", "consoles" };
+	/* rng and balloon are there unless they are said not to be. */
+	size_t n = 2 + (json_get(o, "vsock") != NULL);
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		n += json_len(json_get(o, many[i]));
+	return n;
+}
+
+/* Places for networks that it joins while it runs, of which its kernel hears by ACPI. */
+static void add_spares(json_object *o)
+{
+	size_t n = count_devices(o);
+	json_object *list = json_get(o, "nets");
+	if (n >= DEVICES_MAX)
+		return;
+	if (!list) {
+		list = json_object_new_array();
+		json_add(o, "nets", list);
+	}
+	for (size_t i = 0; i < SPARES_MAX && n + i < DEVICES_MAX; i++) {
+		char id[16];
+		json_object *net = json_object_new_object();
+		(void)snprintf(id, sizeof(id), "later%zu", i);
+		json_add_str(net, "id", id);
+		json_add_bool(net, "spare", true);
+		json_add_bool(net, "acpi", true);
+		(void)json_object_array_add(list, net);
+	}
+}
+
 /* In front of Nets: a guest's eth0 is its network's. */
 static void add_endpoints(json_object *o, const struct instance *inst)
 {
@@ -407,6 +444,7 @@ int vm_machine(const struct instance *inst, json_object **ret, struct err *err)
 	add_lists(o, inst);
 	add_vsock(o, inst);
 	add_singles(o, config);
+	add_spares(o);
 	if (has_str(config, "VmGenId"))
 		json_add_str(o, "vmgenid", json_str_or(config, "VmGenId", ""));
 	json_add_bool(o, "debug_exit", json_bool_or(config, "DebugExit", false));

@@ -41,8 +41,8 @@ static int may_change(const struct instance *inst, struct err *err)
 	return 0;
 }
 
-/* A VM has one network device an endpoint, and devices are found when it boots; of one
- * that runs an image our own init looks for those that come later. */
+/* A VM has one network device an endpoint. One that runs gets more in places that its machine
+ * has for them: of one that runs an image our own init looks there, others hear by ACPI. */
 static int may_connect(const struct instance *inst, struct err *err)
 {
 	bool runs = instance_is_running(inst);
@@ -51,11 +51,6 @@ static int may_connect(const struct instance *inst, struct err *err)
 			       "container %s runs in a VM that was started without a network "
 			       "device, and gets none while it does: stop it first",
 			       inst->name);
-	if (inst->kind == INSTANCE_VM && runs)
-		return err_set(err, EBUSY,
-			       "%s %s runs, and a VM gets no further network device while it does: "
-			       "stop it first",
-			       instance_noun(inst->kind), inst->name);
 	size_t n = 0;
 	list_for_each (node, &inst->endpoints)
 		n++;
@@ -91,7 +86,37 @@ static void change_files(struct instance *inst)
 		bundle_files_change(inst, life_of(inst)->run_dir_fd);
 }
 
-/* ---- a container in a VM that runs: its guest has to see to its links ---- */
+/* ---- a VM that runs: its guest has to see to its links ---- */
+
+static bool is_in_vm(const struct instance *inst)
+{
+	return inst->kind == INSTANCE_VM || isolation_is_vm(inst->host_config);
+}
+
+/* The device that an endpoint leaves behind in a plain VM is one that its guest knows by its
+ * address: the next to come without one of its own gets it. */
+static void leave_mac(const struct endpoint *e)
+{
+	struct life *life = life_of(e->inst);
+	if (e->inst->kind != INSTANCE_VM || !instance_is_running(e->inst) ||
+	    json_i64_or(e->inst->config, "NetworkQueues", 1) != 1 || life->n_macs == LIFE_MACS_MAX)
+		return;
+	memcpy(life->macs[life->n_macs++], e->mac, sizeof(e->mac));
+}
+
+static void take_mac(struct op *op)
+{
+	struct life *life = life_of(op->inst);
+	char text[NET_MAC_TEXT];
+	if (op->inst->kind != INSTANCE_VM || !instance_is_running(op->inst) || life->n_macs == 0 ||
+	    *json_str_or(op->body, "MacAddress", ""))
+		return;
+	json_object *body = op->body ? json_copy(op->body) : json_object_new_object();
+	json_add_str(body, "MacAddress",
+		     net_mac_format(life->macs[--life->n_macs], text, sizeof(text)));
+	json_object_put(op->body);
+	op->body = body;
+}
 
 /* False: nobody is there to be asked. */
 static bool tell_guest(struct op *op, const char *what, const struct endpoint *e, bool is_new,
@@ -99,7 +124,7 @@ static bool tell_guest(struct op *op, const char *what, const struct endpoint *e
 {
 	struct instance *inst = op->inst;
 	char port[NET_NAME_SIZE], name[NET_NAME_SIZE];
-	if (!isolation_is_vm(inst->host_config) || !instance_is_running(inst) || !inst->link)
+	if (!is_in_vm(inst) || !instance_is_running(inst) || !inst->link)
 		return false;
 	json_object *msg = json_object_new_object(), *args = json_object_new_object();
 	endpoint_host_name(e, port);
@@ -117,14 +142,24 @@ static bool tell_guest(struct op *op, const char *what, const struct endpoint *e
 	return true;
 }
 
+/* A reset makes the machine anew: with what has come, and without what has gone. */
+static void change_machine(struct instance *inst)
+{
+	struct err e = ERR_INIT;
+	if (inst->kind == INSTANCE_VM && vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)
+		log_warn(inst->id, "%s", e.text);
+}
+
 static void joined(struct op *op)
 {
 	struct instance *inst = op->inst;
 	/* It ended meanwhile: what the job made goes again. */
 	if (!instance_is_running(inst))
 		endpoints_down(inst);
-	else
+	else {
 		change_files(inst);
+		change_machine(inst);
+	}
 	save(op);
 }
 
@@ -195,6 +230,8 @@ static void connect_run(struct op *op)
 	if (rc == 0 && !net)
 		rc = err_set(&e, ENOENT, "network %s not found", op->name);
 	if (rc == 0)
+		take_mac(op);
+	if (rc == 0)
 		rc = endpoint_add(inst, net, op->body, &ep, &e);
 	if (rc < 0) {
 		op_finish(op, &e, NULL);
@@ -232,7 +269,7 @@ static void on_unplugged(void *arg, const struct err *err)
 	step_reached("disconnect.unlinked");
 	if (op->inst->isolad->stopping)
 		op_finish(op, NULL, NULL);
-	else if (!op->stage || !next || !next->live ||
+	else if (!op->stage || op->inst->kind == INSTANCE_VM || !next || !next->live ||
 		 !tell_guest(op, "link", next, false, on_guest_moved))
 		save(op);
 }
@@ -240,21 +277,20 @@ static void on_unplugged(void *arg, const struct err *err)
 static void leave_now(struct op *op, struct endpoint *ep)
 {
 	struct instance *inst = op->inst;
-	struct err e = ERR_INIT;
 	bool live = ep->live;
 	op->stage = endpoint_gateway(inst) == ep;
 	op->pinned = live;
+	if (live)
+		leave_mac(ep);
 	if (live)
 		endpoint_down(ep, on_unplugged, op);
 	endpoint_free(ep);
 	step_reached("disconnect.left");
 	resolver_update(inst);
-	if (live)
+	if (live) {
 		change_files(inst);
-	/* A reset makes the machine anew: without what has gone. */
-	if (live && inst->kind == INSTANCE_VM &&
-	    vm_bundle_write(inst, life_of(inst)->run_dir_fd, &e) < 0)
-		log_warn(inst->id, "%s", e.text);
+		change_machine(inst);
+	}
 	if (!live)
 		save(op);
 }

@@ -24,6 +24,8 @@
 #include "op.h"
 #include "state.h"
 
+#define LIFE_MACS_MAX 8
+
 struct life {
 	struct list asides;           /* struct op: beside those in inst->ops */
 	struct child *keeper;         /* NULL between runs */
@@ -42,8 +44,10 @@ struct life {
 	unsigned int next_stream;
 	struct save *save; /* persist.c */
 	bool persist_stopped;
-	struct known *known; /* resolver.c, while it runs in networks with names */
-	bool volumes_ready;  /* volume_use.c has seen to them since isolad began */
+	struct known *known;            /* resolver.c, while it runs in networks with names */
+	uint8_t macs[LIFE_MACS_MAX][6]; /* connect.c: of devices without a network in a plain VM */
+	size_t n_macs;
+	bool volumes_ready; /* volume_use.c has seen to them since isolad began */
 };
 
 static inline struct life *life_of(const struct instance *inst)

@@ -618,8 +618,10 @@ static int command(struct keeper *k, const struct request *r, struct err *err)
 	case OP_DISK:
 		return disk(vm, r->args, err);
 	case OP_LINK:
-	case OP_UNLINK:
-		return err_set(err, EOPNOTSUPP, "a VM knows no \"%s\"", request_op_name(r->op));
+	case OP_UNLINK: {
+		int rc = need_worker(vm, err);
+		return rc < 0 ? rc : vm_nic_command(vm, r, err);
+	}
 	case OP_PS:
 		return err_set(err, EOPNOTSUPP, "what runs in a VM is its own affair");
 	default:

@@ -15,6 +15,7 @@
  *   vm_spawn.c    clone, namespaces, descriptors, exec
  *   vm_sources.c  machine.json's SOURCEs become descriptors
  *   vm_tap.c      tap devices: the user's, and ports of isolad's networks
+ *   vm_nic.c      network devices that come and go
  *   vm_helper.c   the programs of others that run beside a worker:
  *   vm_virtiofsd.c  virtiofsd, for
  *   vm_share.c    shared folders, and
@@ -56,6 +57,16 @@ struct vm_port {
 	int fd;
 };
 
+#define VM_NICS_MAX 18
+
+/* A network device to which a port can come (vm_nic.c). */
+struct vm_nic {
+	char id[64];   /* the worker's */
+	char port[16]; /* "": none */
+	char mac[18];  /* by which the guest knows it, unless it is empty */
+	bool empty;    /* the guest has never seen a device there */
+};
+
 struct vm_vsock {
 	int listen_fd; /* -1: the VM has no vsock */
 	int dir_fd;    /* where the socket lies */
@@ -83,6 +94,9 @@ struct vm {
 	size_t n_consoles;
 	struct vm_port ports[VM_PORTS_MAX];
 	size_t n_ports;
+	struct vm_nic nics[VM_NICS_MAX]; /* of this worker; not a guest's (guest_nic.c) */
+	size_t n_nics;
+	struct vm_nic *plugging;       /* the worker has been asked */
 	pid_t tree_pid;                /* the virtiofsd of a guest's root; 0: none */
 	pid_t helpers[VM_HELPERS_MAX]; /* virtiofsds and passts of this worker */
 	size_t n_helpers;
@@ -174,6 +188,14 @@ void vm_ports_close(struct vm *vm);
 /* One more port, of a VM that runs: a queue of it, owned, or -errno; and it goes. */
 int vm_port_open(struct vm *vm, const char *name, struct err *err);
 void vm_port_drop(struct vm *vm, const char *name);
+
+/* ---- vm_nic.c ---- */
+
+/* Which there are, of machine.json as it was read. */
+void vm_nics_read(struct vm *vm, json_object *machine);
+/* "link" and "unlink". */
+struct request;
+int vm_nic_command(struct vm *vm, const struct request *r, struct err *err);
 
 /* ---- vm_helper.c ---- */
 

@@ -161,6 +161,8 @@ int vm_spawn(struct vm *vm, struct err *err)
 	int socks[2] = { -1, -1 };
 	int rc = vm_machine_read(vm->k, &machine, err);
 	if (rc == 0)
+		vm_nics_read(vm, machine);
+	if (rc == 0)
 		rc = vm_sources_open(vm, machine, &fds, err);
 	if (rc == 0 && (memfd = make_memfd(machine, err)) < 0)
 		rc = memfd;

@@ -24,6 +24,7 @@ enum {
 	OP_AND = 0x7b,
 	OP_NOTIFY = 0x86,
 	OP_IF = 0xa0,
+	OP_RETURN = 0xa4,
 	/* behind OP_EXT */
 	OP_REGION = 0x80,
 	OP_FIELD = 0x81,
@@ -207,6 +208,12 @@ void aml_notify(struct aml *aml, const char *to, uint64_t value)
 {
 	byte(aml, OP_NOTIFY);
 	aml_bytes(aml, to, 4);
+	integer(aml, value);
+}
+
+void aml_return(struct aml *aml, uint64_t value)
+{
+	byte(aml, OP_RETURN);
 	integer(aml, value);
 }
 

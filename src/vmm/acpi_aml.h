@@ -38,6 +38,7 @@ void aml_name_package(struct aml *aml, const char *name, const uint64_t *values,
 /* Local0 = @name; Notify (@name, @value). */
 void aml_local0_from(struct aml *aml, const char *name);
 void aml_notify(struct aml *aml, const char *name, uint64_t value);
+void aml_return(struct aml *aml, uint64_t value);
 /* One 32-bit field @field over I/O port @port. */
 void aml_port_field(struct aml *aml, const char *region, uint16_t port, const char *field);
 

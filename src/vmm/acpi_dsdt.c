@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* acpi_dsdt - the devices that a guest cannot find by itself: serial port, power
- * button, VMGenID, event device, pvpanic, virtio-mmio windows. */
+ * button, VMGenID, event device, pvpanic, virtio-mmio windows, and those among these whose
+ * device comes while the guest runs. */
 #include "acpi_dsdt.h"
 
 #include "platform.h"
 
 #include <stdio.h>
+
+#define STA_PRESENT      0xf /* present, enabled, shown, working (ACPI 6.4, 6.3.7) */
+#define NOTIFY_BUS_CHECK 0   /* look at what is below (5.6.6) */
 
 static void add_serial(struct aml *aml)
 {
@@ -39,8 +43,21 @@ static void add_vmgenid(struct aml *aml)
 	aml_end(aml, device);
 }
 
+static void place_name(char ret[8], unsigned int place)
+{
+	(void)snprintf(ret, 8, "HP%02X", place & 0xff);
+}
+
+static unsigned int n_places(const struct acpi_facts *facts)
+{
+	unsigned int n = 0;
+	for (unsigned int i = 0; i < facts->n_windows; i++)
+		n += facts->windows[i].place != 0;
+	return n;
+}
+
 /* Events without a fixed SCI, which hardware-reduced ACPI does not have (5.6.9). */
-static void add_events(struct aml *aml)
+static void add_events(struct aml *aml, unsigned int places)
 {
 	size_t device = aml_device(aml, "GED_");
 	aml_name_string(aml, "_HID", "ACPI0013");
@@ -57,6 +74,13 @@ static void add_events(struct aml *aml)
 	size_t vmgenid = aml_if_local0(aml, ACPI_EVENT_VMGENID);
 	aml_notify(aml, "VGEN", 0x80);
 	aml_end(aml, vmgenid);
+	for (unsigned int i = 0; i < places; i++) {
+		char name[8];
+		place_name(name, i);
+		size_t place = aml_if_local0(aml, ACPI_EVENT_PLACE(i));
+		aml_notify(aml, name, NOTIFY_BUS_CHECK);
+		aml_end(aml, place);
+	}
 	aml_end(aml, method);
 	aml_end(aml, device);
 }
@@ -73,11 +97,25 @@ static void add_pvpanic(struct aml *aml)
 	aml_end(aml, device);
 }
 
+/* Present once it has a device. */
+static void add_status(struct aml *aml, unsigned int place)
+{
+	size_t method = aml_method(aml, "_STA", 0, false);
+	aml_local0_from(aml, "PSEL");
+	size_t filled = aml_if_local0(aml, 1U << place);
+	aml_return(aml, STA_PRESENT);
+	aml_end(aml, filled);
+	aml_return(aml, 0);
+	aml_end(aml, method);
+}
+
 static void add_window(struct aml *aml, const struct vm_window *w, unsigned int index)
 {
 	char name[8];
 	(void)snprintf(name, sizeof(name), "VR%02X", index & 0xff);
 	size_t device = aml_device(aml, name);
+	if (w->place)
+		add_status(aml, w->place - 1);
 	aml_name_string(aml, "_HID", "LNRO0005");
 	aml_name_integer(aml, "_UID", index);
 	aml_name_integer(aml, "_CCA", 1);
@@ -88,6 +126,19 @@ static void add_window(struct aml *aml, const struct vm_window *w, unsigned int 
 	aml_end(aml, device);
 }
 
+/* Linux looks again only below devices whose drivers know of hot-plug: a container's does
+ * (drivers/acpi/container.c), that of virtio-mmio does not. */
+static void add_place(struct aml *aml, const struct vm_window *w, unsigned int index)
+{
+	char name[8];
+	place_name(name, w->place - 1);
+	size_t device = aml_device(aml, name);
+	aml_name_string(aml, "_HID", "ACPI0004");
+	aml_name_integer(aml, "_UID", w->place - 1);
+	add_window(aml, w, index);
+	aml_end(aml, device);
+}
+
 void acpi_dsdt(struct aml *aml, const struct acpi_facts *facts)
 {
 	static const uint64_t s5[] = { ACPI_SLEEP_S5, 0, 0, 0 };
@@ -95,10 +146,17 @@ void acpi_dsdt(struct aml *aml, const struct acpi_facts *facts)
 	add_serial(aml);
 	add_button(aml);
 	add_vmgenid(aml);
-	add_events(aml);
+	if (n_places(facts))
+		aml_port_field(aml, "PREG", ACPI_PORT_PLACES, "PSEL");
+	add_events(aml, n_places(facts));
 	add_pvpanic(aml);
-	for (unsigned int i = 0; i < facts->n_windows; i++)
-		add_window(aml, &facts->windows[i], i);
+	for (unsigned int i = 0; i < facts->n_windows; i++) {
+		const struct vm_window *w = &facts->windows[i];
+		if (w->place)
+			add_place(aml, w, i);
+		else
+			add_window(aml, w, i);
+	}
 	aml_end(aml, scope);
 	aml_name_package(aml, "_S5_", s5, 4);
 }

@@ -19,6 +19,7 @@
 #define ACPI_PORT_SLEEP    0x600 /* sleep control, status behind it */
 #define ACPI_PORT_RESET    0x602
 #define ACPI_PORT_EVENTS   0x604 /* 32 bits, cleared by reading */
+#define ACPI_PORT_PLACES   0x608 /* 32 bits: which places have a device */
 #define ACPI_PORT_WATCHDOG 0x610
 /* The watchdog's registers, from its port. */
 #define WATCHDOG_RUNS      0 /* 1: runs */
@@ -33,6 +34,9 @@
 #define ACPI_RESET_VALUE   1
 #define ACPI_EVENT_POWER   1U
 #define ACPI_EVENT_VMGENID 2U
+/* Places, from 0: a device has come to one. */
+#define ACPI_PLACES_MAX     8
+#define ACPI_EVENT_PLACE(n) (256U << (n))
 
 struct acpi_facts {
 	const uint32_t *apic_ids;

@@ -10,9 +10,12 @@
 
 #include "dev_net_priv.h"
 #include "net_conf.h"
+#include "platform.h"
+#include "vm.h"
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <stdio.h>
@@ -161,6 +164,7 @@ int net_make(struct vm *vm, const struct net_args *args, struct net_backend *bac
 	net->backend = backend;
 	net->n_pairs = n;
 	net->n_active = 1;
+	net->place = -1;
 	net->link_up = net->backend != NULL;
 	net->v.absent = !net->backend;
 	net->mtu = args->mtu;
@@ -217,28 +221,84 @@ static int take_backend(struct net *net, int *fd, struct err *err)
 	}
 	return rc;
 }
-/* "plug": { "id", "mac", "mtu" } with a queue of a tap interface. */
-static int plug(struct device *dev, json_object *args, int *fd, struct err *err)
+
+/* Its guest has had it all the time: a cable is put in again. The new interface gets the
+ * descriptor of the one that is gone, which the loop knows. */
+static int put_in(struct net *net, int *fd, struct err *err)
 {
-	struct net *net = container_of(dev, struct net, v.device);
+	struct pair *p = &net->pairs[0];
+	struct net_backend *b = NULL, *old = net->backend;
+	int one = take_fd(fd);
+	int rc = net_tap_new(&one, 1, true, &b, err);
+	if (rc < 0)
+		return rc;
+	(void)uv_poll_stop(&p->poll);
+	if (dup3(b->fds[0], old->fds[0], O_CLOEXEC) < 0) {
+		b->type->free(b);
+		return err_sys(err, "cannot put another tap interface in its place");
+	}
+	fd_close(&b->fds[0]);
+	b->fds[0] = old->fds[0];
+	old->fds[0] = -1;
+	old->type->free(old);
+	net->backend = b;
+	if (net->v.active)
+		(void)b->type->set_offloads(b, net->v.features & NET_GUEST_OFFLOADS);
+	p->full = false;
+	net->link_up = true;
+	if (virtio_has(&net->v, VIRTIO_NET_F_STATUS))
+		virtio_config_changed(&net->v);
+	net_watch(net);
+	return 0;
+}
+
+struct plug_args {
+	uint8_t mac[6];
+	int64_t mtu;
+};
+
+static int parse_plug(json_object *args, struct plug_args *ret, struct err *err)
+{
 	const char *mac = NULL;
-	uint8_t bytes[6];
-	int64_t mtu = 0;
-	if (net->backend || net->pairs[0].poll.data || net->n_pairs != 1)
-		return err_set(err, EBUSY, "this place is not free");
+	*ret = (struct plug_args){ .mtu = 0 };
 	int rc = json_get_str(args, "mac", &mac, err);
 	if (rc == 0)
 		return err_set(err, EINVAL, "mac: is missing");
-	if (rc < 0 || (rc = net_conf_mac(mac, bytes, err)) < 0 ||
-	    (rc = machine_int(args, "", "mtu", NET_MTU_MIN, UINT16_MAX, &mtu, err)) < 0 ||
-	    (rc = take_backend(net, fd, err)) < 0)
+	if (rc > 0)
+		rc = net_conf_mac(mac, ret->mac, err);
+	if (rc >= 0)
+		rc = machine_int(args, "", "mtu", NET_MTU_MIN, UINT16_MAX, &ret->mtu, err);
+	return rc < 0 ? rc : 0;
+}
+
+/* "plug": { "id", "mac", "mtu" } with a queue of a tap interface: for an empty place, or for
+ * a device whose interface is gone, with the address that its guest knows. */
+static int plug(struct device *dev, json_object *args, int *fd, struct err *err)
+{
+	struct net *net = container_of(dev, struct net, v.device);
+	struct plug_args a;
+	int rc = parse_plug(args, &a, err);
+	if (rc < 0)
 		return rc;
-	memcpy(net->mac, bytes, sizeof(net->mac));
-	net->mtu = (uint16_t)mtu;
+	bool lost = net->backend && !net->link_up && !net->backend->type->flush;
+	if (net->n_pairs != 1 || (net->backend ? !lost : net->pairs[0].poll.data != NULL))
+		return err_set(err, EBUSY, "this place is not free");
+	if (lost)
+		return memcmp(net->mac, a.mac, sizeof(a.mac))
+			       ? err_set(err, EBUSY, "the guest knows it by another address")
+			       : put_in(net, fd, err);
+	if ((rc = take_backend(net, fd, err)) < 0)
+		return rc;
+	memcpy(net->mac, a.mac, sizeof(net->mac));
+	net->mtu = (uint16_t)a.mtu;
 	net->link_up = true;
 	virtio_plug(&net->v, offers(net));
+	if (net->place >= 0)
+		platform_fill_place(net->v.device.vm->platform, (unsigned int)net->place);
+	net->place = -1;
 	return 0;
 }
+
 /* --- the device --- */
 
 static int check(json_object *conf, struct err *err)
@@ -260,7 +320,16 @@ static int make(struct vm *vm, json_object *conf, struct device **ret, struct er
 	rc = parsed.spare ? 0 : net_conf_open(&parsed, &backend, err);
 	if (rc < 0)
 		return err_prefix(err, "%s", parsed.args.id);
-	return net_make(vm, &parsed.args, backend, ret, err);
+	rc = net_make(vm, &parsed.args, backend, ret, err);
+	if (rc < 0 || !parsed.acpi)
+		return rc;
+	rc = vm_mark_place(vm, err);
+	if (rc < 0) {
+		net_free(take_ptr(*ret));
+		return rc;
+	}
+	container_of(*ret, struct net, v.device)->place = rc;
+	return 0;
 }
 
 /* "net": { "id", "rate_rx", "rate_tx" }: what is absent stays. */

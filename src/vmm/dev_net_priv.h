@@ -38,6 +38,7 @@ struct net {
 	struct ratelimit *rx_limit, *tx_limit;
 	unsigned int handles, n_pairs, n_active;
 	bool tx_limited, link_up;
+	int place; /* that ACPI tells of when it is first filled; -1: none, or it has */
 	uint8_t mac[6];
 	uint16_t mtu;
 	uint64_t rx_frames, rx_bytes, rx_dropped, tx_frames, tx_bytes, tx_dropped, tx_refused;

@@ -14,7 +14,7 @@
 
 struct ged {
 	int irq_fd;
-	uint32_t pending; /* atomic */
+	uint32_t pending, places; /* atomic */
 };
 
 /* Only the whole register clears: the DSDT reads it so. */
@@ -28,7 +28,17 @@ static void read_events(void *arg, uint64_t offset, void *data, unsigned int siz
 	memcpy(data, &events, sizeof(events));
 }
 
-static void write_events(void *arg, uint64_t offset, const void *data, unsigned int size)
+static void read_places(void *arg, uint64_t offset, void *data, unsigned int size)
+{
+	struct ged *ged = arg;
+	memset(data, 0, size);
+	if (offset != 0 || size != sizeof(ged->places))
+		return;
+	uint32_t places = __atomic_load_n(&ged->places, __ATOMIC_ACQUIRE);
+	memcpy(data, &places, sizeof(places));
+}
+
+static void write_nothing(void *arg, uint64_t offset, const void *data, unsigned int size)
 {
 	(void)arg;
 	(void)offset;
@@ -36,13 +46,20 @@ static void write_events(void *arg, uint64_t offset, const void *data, unsigned 
 	(void)size;
 }
 
-static const struct bus_handler registers = { read_events, write_events };
+static const struct bus_handler registers = { read_events, write_nothing };
+static const struct bus_handler places = { read_places, write_nothing };
 
 void ged_raise(struct ged *ged, uint32_t events)
 {
 	static const uint64_t one = 1;
 	(void)__atomic_fetch_or(&ged->pending, events, __ATOMIC_ACQ_REL);
 	(void)!write(ged->irq_fd, &one, sizeof(one));
+}
+
+void ged_fill_place(struct ged *ged, unsigned int place)
+{
+	(void)__atomic_fetch_or(&ged->places, 1U << place, __ATOMIC_ACQ_REL);
+	ged_raise(ged, ACPI_EVENT_PLACE(place));
 }
 
 int ged_new(struct vm *vm, struct ged **ret, struct err *err)
@@ -55,6 +72,9 @@ int ged_new(struct vm *vm, struct ged **ret, struct err *err)
 	if (rc >= 0)
 		rc = bus_add(vm->bus, BUS_PIO, ACPI_PORT_EVENTS, sizeof(ged->pending), &registers,
 			     ged, err);
+	if (rc >= 0)
+		rc = bus_add(vm->bus, BUS_PIO, ACPI_PORT_PLACES, sizeof(ged->places), &places, ged,
+			     err);
 	if (rc < 0) {
 		ged_free(ged);
 		return rc;

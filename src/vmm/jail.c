@@ -189,6 +189,7 @@ static const struct filter_row loop_rows[] = {
 	IS(fcntl, 1, F_SETFL,		"non-blocking descriptors that came in"),
 	IS(fcntl, 1, F_GETFD,		"close-on-exec"),
 	IS(fcntl, 1, F_SETFD,		"close-on-exec"),
+	ANY(dup3,			"net: another tap for a device whose own is gone"),
 	ANY(timerfd_settime,		"rate limits"),
 	ANY(poll,			"the last message, when the keeper is slow"),
 	LACKS(mremap, 3, MREMAP_FIXED,	"realloc()"),

@@ -75,7 +75,7 @@ int net_conf_parse(json_object *conf, struct net_conf *ret, struct err *err)
 {
 	static const char *const known[] = { "id",      "tap",    "socket",  "mac",
 					     "mtu",     "queues", "offload", "rate_rx",
-					     "rate_tx", "spare",  NULL };
+					     "rate_tx", "spare",  "acpi",    NULL };
 	const char *mac = NULL;
 	int64_t mtu = 0;
 	*ret = (struct net_conf){ .offload = true };
@@ -84,6 +84,7 @@ int net_conf_parse(json_object *conf, struct net_conf *ret, struct err *err)
 	    (rc = json_get_str(conf, "mac", &mac, err)) < 0 ||
 	    (rc = json_get_bool(conf, "offload", &ret->offload, err)) < 0 ||
 	    (rc = json_get_bool(conf, "spare", &ret->spare, err)) < 0 ||
+	    (rc = json_get_bool(conf, "acpi", &ret->acpi, err)) < 0 ||
 	    (rc = machine_int(conf, "", "mtu", NET_MTU_MIN, UINT16_MAX, &mtu, err)) < 0 ||
 	    (rc = source_get(conf, "socket", &ret->socket, err)) < 0)
 		return rc;
@@ -94,6 +95,8 @@ int net_conf_parse(json_object *conf, struct net_conf *ret, struct err *err)
 		return rc;
 	if (has_socket + (ret->n_taps > 0) + ret->spare != 1)
 		return err_set(err, EINVAL, "must have either tap or socket, or be spare");
+	if (ret->acpi && !ret->spare)
+		return err_set(err, EINVAL, "acpi: is for a place that is spare");
 	ret->queues = ret->n_taps > 1 ? ret->n_taps : 1;
 	rc = machine_int(conf, "", "queues", 1, ret->n_taps ? NET_PAIRS_MAX : 1, &ret->queues, err);
 	if (rc < 0 || (ret->n_taps && (rc = check_taps(ret, err)) < 0))

@@ -17,7 +17,7 @@ struct net_conf {
 	struct source taps[NET_PAIRS_MAX], socket;
 	unsigned int n_taps; /* 0: the socket */
 	int64_t queues;
-	bool offload, spare; /* spare: neither, yet */
+	bool offload, spare, acpi; /* spare: neither, yet; acpi: which ACPI tells of then */
 };
 
 /* Texts in @ret are @conf's. 0, or -EINVAL with the field's name in @err. */

@@ -69,6 +69,11 @@ void platform_powerdown(struct platform *p)
 	ged_raise(p->ged, ACPI_EVENT_POWER);
 }
 
+void platform_fill_place(struct platform *p, unsigned int place)
+{
+	ged_fill_place(p->ged, place);
+}
+
 gpa_t platform_vmgenid(const struct platform *p)
 {
 	(void)p;

@@ -30,5 +30,7 @@ int platform_start(struct platform *platform, struct err *err);
 void platform_free(struct platform *platform);
 /* Presses the ACPI power button. Loop thread. */
 void platform_powerdown(struct platform *platform);
+/* A place of ACPI's (vm_mark_place()) has a device from now on. Loop thread. */
+void platform_fill_place(struct platform *platform, unsigned int place);
 /* Where VMGenID's 16 bytes are; for the DSDT. */
 gpa_t platform_vmgenid(const struct platform *platform);

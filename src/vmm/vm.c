@@ -7,6 +7,7 @@
 #include "isola/json.h"
 
 #include "acpi.h"
+#include "acpi_tables.h"
 #include "boot.h"
 #include "control.h"
 #include "cpu.h"
@@ -377,6 +378,15 @@ struct device *vm_device(const struct vm *vm, const char *id)
 
 /* ---- places for devices ---- */
 
+int vm_mark_place(struct vm *vm, struct err *err)
+{
+	if (vm->n_places == ACPI_PLACES_MAX || vm->n_windows == 0)
+		return err_set(err, ENOSPC, "a VM has at most %d places that ACPI tells of",
+			       ACPI_PLACES_MAX);
+	vm->windows[vm->n_windows - 1].place = ++vm->n_places;
+	return (int)vm->n_places - 1;
+}
+
 int vm_take_window(struct vm *vm, uint64_t *ret_start, uint32_t *ret_gsi, struct err *err)
 {
 	unsigned int i = vm->n_windows;
@@ -385,7 +395,7 @@ int vm_take_window(struct vm *vm, uint64_t *ret_start, uint32_t *ret_gsi, struct
 	uint32_t gsi = VM_GSI_FIRST + i;
 	if (gsi >= 9) /* ACPI's */
 		gsi++;
-	vm->windows[i] = (struct vm_window){ VM_MMIO_START + i * VM_MMIO_SIZE, gsi };
+	vm->windows[i] = (struct vm_window){ VM_MMIO_START + i * VM_MMIO_SIZE, gsi, 0 };
 	vm->n_windows++;
 	*ret_start = vm->windows[i].start;
 	*ret_gsi = gsi;

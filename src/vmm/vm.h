@@ -63,8 +63,10 @@ struct vm {
 	struct vm_window {
 		uint64_t start;
 		uint32_t gsi;
-	} windows[VM_DEVICES_MAX]; /* taken by devices, in order; the DSDT names them */
+		unsigned int place; /* 1 and up: ACPI tells when it has a device; 0: it has */
+	} windows[VM_DEVICES_MAX];  /* taken by devices, in order; the DSDT names them */
 	unsigned int n_windows;
+	unsigned int n_places; /* of ACPI */
 	struct vm_wire {
 		int fd; /* borrowed */
 		uint32_t gsi, value;
@@ -126,6 +128,9 @@ void vm_call(struct vm *vm, void (*fn)(void *arg), void *arg);
 #define VM_WARNS_A_MINUTE 10
 void vm_warn(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* The window that was taken last is one whose device comes while the guest runs
+ * (platform_fill_place()). Its number, from 0, or -ENOSPC. */
+int vm_mark_place(struct vm *vm, struct err *err);
 /* Places for a device's registers: the next MMIO window and GSI. -ENOSPC. */
 int vm_take_window(struct vm *vm, uint64_t *ret_start, uint32_t *ret_gsi, struct err *err);
 

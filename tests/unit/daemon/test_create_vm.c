@@ -72,6 +72,11 @@ static json_object *machine_of(const char *body, int index)
 	return machine;
 }
 
+/* Places for networks that it joins while it runs. */
+#define LATER                                                                                      \
+	"{'id':'later0','spare':true,'acpi':true},{'id':'later1','spare':true,'acpi':true},"       \
+	"{'id':'later2','spare':true,'acpi':true}"
+
 static void machine__names_sources_for_the_keeper(void **state)
 {
 	(void)state;
@@ -97,7 +102,8 @@ static void machine__names_sources_for_the_keeper(void **state)
 		"'02:01:23:45:67:00','id':'net0','queues':1,'offload':true,'tap':{'name':'t0'}},"
 		"{'mac':'02:00:00:00:00:09','id':'net1','queues':1,'offload':true,'socket':"
 		"{'path':'/s'}},{'mac':'02:01:23:45:67:02','id':'net2','queues':1,'offload':true,"
-		"'socket':{'passt':true}}],'shares':[{'tag':'h','queues':1,'socket':{'folder':'/h',"
+		"'socket':{'passt':true}}," LATER
+		"],'shares':[{'tag':'h','queues':1,'socket':{'folder':'/h',"
 		"'readonly':true}},{'tag':'v','queues':1,'socket':{'folder':"
 		"'/volumes/data/_data','readonly':false}}],'consoles':[{'id':'console0','source':{'pty':true}},{'id':"
 		"'console1','source':{'path':'/c'}}],'vsock':{'cid':3,'listen':{'path':'/v'},"
@@ -113,7 +119,15 @@ static void machine__has_ports_of_networks_first(void **state)
 	assert_json(json_get(machine, "nets"),
 		    "[{'id':'eth3','mac':'02:00:00:00:00:07','queues':2,'mtu':1400,'tap':{'port':"
 		    "'tap012345673'}},{'mac':'02:01:23:45:67:00','id':'net0','queues':1,"
-		    "'offload':true,'tap':{'name':'t0'}}]");
+		    "'offload':true,'tap':{'name':'t0'}}," LATER "]");
+	/* the bus has 18 places */
+	cleanup_json json_object *full =
+		machine_of("{'Kernel':'/k','Disks':[{'Path':'/1'},{'Path':'/2'},{'Path':'/3'},"
+			   "{'Path':'/4'},{'Path':'/5'},{'Path':'/6'},{'Path':'/7'},{'Path':'/8'},"
+			   "{'Path':'/9'},{'Path':'/10'},{'Path':'/11'},{'Path':'/12'},"
+			   "{'Path':'/13'},{'Path':'/14'}],'Nets':[{'Tap':'t0'}]}",
+			   0);
+	assert_int_equal(json_len(json_get(full, "nets")), 2);
 }
 
 static void cmdline__has_the_defaults_in_front(void **state)

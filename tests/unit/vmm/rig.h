@@ -26,6 +26,7 @@ struct rig {
 	uint64_t windows[RIG_WINDOWS_MAX];
 	int irq_fds[RIG_WINDOWS_MAX]; /* ours: duplicates */
 	uint64_t n_irqs[RIG_WINDOWS_MAX];
+	uint32_t places; /* that ACPI would tell of; vm.platform is the rig */
 	unsigned int n_warns;
 	char warn[512]; /* the last */
 	bool ended;

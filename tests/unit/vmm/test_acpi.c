@@ -32,7 +32,8 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	assert_non_null(f);
 	for (uint32_t i = 0; i < VM_DEVICES_MAX; i++)
-		f->windows[i] = (struct vm_window){ VM_MMIO_START + i * VM_MMIO_SIZE, 5 + i };
+		f->windows[i] = (struct vm_window){ VM_MMIO_START + i * VM_MMIO_SIZE, 5 + i,
+						    i >= 4 && i < 7 ? i - 3 : 0 };
 	f->facts = (struct acpi_facts){ .apic_ids = apic_ids,
 					.n_cpus = CPUS,
 					.windows = f->windows,
@@ -170,6 +171,41 @@ static void dsdt__has_a_node_per_window(void **state)
 	assert_non_null(memmem(dsdt, size, "\x08_S5_", 5));
 }
 
+/* Found by Linux when it is told of it: a container for each, whose child is there when its bit
+ * of the register is set. */
+static void dsdt__has_places_for_what_comes_later(void **state)
+{
+	struct fixture *f = *state;
+	const uint8_t *dsdt = find_dsdt(f);
+	size_t size = number(dsdt + 4, 4);
+	/* OperationRegion (PREG, SystemIO, 0x608, 4) */
+	assert_non_null(memmem(dsdt, size, "PREG\x01\x0b\x08\x06\x0a\x04", 10));
+	for (unsigned int i = 0; i < 3; i++) {
+		char name[8], child[8];
+		(void)snprintf(name, sizeof(name), "HP%02X", i);
+		(void)snprintf(child, sizeof(child), "VR%02X", i + 4);
+		const uint8_t *place = memmem(dsdt, size, "ACPI0004", 8);
+		/* the first is named in the event method: a bus check for it */
+		const uint8_t *named = memmem(dsdt, size, name, 4);
+		assert_non_null(place);
+		assert_non_null(named);
+		assert_int_equal(named[-1], 0x86);
+		assert_int_equal(named[4], 0);
+		const uint8_t *device =
+			memmem(named + 4, (size_t)(dsdt + size - named - 4), name, 4);
+		assert_non_null(device);
+		const uint8_t *window = memmem(device, 64, child, 4);
+		assert_non_null(window);
+		assert_non_null(memmem(window, 16, "_STA", 4));
+	}
+	for (uint32_t i = 0; i < VM_DEVICES_MAX; i++)
+		f->windows[i].place = 0;
+	assert_int_equal(acpi_tables(&f->facts, f->buf, sizeof(f->buf), &f->size, &f->err), 0);
+	dsdt = find_dsdt(f);
+	assert_null(memmem(dsdt, number(dsdt + 4, 4), "PREG", 4));
+	assert_null(memmem(dsdt, number(dsdt + 4, 4), "ACPI0004", 8));
+}
+
 static void watchdog__has_a_table_only_when_there_is_one(void **state)
 {
 	struct fixture *f = *state;
@@ -297,6 +333,7 @@ int main(void)
 		TEST(fadt__is_hardware_reduced),
 		TEST(madt__names_each_processor),
 		TEST(dsdt__has_a_node_per_window),
+		TEST(dsdt__has_places_for_what_comes_later),
 		TEST(watchdog__has_a_table_only_when_there_is_one),
 		TEST(tables__fit_for_the_largest_machine),
 		TEST(too_little_room__is_an_error_at_every_size),

@@ -5,6 +5,7 @@
 #include "isola/json.h"
 
 #include "vmm/dev_net.h"
+#include "vmm/dev_net_priv.h"
 #include "vmm/net_rx.h"
 
 #include "rig.h"
@@ -28,6 +29,7 @@
 #define NEEDS   VIRTIO_CONFIG_S_NEEDS_RESET
 #define HDR     ((uint32_t)NET_HDR_BYTES)
 #define MRG     BIT(VIRTIO_NET_F_MRG_RXBUF)
+#define STATUS  BIT(VIRTIO_NET_F_STATUS)
 #define CTRLQ   BIT(VIRTIO_NET_F_CTRL_VQ)
 #define TX      0x400000
 #define RX      0x800000
@@ -788,6 +790,7 @@ static void machine_file__names_what_is_wrong(void **state)
 		{ "{\"id\":\"n\",\"tap\":{\"fd\":9},\"x\":1}", "x" },
 		{ "{\"id\":\"n\",\"tap\":{\"fd\":9},\"spare\":true}", "spare" },
 		{ "{\"id\":\"n\",\"spare\":true,\"queues\":2}", "queues" },
+		{ "{\"id\":\"n\",\"tap\":{\"fd\":9},\"acpi\":true}", "acpi" },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -929,6 +932,47 @@ static void plug__makes_a_device_again_and_again(void **state)
 	assert_int_equal(teardown(state), 0);
 }
 
+/* A network that goes takes the interface along; the guest keeps the device, and knows it by
+ * its address. */
+static void plug__puts_a_cable_in_again(void **state)
+{
+	struct fixture *f = make_spare();
+	struct net *net = container_of(f->dev, struct net, v.device);
+	*state = f;
+	net->place = 2; /* as of a machine file's "acpi" */
+	for (int i = 0; i < 3; i++) {
+		int fd = open_tap(), other = -1;
+		if (fd < 0) {
+			assert_int_equal(teardown(state), 0);
+			skip();
+		}
+		assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:07\"}", &fd), 0);
+		assert_int_equal(fd, -1);
+		/* told of once: afterwards the guest has it */
+		assert_int_equal(f->rig.places, i == 0 ? 4 : 0);
+		f->rig.places = 0;
+		if (i == 0)
+			assert_int_equal(start(f, MRG | CTRLQ | STATUS, 3) & NEEDS, 0);
+		post(f, 0, 2048);
+		rig_kick(&f->rig, 0, 0);
+		rig_turn(&f->rig);
+		assert_true(link_is_up(f));
+		assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:07\"}", &other), -EBUSY);
+		(void)rig_irqs(&f->rig, 0);
+		assert_int_equal(system("ip link set tap0 up && ip link del tap0"), 0);
+		for (int k = 0; k < 100 && link_is_up(f); k++) {
+			rig_turn(&f->rig);
+			(void)usleep(1000);
+		}
+		assert_false(link_is_up(f));
+		assert_true(rig_irqs(&f->rig, 0) > 0);
+		/* not the one that the guest knows */
+		assert_int_equal(plug(f, "{\"mac\":\"02:00:00:00:00:08\"}", &other), -EBUSY);
+	}
+	assert_int_equal(device_id(f), VIRTIO_ID_NET);
+	assert_int_equal(teardown(state), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -957,6 +1001,7 @@ int main(void)
 		CASE(unplug__and_the_end_at_once),
 		cmocka_unit_test(plug__refuses_what_is_no_tap),
 		cmocka_unit_test(plug__makes_a_device_again_and_again),
+		cmocka_unit_test(plug__puts_a_cable_in_again),
 		cmocka_unit_test(machine_file__names_what_is_wrong),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
