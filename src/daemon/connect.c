@@ -98,8 +98,9 @@ static bool is_in_vm(const struct instance *inst)
 static void leave_mac(const struct endpoint *e)
 {
 	struct life *life = life_of(e->inst);
-	if (e->inst->kind != INSTANCE_VM || !instance_is_running(e->inst) ||
-	    json_i64_or(e->inst->config, "NetworkQueues", 1) != 1 || life->n_macs == LIFE_MACS_MAX)
+	bool single = e->late || json_i64_or(e->inst->config, "NetworkQueues", 1) == 1;
+	if (e->inst->kind != INSTANCE_VM || !instance_is_running(e->inst) || !single ||
+	    life->n_macs == LIFE_MACS_MAX)
 		return;
 	memcpy(life->macs[life->n_macs++], e->mac, sizeof(e->mac));
 }
@@ -187,6 +188,8 @@ static void on_guest_linked(void *arg, const struct err *err, json_object *reply
 	}
 	endpoints_settled(inst);
 	if (!err || !instance_is_running(inst) || !ep || !ep->live) {
+		if (ep)
+			ep->late = inst->kind == INSTANCE_VM;
 		joined(op);
 		return;
 	}

@@ -38,6 +38,7 @@ struct endpoint {
 	int ns_fd;  /* where a macvlan is, to remove it there; -1 */
 	bool dhcp_told;
 	bool leaving; /* no part of the record any more */
+	bool late;    /* its device has come to a plain VM that ran: one of one queue */
 };
 
 /* What a binding of the host leads to. */

@@ -252,6 +252,12 @@ static int put_in(struct net *net, int *fd, struct err *err)
 	return 0;
 }
 
+/* Also when a guest that posts no buffers has kept us from noticing. */
+static bool has_lost(const struct net_backend *b)
+{
+	return b->type->is_gone && b->type->is_gone(b);
+}
+
 struct plug_args {
 	uint8_t mac[6];
 	int64_t mtu;
@@ -280,7 +286,7 @@ static int plug(struct device *dev, json_object *args, int *fd, struct err *err)
 	int rc = parse_plug(args, &a, err);
 	if (rc < 0)
 		return rc;
-	bool lost = net->backend && !net->link_up && !net->backend->type->flush;
+	bool lost = net->backend && has_lost(net->backend);
 	if (net->n_pairs != 1 || (net->backend ? !lost : net->pairs[0].poll.data != NULL))
 		return err_set(err, EBUSY, "this place is not free");
 	if (lost)

@@ -37,13 +37,14 @@
 
 /* ---- namespaces and root ---- */
 
-/* A worker's keeper has cloned it into network, ipc and uts namespaces of its own, but not
- * into a cgroup namespace, whose root would have been the keeper's cgroup. The mount
- * namespace is always ours: it is the one that we are about to empty. */
+/* A keeper clones its worker into pid, network, ipc and uts namespaces of its own, so that it
+ * is PID 1 there, but not into a cgroup namespace, whose root would have been the keeper's
+ * cgroup. The mount namespace is always ours: it is the one that we are about to empty. */
 static int missing_namespaces(bool keeper)
 {
-	return keeper ? CLONE_NEWCGROUP
-		      : CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+	return keeper && getpid() == 1
+		       ? CLONE_NEWCGROUP
+		       : CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 }
 
 /* A user without rights has them in a user namespace of his own. */

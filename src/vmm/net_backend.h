@@ -33,6 +33,8 @@ struct net_backend_type {
 	int (*send)(struct net_backend *b, unsigned int pair, const struct iovec *iov, int n);
 	/* What it kept goes out. 0, -EAGAIN, -ENOTCONN. NULL: never keeps anything. */
 	int (*flush)(struct net_backend *b, unsigned int pair);
+	/* Whether there is nothing at the other end any more. NULL: it never comes back. */
+	bool (*is_gone)(const struct net_backend *b);
 	/* Which offloads the guest takes: VIRTIO_NET_F_GUEST_* as bits. */
 	int (*set_offloads)(struct net_backend *b, uint64_t guest_features);
 	/* The first @n of its queues are in use. */

@@ -86,6 +86,13 @@ static int set_pairs(struct net_backend *b, unsigned int n)
 	return 0;
 }
 
+/* EBADFD: the interface was removed. */
+static bool is_gone(const struct net_backend *b)
+{
+	struct ifreq ifr;
+	return ioctl(b->fds[0], TUNGETIFF, &ifr) < 0;
+}
+
 static void tap_free(struct net_backend *b)
 {
 	if (!b)
@@ -99,6 +106,7 @@ static const struct net_backend_type tap = {
 	.receive = receive,
 	.send = tap_send,
 	.set_offloads = set_offloads,
+	.is_gone = is_gone,
 	.set_pairs = set_pairs,
 	.free = tap_free,
 };

@@ -103,8 +103,20 @@ is_((got[0], published()), (200, [("8080", end["IPAddress"])]), "and so does the
 # --------------------------------------------------------------- networks come and go
 is_(d.ctr("network", "create", "--subnet", "10.77.0.0/24", "blue").rc, 0, "a network")
 got = vms.ask("POST", "/networks/blue/connect", {"Container": vm})
-check(got[0] == 409 and "runs, and a VM gets no further network device" in got[2]["message"],
-      "no device for a VM that runs", got)
+is_((got[0], len(taps())), (200, 2), "a VM that runs joins it by one more tap", got)
+is_([n.get("acpi") for n in json.load(open("%s/run/%s/machine.json" % (d.root, vm)))["nets"]], [None, None, True, True, True],
+    "a machine made anew would have it, and as many places", got)
+got = vms.ask("POST", "/networks/blue/connect", {"Container": vm})
+check(got[0] >= 400 and "blue" in got[2]["message"], "once", got)
+for _ in range(2):      # each time the guest knows the device by its address
+    mac = vms.inspect(vm)["NetworkSettings"]["Networks"]["blue"]["MacAddress"]
+    got = vms.ask("POST", "/networks/blue/disconnect", {"Container": vm})
+    is_((got[0], taps()), (200, [name]), "it leaves", got)
+    got = vms.ask("POST", "/networks/blue/connect", {"Container": vm})
+    is_((got[0], vms.inspect(vm)["NetworkSettings"]["Networks"]["blue"]["MacAddress"]), (200, mac),
+        "and comes back by the same device", got)
+got = vms.ask("POST", "/networks/blue/disconnect", {"Container": vm})
+is_((got[0], taps()), (200, [name]), "it leaves", got)
 console.type("R")
 check(console.wait_for(b"ready\n", 2), "the guest resets itself")
 check(wait_for(10, lambda: vms.state(vm)["Resets"] == 1), "isolad knows")
