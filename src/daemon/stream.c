@@ -7,6 +7,7 @@
 #include "isola/detachkeys.h"
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/num.h"
 #include "isola/strbuf.h"
 #include "isolad.h"
 #include "life.h"
@@ -132,8 +133,10 @@ void instance_attach(struct instance *inst, const struct stream_request *req, op
 	int rc = check(inst, req, &e);
 	json_object *msg = rc < 0 ? NULL : json_object_new_object();
 	if (msg) {
-		char id[24];
-		(void)snprintf(id, sizeof(id), "a%u", ++life->next_stream);
+		/* Streams of an isolad from before live on in the keeper: no second of an id. */
+		char id[40];
+		(void)snprintf(id, sizeof(id), "a%llx.%u", (unsigned long long)num_now_ns(),
+			       ++life->next_stream);
 		stream_describe(req, id, msg);
 	}
 	/* A keeper whose payload has ended takes no more. */
