@@ -40,8 +40,9 @@ static uint64_t or_zero(uint64_t value)
 	return value == UNKNOWN ? 0 : value;
 }
 
-/* Time all CPUs have spent, in any state, in nanoseconds (proc(5), /proc/stat). */
-static uint64_t system_cpu_ns(void)
+/* Time that @cpus CPUs have spent, in any state, in nanoseconds: so much of all this host's
+ * (proc(5), /proc/stat). */
+static uint64_t system_cpu_ns(uint64_t cpus)
 {
 	char text[512];
 	cleanup_fd int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
@@ -55,10 +56,13 @@ static uint64_t system_cpu_ns(void)
 	for (size_t i = 0; i < 8; i++)
 		sum += v[i];
 	long hertz = sysconf(_SC_CLK_TCK);
-	return sum * (1000000000ull / (unsigned long long)(hertz > 0 ? hertz : 100));
+	sum *= 1000000000ull / (unsigned long long)(hertz > 0 ? hertz : 100);
+	return sum / (uint64_t)get_nprocs() * cpus;
 }
 
-static json_object *make_cpu(const struct cgroup_stat *s)
+/* Docker's clients reckon CPU % as usage / system_cpu_usage * online_cpus, so with those of
+ * the guest 100 % is one of its CPUs that is busy. @cpus: what there is for it. */
+static json_object *make_cpu(const struct cgroup_stat *s, int64_t cpus)
 {
 	json_object *o = json_object_new_object(), *usage = json_object_new_object();
 	json_object *throttling = json_object_new_object();
@@ -66,8 +70,8 @@ static json_object *make_cpu(const struct cgroup_stat *s)
 	add_u64(usage, "usage_in_kernelmode", or_zero(s->cpu_system_us) * 1000);
 	add_u64(usage, "usage_in_usermode", or_zero(s->cpu_user_us) * 1000);
 	json_add(o, "cpu_usage", usage);
-	add_u64(o, "system_cpu_usage", system_cpu_ns());
-	json_add_i64(o, "online_cpus", get_nprocs());
+	add_u64(o, "system_cpu_usage", system_cpu_ns((uint64_t)cpus));
+	json_add_i64(o, "online_cpus", cpus);
 	add_u64(throttling, "periods", or_zero(s->cpu_periods));
 	add_u64(throttling, "throttled_periods", or_zero(s->cpu_throttled));
 	add_u64(throttling, "throttled_time", or_zero(s->cpu_throttled_us) * 1000);
@@ -241,6 +245,23 @@ static json_object *nothing_before(void)
 	return o;
 }
 
+/* The "cpu_stats" @before as they would be with the CPUs of @now: `update` may have changed
+ * how many a guest has, and a difference counts only between alike. Owned. */
+static json_object *make_before(json_object *before, json_object *now)
+{
+	int64_t had = json_i64_or(before, "online_cpus", 0);
+	int64_t has = json_i64_or(now, "online_cpus", 0);
+	if (!before)
+		return nothing_before();
+	if (had <= 0 || has <= 0 || had == has)
+		return json_object_get(before);
+	json_object *o = json_copy(before);
+	uint64_t system = (uint64_t)json_i64_or(before, "system_cpu_usage", 0);
+	add_u64(o, "system_cpu_usage", system / (uint64_t)had * (uint64_t)has);
+	json_add_i64(o, "online_cpus", has);
+	return o;
+}
+
 json_object *stats_sample(struct instance *inst, json_object *prev, json_object *guest,
 			  struct err *err)
 {
@@ -253,6 +274,7 @@ json_object *stats_sample(struct instance *inst, json_object *prev, json_object 
 	}
 	bool running = instance_is_running(inst);
 	uint64_t ram = host_memory();
+	int64_t cpus = get_nprocs();
 	int64_t read_ns = running ? num_now_ns() : 0;
 	memset(&s, 0xff, sizeof(s));
 	if (running)
@@ -261,6 +283,7 @@ json_object *stats_sample(struct instance *inst, json_object *prev, json_object 
 	if (host) {
 		take_guest(&s, guest);
 		ram = (uint64_t)guest_memory(inst->host_config);
+		cpus = guest_cpus(inst->host_config);
 	}
 	(void)snprintf(name, sizeof(name), "/%s", inst->name);
 	json_add_str(o, "name", name);
@@ -271,9 +294,9 @@ json_object *stats_sample(struct instance *inst, json_object *prev, json_object 
 	json_add(o, "blkio_stats", make_blkio(&s));
 	json_add_i64(o, "num_procs", 0);
 	json_add(o, "storage_stats", json_object_new_object());
-	json_add(o, "cpu_stats", running ? make_cpu(&s) : nothing_before());
-	json_object *before = json_get(prev, "cpu_stats");
-	json_add(o, "precpu_stats", before ? json_object_get(before) : nothing_before());
+	json_object *now_cpu = running ? make_cpu(&s, cpus) : nothing_before();
+	json_add(o, "cpu_stats", now_cpu);
+	json_add(o, "precpu_stats", make_before(json_get(prev, "cpu_stats"), now_cpu));
 	json_add(o, "memory_stats", make_memory(&s, ram));
 	json_object *networks = running ? stats_networks(inst) : NULL;
 	if (networks)

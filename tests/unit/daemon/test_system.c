@@ -5,8 +5,10 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/num.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static void assert_has(json_object *o, const char *const *keys, size_t n)
 {
@@ -136,6 +138,54 @@ static void stats__of_a_guest_are_its_own(void **state)
 	fixture_isolad_free(d);
 }
 
+/* What Docker's clients make of it: 100 is one CPU that is busy. */
+static double cpu_percent(json_object *s)
+{
+	json_object *now = json_get(s, "cpu_stats"), *pre = json_get(s, "precpu_stats");
+	double used = (double)(json_i64_or(json_get(now, "cpu_usage"), "total_usage", 0) -
+			       json_i64_or(json_get(pre, "cpu_usage"), "total_usage", 0));
+	double system = (double)(json_i64_or(now, "system_cpu_usage", 0) -
+				 json_i64_or(pre, "system_cpu_usage", 0));
+	return used / system * (double)json_i64_or(now, "online_cpus", 0) * 100;
+}
+
+/* @from's sample, then one when 300 ms of one CPU were used, with @cpus of them; the time
+ * between is as the host's clock has it. */
+static double busy_percent(struct instance *inst, int64_t from_cpus, int64_t cpus)
+{
+	cleanup_json json_object *before = js("{'usage_usec':1000000}"), *after = NULL;
+	json_add_i64(inst->host_config, "NanoCpus", from_cpus * 1000000000);
+	cleanup_json json_object *first = stats_sample(inst, NULL, before, NULL);
+	int64_t begin = num_now_ns();
+	usleep(300 * 1000);
+	after = json_object_new_object();
+	json_add_i64(inst->host_config, "NanoCpus", cpus * 1000000000);
+	json_add_i64(after, "usage_usec", 1000000 + (num_now_ns() - begin) / 1000);
+	cleanup_json json_object *second = stats_sample(inst, first, after, NULL);
+	assert_int_equal(json_i64_or(json_get(second, "cpu_stats"), "online_cpus", 0), cpus);
+	assert_int_equal(json_i64_or(json_get(second, "precpu_stats"), "online_cpus", 0), cpus);
+	assert_int_equal(json_i64_or(json_get(first, "cpu_stats"), "online_cpus", 0), from_cpus);
+	return cpu_percent(second);
+}
+
+static void stats__of_a_guest_are_percent_of_its_cpus(void **state)
+{
+	(void)state;
+	static const int64_t cpus[][2] = { { 1, 1 }, { 3, 3 }, { 1, 4 }, { 4, 1 } };
+	struct isolad *d = fixture_isolad();
+	struct instance *inst = fixture_instance(d, "c", "{'Image':'i'}");
+	inst->state = INSTANCE_RUNNING;
+	for (size_t i = 0; i < sizeof(cpus) / sizeof(cpus[0]); i++) {
+		double percent = busy_percent(inst, cpus[i][0], cpus[i][1]);
+		/* The kernel's clock of a CPU has steps of 10 ms. */
+		if (percent < 75 || percent > 130)
+			fail_msg("%lld CPUs, then %lld: %.1f %%", (long long)cpus[i][0],
+				 (long long)cpus[i][1], percent);
+	}
+	inst->state = INSTANCE_EXITED;
+	fixture_isolad_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +194,7 @@ int main(void)
 		cmocka_unit_test(system_info__tells_what_is_missing),
 		cmocka_unit_test(stats__has_docker_s_keys),
 		cmocka_unit_test(stats__of_a_guest_are_its_own),
+		cmocka_unit_test(stats__of_a_guest_are_percent_of_its_cpus),
 	};
 	return cmocka_run_group_tests_name("system", tests, NULL, NULL);
 }
