@@ -7,6 +7,7 @@
 #include "folders.h"
 #include "guests.h"
 #include "isolad.h"
+#include "place.h"
 #include "root_image.h"
 #include "vm.h"
 
@@ -69,20 +70,44 @@ int64_t guest_cpus_most(int64_t cpus, int64_t host_cpus)
 	return most > cpus ? most : cpus;
 }
 
+static const char *guest_controllers(const struct instance *inst)
+{
+	const char *controllers = inst->isolad->place.controllers;
+	return controllers ? controllers : "";
+}
+
+/* The fields of @limits that the guest alone enforces, since this host has no such
+ * controller (create_limits_enforced()), are taken out. */
+static void drop_guest_only(json_object *limits, const char *controllers)
+{
+	static const struct {
+		const char *controller, *fields[2];
+	} rows[] = {
+		{ "memory", { "Memory", "MemorySwap" } },
+		{ "cpu", { "NanoCpus" } },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (size_t f = 0; f < 2 && rows[i].fields[f]; f++)
+			if (!place_has(controllers, rows[i].controller))
+				json_object_object_del(limits, rows[i].fields[f]);
+}
+
 /* The VM's cgroup: what was asked for is the guest's, so there is more of it here. How
  * many processes there are is the guest's alone. */
 static int make_resources(const struct instance *inst, json_object **ret, struct err *err)
 {
 	json_object *host = inst->host_config;
-	const char *controllers = inst->isolad->place.controllers;
+	const char *controllers = guest_controllers(inst);
 	cleanup_json json_object *limits = json_copy(host);
 	int64_t swap = json_i64_or(host, "MemorySwap", 0);
 	if (!limits)
 		return err_set(err, ENOMEM, "out of memory");
 	json_object_object_del(limits, "PidsLimit");
-	if (controllers && strstr(controllers, "memory"))
+	drop_guest_only(limits, controllers);
+	bool has_memory = place_has(controllers, "memory");
+	if (has_memory)
 		json_add_i64(limits, "Memory", guest_memory(host) + OVERHEAD);
-	if (swap > 0)
+	if (has_memory && swap > 0)
 		json_add_i64(limits, "MemorySwap",
 			     swap + guest_memory(host) + OVERHEAD - json_i64_or(host, "Memory", 0));
 	return bundle_limits(limits, ret, err);
@@ -102,7 +127,8 @@ static void add_limit(json_object *limits, const char *file, json_object *host, 
 }
 
 /* Its memory stays within what the guest was booted with, so the cgroup has what it needs. */
-int guest_update_message(json_object *host, json_object **ret, struct err *err)
+int guest_update_message(const struct instance *inst, json_object *host, json_object **ret,
+			 struct err *err)
 {
 	cleanup_json json_object *message = json_object_new_object(), *here = json_copy(host);
 	json_object *args = json_object_new_object(), *limits = json_object_new_object();
@@ -110,6 +136,7 @@ int guest_update_message(json_object *host, json_object **ret, struct err *err)
 	static const char *const inside[] = { "PidsLimit", "Memory", "MemorySwap" };
 	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++)
 		json_object_object_del(here, inside[i]);
+	drop_guest_only(here, guest_controllers(inst));
 	json_add(message, "args", args);
 	json_add_i64(args, "memory", guest_memory(host));
 	json_add_i64(args, "cpus", guest_cpus(host));

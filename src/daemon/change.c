@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* change - rename, update and resize. isolad, loop thread. */
+#include "isola/fd.h"
 #include "isola/json.h"
 
 #include "create.h"
@@ -34,7 +35,8 @@ void change_save_and_finish(struct op *op)
 {
 	json_object_put(op->body);
 	op->body = json_object_new_object();
-	json_add(op->body, "Warnings", json_object_new_array());
+	json_add(op->body, "Warnings",
+		 op->warnings ? take_ptr(op->warnings) : json_object_new_array());
 	save_and_finish(op);
 }
 
@@ -134,7 +136,7 @@ static int update_message(const struct instance *inst, json_object *host_config,
 {
 	if (isolation_is_vm(inst->host_config)) {
 		json_object_put(resources);
-		return guest_update_message(host_config, ret, err);
+		return guest_update_message(inst, host_config, ret, err);
 	}
 	*ret = json_object_new_object();
 	json_add(*ret, "resources", resources);
@@ -155,8 +157,9 @@ static void update_run(struct op *op)
 		return;
 	}
 	int rc = state_next(inst, EVENT_UPDATE, &e);
+	op->warnings = json_object_new_array();
 	if (rc >= 0)
-		rc = update_check(inst, op->body, &host_config, &resources, &e);
+		rc = update_check(inst, op->body, op->warnings, &host_config, &resources, &e);
 	bool limits = resources != NULL;
 	json_object *msg = NULL;
 	if (rc >= 0 && limits)

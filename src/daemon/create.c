@@ -11,6 +11,7 @@
 #include "create_priv.h"
 #include "images_priv.h"
 #include "isolad.h"
+#include "isolation.h"
 #include "mounts.h"
 #include "root_image.h"
 
@@ -34,7 +35,7 @@ int create_normalise(const struct create_env *env, json_object *body, json_objec
 		     json_object **ret_config, json_object **ret_host_config,
 		     json_object **ret_networking, struct err *err)
 {
-	struct create c = { .env = env, .warnings = warnings };
+	struct create c = { .env = env, .warnings = warnings, .limits_later = true };
 	cleanup_json json_object *merged = NULL, *config = NULL, *host = NULL;
 	if (!json_object_is_type(body, json_type_object))
 		return err_set(err, EINVAL, "the body must be a JSON object");
@@ -299,9 +300,10 @@ static int update_agrees(json_object *old, json_object *changed, struct err *err
 }
 
 int create_update(const struct create_env *env, json_object *host_config, json_object *body,
-		  json_object **ret_host_config, bool *ret_limits, struct err *err)
+		  json_object *warnings, json_object **ret_host_config, bool *ret_limits,
+		  struct err *err)
 {
-	struct create c = { .env = env };
+	struct create c = { .env = env, .warnings = warnings, .limits_later = true };
 	if (!json_object_is_type(body, json_type_object))
 		return err_set(err, EINVAL, "the body must be a JSON object");
 	cleanup_json json_object *changed = changed_fields(body), *checked = NULL, *next = NULL;
@@ -309,6 +311,8 @@ int create_update(const struct create_env *env, json_object *host_config, json_o
 	if (rc >= 0)
 		rc = fields_check(create_host_fields.rows, create_host_fields.n, "", changed, &c,
 				  &checked, err);
+	if (rc >= 0)
+		rc = create_limits_enforced(&c, "", checked, isolation_is_vm(host_config), err);
 	if (rc >= 0)
 		rc = update_agrees(host_config, changed, err);
 	if (rc < 0)
@@ -328,15 +332,15 @@ int create_update(const struct create_env *env, json_object *host_config, json_o
 	return 0;
 }
 
-int update_check(struct instance *inst, json_object *body, json_object **ret_host_config,
-		 json_object **ret_resources, struct err *err)
+int update_check(struct instance *inst, json_object *body, json_object *warnings,
+		 json_object **ret_host_config, json_object **ret_resources, struct err *err)
 {
 	struct create_env env;
 	env_init(&env, inst->isolad, inst->id, NULL);
 	cleanup_json json_object *next = NULL;
 	json_object *resources = NULL;
 	bool limits = false;
-	int rc = create_update(&env, inst->host_config, body, &next, &limits, err);
+	int rc = create_update(&env, inst->host_config, body, warnings, &next, &limits, err);
 	if (rc >= 0 && limits)
 		rc = bundle_limits(next, &resources, err);
 	if (rc < 0)

@@ -4,6 +4,7 @@
  * Pure, in isolad. A limit that cannot be enforced is refused here, where the
  * user can still read it (cgroup-v2.rst; Docker's Resources). */
 #include "create_priv.h"
+#include "place.h"
 
 #include "isola/fd.h"
 #include "isola/json.h"
@@ -18,16 +19,6 @@
 #include <string.h>
 
 #define MEMORY_MIN (64 * 1024)
-
-static bool has_controller(const char *controllers, const char *name)
-{
-	size_t n = strlen(name);
-	for (const char *p = controllers; (p = strstr(p, name)); p += n) {
-		if ((p == controllers || p[-1] == ' ') && (p[n] == '\0' || p[n] == ' '))
-			return true;
-	}
-	return false;
-}
 
 /* What people would type for @bytes. */
 static const char *format_size(int64_t bytes, char *buf, size_t size)
@@ -45,7 +36,7 @@ static const char *format_size(int64_t bytes, char *buf, size_t size)
 static int require(const struct create *c, const char *controller, const char *value,
 		   struct err *err)
 {
-	if (has_controller(c->env->controllers, controller))
+	if (place_has(c->env->controllers, controller))
 		return 0;
 	return err_set(err, EOPNOTSUPP,
 		       "cannot enforce %.64s: this host's cgroup v2 has no %s controller (see "
@@ -57,6 +48,13 @@ static int require_number(const struct create *c, const struct field *row, json_
 			  struct err *err)
 {
 	return require(c, row->tag, json_object_get_string(v), err);
+}
+
+/* @value is what a person would type. */
+static int require_soon(const struct create *c, const struct field *row, const char *value,
+			struct err *err)
+{
+	return c->limits_later ? 0 : require(c, row->tag, value, err);
 }
 
 int create_limit(void *arg, const struct field *row, json_object *v, json_object **ret,
@@ -78,7 +76,10 @@ int create_memory(void *arg, const struct field *row, json_object *v, json_objec
 	if (bytes < MEMORY_MIN)
 		return err_set(err, EINVAL, "%lld bytes is below the minimum of %d KiB",
 			       (long long)bytes, MEMORY_MIN / 1024);
-	int rc = require(arg, row->tag, format_size(bytes, text, sizeof(text)), err);
+	(void)format_size(bytes, text, sizeof(text));
+	/* MemoryReservation is no guest's. */
+	bool later = !strcmp(row->name, "Memory");
+	int rc = later ? require_soon(arg, row, text, err) : require(arg, row->tag, text, err);
 	if (rc >= 0)
 		*ret = json_object_get(v);
 	return rc;
@@ -93,7 +94,7 @@ int create_swap(void *arg, const struct field *row, json_object *v, json_object 
 		return err_set(err, EINVAL, "%lld is neither a size nor -1 (no limit)",
 			       (long long)bytes);
 	int rc =
-		bytes < 0 ? 0 : require(arg, row->tag, format_size(bytes, text, sizeof(text)), err);
+		bytes < 0 ? 0 : require_soon(arg, row, format_size(bytes, text, sizeof(text)), err);
 	if (rc >= 0)
 		*ret = json_object_get(v);
 	return rc;
@@ -112,6 +113,13 @@ int create_swappiness(void *arg, const struct field *row, json_object *v, json_o
 
 /* ---- cpu ---- */
 
+static const char *format_cpus(int64_t nano, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%lld.%02lld", (long long)(nano / 1000000000),
+		       (long long)(nano % 1000000000 / 10000000));
+	return buf;
+}
+
 int create_nano_cpus(void *arg, const struct field *row, json_object *v, json_object **ret,
 		     struct err *err)
 {
@@ -124,9 +132,7 @@ int create_nano_cpus(void *arg, const struct field *row, json_object *v, json_ob
 			       "available",
 			       cpus, cpus);
 	char text[32];
-	(void)snprintf(text, sizeof(text), "%lld.%02lld", (long long)(nano / 1000000000),
-		       (long long)(nano % 1000000000 / 10000000));
-	int rc = require(c, row->tag, text, err);
+	int rc = require_soon(c, row, format_cpus(nano, text, sizeof(text)), err);
 	if (rc >= 0)
 		*ret = json_object_get(v);
 	return rc;
@@ -210,7 +216,16 @@ int create_pids(void *arg, const struct field *row, json_object *v, json_object 
 		*ret = json_object_new_int64(-1);
 		return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
 	}
-	return create_limit(arg, row, v, ret, err);
+	int rc = require_soon(arg, row, json_object_get_string(v), err);
+	if (rc >= 0)
+		*ret = json_object_get(v);
+	return rc;
+}
+
+static const char *format_number(int64_t value, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%lld", (long long)value);
+	return buf;
 }
 
 /* Items {"Path","Weight"|"Rate"}; the device is looked up when it starts. */
@@ -309,6 +324,66 @@ int create_ulimits(void *arg, const struct field *row, json_object *v, json_obje
 		}
 	}
 	*ret = json_object_get(v);
+	return 0;
+}
+
+/* ---- by the guest in the host's place ---- */
+
+/* What isolad can have a guest's kernel enforce. @warning: what is left without a limit when
+ * the host lacks the controller; NULL: nothing is, or another row says it. */
+static const struct guest_limit {
+	const char *field, *flag, *controller;
+	const char *(*format)(int64_t value, char *buf, size_t size);
+	const char *warning;
+} guest_limits[] = {
+	{ "Memory", "--memory", "memory", format_size,
+	  "the container's memory, and what RAM there is; what isola-vmm and virtiofsd need beside "
+	  "has no limit" },
+	/* A guest has no swap: its memory is all. */
+	{ "MemorySwap", "--memory-swap", "memory", format_size, NULL },
+	{ "NanoCpus", "--cpus", "cpu", format_cpus,
+	  "it has so many CPUs; the time that isola-vmm and virtiofsd take beside has no limit" },
+	{ "PidsLimit", "--pids-limit", "pids", format_number, NULL },
+};
+
+static bool guest_enforces(const struct guest_limit *l, int64_t value)
+{
+	return l->format != format_cpus || value % 1000000000 == 0;
+}
+
+/* No more than a CPU's fraction is beyond a guest. */
+static int refuse_limit(const struct create *c, const struct guest_limit *l, const char *prefix,
+			const char *value, bool is_vm, struct err *err)
+{
+	int rc = require(c, l->controller, value, err);
+	if (is_vm)
+		rc = err_set(err, EOPNOTSUPP,
+			     "cannot enforce %s: this host's cgroup v2 has no %s controller, and "
+			     "without it a microVM has whole CPUs only (see docs/hosts.md)",
+			     value, l->controller);
+	(void)err_prefix(err, "%s%s (%s)", prefix, l->field, l->flag);
+	return rc;
+}
+
+int create_limits_enforced(const struct create *c, const char *prefix, json_object *limits,
+			   bool is_vm, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(guest_limits) / sizeof(guest_limits[0]); i++) {
+		const struct guest_limit *l = &guest_limits[i];
+		int64_t value = json_i64_or(limits, l->field, 0);
+		char text[32];
+		if (value <= 0 || place_has(c->env->controllers, l->controller))
+			continue;
+		(void)l->format(value, text, sizeof(text));
+		if (!is_vm || !guest_enforces(l, value))
+			return refuse_limit(c, l, prefix, text, is_vm, err);
+		if (l->warning)
+			create_warn(
+				c->warnings,
+				"%s %s is enforced by the guest alone, as this host's cgroup v2 "
+				"has no %s controller: %s",
+				l->flag, text, l->controller, l->warning);
+	}
 	return 0;
 }
 

@@ -29,6 +29,8 @@ struct create {
 	json_object *body;     /* HostConfig or Config under check, raw; borrowed */
 	json_object *warnings; /* strings are added */
 	const char *pierces;   /* the flag for which "auto" chose a microVM, or NULL */
+	/* Memory, CPUs and processes: create_limits_enforced() looks, when the wall is known. */
+	bool limits_later;
 };
 
 struct field_table {
@@ -58,7 +60,8 @@ int create_check_networking(json_object *networking, const char *mode, struct er
 /* Checks a ContainerUpdateRequest against the current HostConfig; the result is
  * the whole new one, owned. *@ret_limits: whether a resource limit changes. */
 int create_update(const struct create_env *env, json_object *host_config, json_object *body,
-		  json_object **ret_host_config, bool *ret_limits, struct err *err);
+		  json_object *warnings, json_object **ret_host_config, bool *ret_limits,
+		  struct err *err);
 
 /* create_image.c: @body with the image's defaults filled in, as Docker merges
  * them; owned. */
@@ -98,6 +101,12 @@ int create_vm_update(const struct create_env *env, json_object *config, json_obj
 /* The rules among limits, on a normalised HostConfig, which gets the values that
  * follow from others (MemorySwap). */
 int create_limits_agree(json_object *host_config, struct err *err);
+
+/* Refuses the limits of @limits (checked fields of a HostConfig, which errors name behind
+ * @prefix) that neither this host nor, with @is_vm, the guest's kernel in its place can
+ * enforce; what is the guest's alone is said by a warning. */
+int create_limits_enforced(const struct create *c, const char *prefix, json_object *limits,
+			   bool is_vm, struct err *err);
 
 /* What follows "name=" in the last such SecurityOpt ("" when nothing does), or
  * NULL; borrowed. */

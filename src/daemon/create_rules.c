@@ -372,6 +372,8 @@ int create_agree(struct create *c, json_object *config, json_object *h, struct e
 	cleanup_mounts struct mounts mounts = { NULL, 0 };
 	int rc = isolation_agree(c, h, err);
 	if (rc >= 0)
+		rc = create_limits_enforced(c, "HostConfig.", h, isolation_is_vm(h), err);
+	if (rc >= 0)
 		rc = mounts_parse(h, &mounts, err);
 	if (rc >= 0)
 		rc = network_agrees(config, h, err);

@@ -47,8 +47,9 @@ int64_t guest_cpus(json_object *host);
 /* How many its machine has when @cpus are online, on a host with @host_cpus. */
 int64_t guest_cpus_most(int64_t cpus, int64_t host_cpus);
 
-/* The keeper's "update" for one that runs and is to have @host's limits; owned. */
-int guest_update_message(json_object *host, json_object **ret, struct err *err);
+/* The keeper's "update" for @inst, which runs and is to have @host's limits; owned. */
+int guest_update_message(const struct instance *inst, json_object *host, json_object **ret,
+			 struct err *err);
 
 /* Makes a container's keeper.json a guest's. */
 /* A link of keeper.json: what e's link is in the guest. Owned. */

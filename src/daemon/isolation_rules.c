@@ -35,7 +35,7 @@ const struct wall_row wall_rows[] = {
 	DIFFERS("--cpu-shares", "CpuShares", "of the VM's processes on the host"),
 	DIFFERS("--cpus", "NanoCpus",
 		"the guest has so many CPUs, rounded up (default 1), and up to 3 more by `update`; "
-		"the limit is exact"),
+		"the limit is exact, or, where the host has no cpu controller, whole CPUs"),
 	DIFFERS("--cpuset-cpus", "CpusetCpus", "of the VM's processes on the host"),
 	DIFFERS("--cpuset-mems", "CpusetMems", "of the VM's processes on the host"),
 	REFUSED("--device", "Devices", NULL,
@@ -64,7 +64,7 @@ const struct wall_row wall_rows[] = {
 	SAME("--log-driver", "LogConfig"),
 	SAME("--mac-address", "MacAddress"),
 	DIFFERS("--memory", "Memory",
-		"the container's in the guest, which has more RAM for its kernel (without: 256 MiB of RAM); the VM's cgroup gets what it needs beside"),
+		"the container's in the guest, which has more RAM for its kernel (without: 256 MiB of RAM); the VM's cgroup gets what it needs beside, or, by a warning, no limit where the host has no memory controller"),
 	DIFFERS("--memory-reservation", "MemoryReservation", "of the VM's processes on the host"),
 	DIFFERS("--memory-swap", "MemorySwap",
 		"of the VM's processes on the host; the guest has no swap"),

@@ -68,6 +68,7 @@ static void op_free(struct op *op)
 	list_del(&op->node);
 	timer_stop(&op->timer);
 	json_object_put(op->body);
+	json_object_put(op->warnings);
 	free(op->name);
 	free(op);
 }

@@ -47,6 +47,7 @@ struct op {
 	bool volumes; /* anonymous ones go, too */
 	char *name;
 	json_object *body;
+	json_object *warnings; /* of its answer; NULL: none */
 };
 
 /* NULL with memory out, after @done was set off with ENOMEM. */

@@ -117,3 +117,13 @@ void place_fini(struct place *place)
 	free(place->controllers);
 	*place = (struct place){ 0 };
 }
+
+bool place_has(const char *controllers, const char *name)
+{
+	size_t n = strlen(name);
+	for (const char *p = controllers; (p = strstr(p, name)); p += n) {
+		if ((p == controllers || p[-1] == ' ') && (p[n] == '\0' || p[n] == ' '))
+			return true;
+	}
+	return false;
+}

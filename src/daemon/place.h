@@ -14,6 +14,8 @@
 
 #include "isola/err.h"
 
+#include <stdbool.h>
+
 struct place {
 	char *parent;      /* "/isola": the instances' parent, owned */
 	char *controllers; /* usable by instances, space-separated; "" without any */
@@ -22,3 +24,6 @@ struct place {
 /* @want: the configured parent or "". */
 int place_init(struct place *place, const char *want, struct err *err);
 void place_fini(struct place *place);
+
+/* Whether @name is one of @controllers, which are as in struct place. */
+bool place_has(const char *controllers, const char *name);

@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static json_object *host;
 	cleanup_json json_object *body = NULL, *next = NULL, *resources = NULL;
+	cleanup_json json_object *warnings = json_object_new_array();
 	struct create_env env;
 	struct err err = ERR_INIT;
 	bool limits = false;
@@ -33,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		host = make_host_config(&env);
 	if (json_parse((const char *)data, size, "body", &body, NULL) < 0)
 		return 0;
-	if (create_update(&env, host, body, &next, &limits, &err) < 0) {
+	if (create_update(&env, host, body, warnings, &next, &limits, &err) < 0) {
 		if (!err.code || !*err.text)
 			abort();
 		return 0;

@@ -15,17 +15,24 @@ struct result {
 	int rc;
 };
 
-static void run(struct result *r, const char *controllers, const char *body)
+static void run_on(struct result *r, const char *controllers, const char *no_guests,
+		   const char *body)
 {
 	struct isolad *d = fixture_isolad();
 	struct create_env env;
 	*r = (struct result){ .warnings = json_object_new_array() };
 	fixture_env(&env, d, controllers);
+	env.no_guests = no_guests;
 	cleanup_json json_object *request = js(body);
 	r->rc = create_normalise(&env, request, r->warnings, &r->config, &r->host, &r->networking,
 				 &r->err);
 	fixture_env_fini(&env);
 	fixture_isolad_free(d);
+}
+
+static void run(struct result *r, const char *controllers, const char *body)
+{
+	run_on(r, controllers, "there is no /dev/kvm", body);
 }
 
 static void result_fini(struct result *r)
@@ -535,6 +542,67 @@ static void create__names_limits_the_host_lacks(void **state)
 	}
 }
 
+/* Behind the VM wall the guest's kernel enforces what this host cannot, and that is said. */
+static void create__lets_a_guest_enforce_limits(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *controllers, *host, *warnings;
+	} rows[] = {
+		{ "io", "'Memory':67108864,'MemorySwap':67108864",
+		  "['--memory 64m is enforced by the guest alone, as this host\\u0027s cgroup v2 has "
+		  "no memory controller: the container\\u0027s memory, and what RAM there is; what "
+		  "isola-vmm and virtiofsd need beside has no limit']" },
+		{ "cpuset", "'NanoCpus':1000000000",
+		  "['--cpus 1.00 is enforced by the guest alone, as this host\\u0027s cgroup v2 has no "
+		  "cpu controller: it has so many CPUs; the time that isola-vmm and virtiofsd take "
+		  "beside has no limit']" },
+		{ "", "'PidsLimit':9", "[]" },
+		{ "memory", "'Memory':67108864", "[]" },
+		{ "cpu", "'NanoCpus':500000000", "[]" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct result r;
+		char body[256];
+		(void)snprintf(body, sizeof(body),
+			       "{'Image':'i','HostConfig':{'Isolation':'vm',%s}}", rows[i].host);
+		run_on(&r, rows[i].controllers, NULL, body);
+		assert_string_equal(r.err.text, "");
+		assert_int_equal(r.rc, 0);
+		assert_json(r.warnings, rows[i].warnings);
+		result_fini(&r);
+	}
+}
+
+static void create__refuses_limits_no_guest_enforces(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *host, *error;
+	} rows[] = {
+		{ "'NanoCpus':1500000000",
+		  "HostConfig.NanoCpus (--cpus): cannot enforce 1.50: this host's cgroup v2 has no "
+		  "cpu controller, and without it a microVM has whole CPUs only (see "
+		  "docs/hosts.md)" },
+		{ "'CpuQuota':100000",
+		  "HostConfig.CpuQuota (--cpu-quota): cannot enforce 100000: this host's cgroup v2 "
+		  "has no cpu controller (see docs/hosts.md)" },
+		{ "'MemoryReservation':67108864",
+		  "HostConfig.MemoryReservation (--memory-reservation): cannot enforce 64m: this "
+		  "host's cgroup v2 has no memory controller (see docs/hosts.md)" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct result r;
+		char body[256];
+		(void)snprintf(body, sizeof(body),
+			       "{'Image':'i','HostConfig':{'Isolation':'vm',%s}}", rows[i].host);
+		run_on(&r, "pids cpuset", NULL, body);
+		assert_string_equal(r.err.text, rows[i].error);
+		assert_int_equal(r.rc, -EOPNOTSUPP);
+		result_fini(&r);
+	}
+}
+
 static void create__takes_the_images_health_check(void **state)
 {
 	(void)state;
@@ -583,6 +651,8 @@ int main(void)
 		cmocka_unit_test(create__refuses_host_config),
 		cmocka_unit_test(create__refuses_config),
 		cmocka_unit_test(create__names_limits_the_host_lacks),
+		cmocka_unit_test(create__lets_a_guest_enforce_limits),
+		cmocka_unit_test(create__refuses_limits_no_guest_enforces),
 		cmocka_unit_test(create__takes_the_images_health_check),
 	};
 	return cmocka_run_group_tests_name("create", tests, NULL, NULL);

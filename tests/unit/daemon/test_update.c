@@ -8,21 +8,61 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CONTAINER "{'Image':'i','HostConfig':{'Memory':67108864,'CpuQuota':50000,'PidsLimit':10}}"
+
+static int update_on(const char *controllers, const char *isolation, const char *container,
+		     const char *body, json_object *warnings, json_object **ret, bool *ret_limits,
+		     struct err *err)
+{
+	struct isolad *d = fixture_isolad();
+	struct create_env env;
+	fixture_env(&env, d, controllers);
+	struct instance *inst = fixture_instance(d, "c", container);
+	cleanup_json json_object *request = js(body);
+	json_add_str(inst->host_config, "Isolation", isolation);
+	int rc = create_update(&env, inst->host_config, request, warnings, ret, ret_limits, err);
+	fixture_env_fini(&env);
+	fixture_isolad_free(d);
+	return rc;
+}
 
 static int update(const char *container, const char *body, json_object **ret, bool *ret_limits,
 		  struct err *err)
 {
-	struct isolad *d = fixture_isolad();
-	struct create_env env;
-	fixture_env(&env, d, ALL_CONTROLLERS);
-	struct instance *inst = fixture_instance(d, "c", container);
-	cleanup_json json_object *request = js(body);
-	int rc = create_update(&env, inst->host_config, request, ret, ret_limits, err);
-	fixture_env_fini(&env);
-	fixture_isolad_free(d);
+	cleanup_json json_object *warnings = json_object_new_array();
+	int rc = update_on(ALL_CONTROLLERS, "container", container, body, warnings, ret, ret_limits,
+			   err);
+	assert_int_equal(json_len(warnings), 0);
 	return rc;
+}
+
+/* On a host without controllers; what was said before is not said again. */
+static void update__lets_a_guest_enforce_limits(void **state)
+{
+	(void)state;
+	cleanup_json json_object *warnings = json_object_new_array(), *next = NULL, *none = NULL;
+	struct err err = ERR_INIT;
+	bool limits = false;
+	assert_int_equal(update_on("", "vm", CONTAINER, "{'Memory':33554432,'PidsLimit':7}",
+				   warnings, &next, &limits, &err),
+			 0);
+	assert_true(limits);
+	assert_int_equal(json_i64_or(next, "Memory", 0), 33554432);
+	assert_int_equal(json_len(warnings), 1);
+	assert_non_null(
+		strstr(json_item_str(warnings, 0), "--memory 32m is enforced by the guest"));
+	assert_int_equal(update_on("", "vm", CONTAINER, "{'NanoCpus':500000000}", warnings, &none,
+				   &limits, &err),
+			 -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "NanoCpus (--cpus): cannot enforce 0.50"));
+	assert_int_equal(json_len(warnings), 1);
+	err = (struct err)ERR_INIT;
+	assert_int_equal(update_on("", "container", CONTAINER, "{'Memory':33554432}", warnings,
+				   &none, &limits, &err),
+			 -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "Memory (--memory): cannot enforce 32m"));
 }
 
 static void update__changes_what_was_said(void **state)
@@ -108,6 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(update__changes_what_was_said),
+		cmocka_unit_test(update__lets_a_guest_enforce_limits),
 		cmocka_unit_test(update__refuses_the_rest),
 	};
 	return cmocka_run_group_tests_name("update", tests, NULL, NULL);
