@@ -135,6 +135,27 @@ d.ctr("rm", "-f", *d.ctr("ps", "-aq").out.split(), limit_s=60)
 r = d.ctr("image", "prune", "-af")
 check(r.rc == 0 and files() == [], "it goes with its image", r)
 
+# ------------------------------------------- limits that the guest enforces, where nobody else can
+info = d.request("GET", "/info")[2]
+if info["MemoryLimit"]:
+    skip("limits without a controller", "this host has the memory controller")
+else:
+    is_(d.ctr("import", T + "/root.tar", "busybox").rc, 0, "an image")
+    r = create("--isolation", "vm", "-m", "64m", "--cpus", "1", "--pids-limit", "50")
+    check(r.rc == 0 and "memory" in r.err and "CPU" in r.err.upper(), "the guest enforces them, and what is not is said", r)
+    limited = r.out.strip()
+    host = inspect(limited)["HostConfig"]
+    is_((host["Memory"], host["NanoCpus"], host["PidsLimit"]), (64 << 20, 10**9, 50), "inspect has them")
+    r = d.ctr("start", limited, limit_s=60)
+    check(r.rc and "cgroup" not in r.err and "controller" not in r.err, "a start is not held up by them", r)
+    r = create("-m", "64m")
+    check(r.rc and "cannot enforce 64m" in r.err, "a container's are refused as ever", r)
+    for flags in (["--cpus", "0.5"], ["--cpu-quota", "50000"], ["--memory-reservation", "32m"]):
+        r = create("--isolation", "vm", *flags)
+        check(r.rc and "cannot enforce" in r.err, "as is what no guest enforces: %s" % " ".join(flags), r)
+    d.ctr("rm", "-f", limited)
+    d.ctr("image", "prune", "-af")
+
 # ------------------------------------------------------------ a start that waits is cut short
 def makers():
     """The processes that make a file: isola-image's, with all that they started."""

@@ -26,6 +26,14 @@ def stats(name):
     return d.request("GET", "/containers/%s/stats?stream=0&one-shot=1" % name)[2]
 
 
+def cpu_percent(name):
+    """As Docker's clients reckon it, of two samples a second apart."""
+    s = d.request("GET", "/containers/%s/stats?stream=0" % name)[2]
+    now, pre = s["cpu_stats"], s["precpu_stats"]
+    used = now["cpu_usage"]["total_usage"] - pre["cpu_usage"]["total_usage"]
+    return used / (now["system_cpu_usage"] - pre["system_cpu_usage"]) * now["online_cpus"] * 100
+
+
 def cgroup(name, file):
     """What its cgroup on the host says."""
     pid = state(name)["Pid"]
@@ -86,10 +94,14 @@ def nproc():
     return d.ctr("exec", "box", "nproc").out.strip()
 
 
-is_(nproc(), "1", "one CPU at first")
+is_((nproc(), stats("box")["cpu_stats"]["online_cpus"]), ("1", 1), "one CPU at first")
 r = d.ctr("update", "--cpus", str(most), "box")
 is_((r.rc, nproc()), (0, str(most)), "and another while it runs", r)
 is_(cgroup("box", "cpu.max"), "%d 100000" % (most * 100000), "which the VM may use")
+is_(stats("box")["cpu_stats"]["online_cpus"], most, "and stats counts")
+d.ctr("exec", "-d", "box", "timeout", "8", "sh", "-c", "while :; do :; done")
+percent = cpu_percent("box")
+check(50 < percent < 150, "stats: 100 % is one CPU that is busy", percent)
 is_(d.request("GET", "/containers/box/json")[2]["HostConfig"]["NanoCpus"], most * 10**9, "inspect says so")
 r = d.ctr("update", "--cpus", str(most + 1), "box")
 check(r.rc and "NanoCpus (--cpus)" in r.err, "no more CPUs than its machine has", r)
