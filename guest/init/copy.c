@@ -79,7 +79,7 @@ static int clone_one(int root, const struct mount_spec *m, int *ret, struct err 
 	cleanup_fd int fd = tree_clone(at, "", m->flags & MS_REC);
 	if (fd < 0)
 		return err_rc(err, fd, "cannot clone the mount at %.200s", m->target);
-	int rc = m->flags & MS_RDONLY ? tree_restrict(fd, TREE_READ_ONLY) : 0;
+	int rc = m->flags & MS_RDONLY ? tree_restrict(fd, TREE_READ_ONLY, true) : 0;
 	if (rc < 0)
 		return err_rc(err, rc, "cannot make the mount at %.200s read-only", m->target);
 	*ret = take_fd(&fd);

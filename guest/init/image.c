@@ -177,7 +177,8 @@ int image_open_served(const struct guest *g, const struct mount_spec *m, uint64_
 	if (fstat(fd, &st) < 0 || st.st_ino != inode)
 		return err_set(err, ESTALE, "the guest does not see what the host mounted for %s",
 			       m->target);
-	int rc = attributes(m->flags) ? tree_restrict(fd, attributes(m->flags)) : 0;
+	/* The mount itself, as image_bind() does: what is below has its own from the host. */
+	int rc = attributes(m->flags) ? tree_restrict(fd, attributes(m->flags), false) : 0;
 	if (rc < 0)
 		return err_rc(err, rc, "cannot restrict the mount at %s", m->target);
 	return take_fd(&fd);

@@ -35,14 +35,13 @@ static inline int tree_move(int fd, int to, const char *path)
 	return syscall(429 /* move_mount */, fd, "", to, path, flags) < 0 ? -errno : 0;
 }
 
-/* Sets @set, which are TREE_*, also on what is mounted below. */
-static inline int tree_restrict(int fd, uint64_t set)
+/* Sets @set, which are TREE_*; with @recursive also on what is mounted below. */
+static inline int tree_restrict(int fd, uint64_t set, bool recursive)
 {
 	const struct {
 		uint64_t set, clear, propagation, userns_fd;
 	} attr = { .set = set, .clear = set & TREE_NOATIME ? TREE_ATIME : 0 };
-	return syscall(442 /* mount_setattr */, fd, "", AT_EMPTY_PATH | TREE_RECURSIVE, &attr,
-		       sizeof(attr)) < 0
-		       ? -errno
-		       : 0;
+	unsigned int flags = AT_EMPTY_PATH | (recursive ? TREE_RECURSIVE : 0);
+	return syscall(442 /* mount_setattr */, fd, "", flags, &attr, sizeof(attr)) < 0 ? -errno
+											: 0;
 }

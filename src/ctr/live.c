@@ -13,6 +13,7 @@
 
 #include "isola/fd.h"
 #include "isola/path.h"
+#include "isola/step.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +39,7 @@ struct live {
 	bool make_source;
 	int (*run)(const struct live *l, struct err *err);
 	int socks[2];
+	bool silent; /* the child has ended, or is, without a word */
 };
 
 static bool has_userns(const struct live *l)
@@ -215,7 +217,9 @@ static void child_main(void *arg)
 	struct err err = ERR_INIT;
 	fd_close(&l->socks[0]);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (l->run(l, &err) < 0)
+	int rc = l->run(l, &err);
+	step_reached("live.done");
+	if (rc < 0)
 		(void)chan_send_error(l->socks[1], &err);
 	else
 		(void)chan_send(l->socks[1], CHAN_READY, 0, NULL, 0);
@@ -224,17 +228,20 @@ static void child_main(void *arg)
 
 /* ---- in the parent ---- */
 
-static int wait_child(const struct live *l, struct err *err)
+static int wait_child(struct live *l, struct err *err)
 {
 	struct pollfd p = { .fd = l->socks[0], .events = POLLIN };
 	int n;
 	do
 		n = poll(&p, 1, WAIT_MS);
 	while (n < 0 && errno == EINTR);
+	l->silent = true;
 	if (n == 0)
 		return err_set(err, ETIMEDOUT, "a file system did not answer within %d s",
 			       WAIT_MS / 1000);
-	return chan_expect(l->socks[0], CHAN_READY, err);
+	int rc = chan_expect(l->socks[0], CHAN_READY, err);
+	l->silent = rc == -EPIPE || rc == -ECONNRESET;
+	return rc;
 }
 
 static int run_in_child(struct live *l, struct err *err)
@@ -274,11 +281,17 @@ static int run(const struct ctr_live_args *args, json_object *mount, struct live
 	return rc;
 }
 
+/* Who was killed amid it, or hung, may have attached it: then it is there, and nobody has
+ * heard of it. */
 int ctr_mount(const struct ctr_live_args *args, json_object *mount, bool make_source,
 	      struct err *err)
 {
 	struct live l = { .run = run_mount, .make_source = make_source, .socks = { -1, -1 } };
-	return run(args, mount, &l, err);
+	struct err ignored;
+	int rc = run(args, mount, &l, err);
+	if (rc < 0 && l.silent)
+		(void)ctr_unmount(args, mount, &ignored);
+	return rc;
 }
 
 int ctr_unmount(const struct ctr_live_args *args, json_object *mount, struct err *err)

@@ -160,6 +160,21 @@ for step in KEEPER:
     judge(step)
     d.stop()
 
+# The process that mounts, a clone of the keeper's: what it has done already is undone.
+begin("live.done")
+for argv in LIFE[:3]:
+    client(*argv)
+got = client(*LIFE[3])
+check(got.returncode != 0 and b"gone" in got.stdout, "live.done: the mount fails with who makes it", got)
+is_((mounted(), recorded()), ({"/bin", "/anon"}, {"/bin", "/anon"}), "live.done: and is neither there nor on record")
+d.stop()
+begin()
+client("restart", "-t", "0", "one")     # with a keeper whose clones live
+got = client(*LIFE[3])
+is_((got.returncode, "/live" in mounted()), (0, True), "live.done: nothing is in the way of a second try", got)
+judge("live.done")
+d.stop()
+
 begin()
 leak_check()
 stop_isolad()
