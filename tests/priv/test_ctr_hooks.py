@@ -188,7 +188,7 @@ for userns in (False, True):
         if pid == 0:
             os.execv(OCI, [OCI, "--root", ROOT, "exec", "-t", b.id, "sh", "-c",
                            "tty; read x; trap 'exit 6' INT; echo read $x; while :; do sleep 0.02; done"])
-        text = read_all(fd, b"/dev/pts/0")
+        text = read_all(fd, b"/dev/pts/0\r\n")      # what is typed sooner is echoed in between
         os.write(fd, b"line\n")
         text += read_all(fd, b"read line")
         os.write(fd, b"\x03")
