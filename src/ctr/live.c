@@ -40,6 +40,7 @@ struct live {
 	int (*run)(const struct live *l, struct err *err);
 	int socks[2];
 	bool silent; /* the child has ended, or is, without a word */
+	bool bind;
 };
 
 static bool has_userns(const struct live *l)
@@ -270,6 +271,7 @@ static int run(const struct ctr_live_args *args, json_object *mount, struct live
 		return rc;
 	l->args = args;
 	l->mount = &one->mounts[0];
+	l->bind = l->mount->bind;
 	if (l->mount->remount || l->mount->memory ||
 	    (!l->mount->bind && strcmp(l->mount->type, "tmpfs") != 0))
 		rc = err_set(err, EINVAL, "only a bind or a tmpfs can be mounted while it runs");
@@ -282,14 +284,15 @@ static int run(const struct ctr_live_args *args, json_object *mount, struct live
 }
 
 /* Who was killed amid it, or hung, may have attached it: then it is there, and nobody has
- * heard of it. */
+ * heard of it. A bind is known by its source; a tmpfs could be the container's own, and holds
+ * nothing of the host's: it stays. */
 int ctr_mount(const struct ctr_live_args *args, json_object *mount, bool make_source,
 	      struct err *err)
 {
 	struct live l = { .run = run_mount, .make_source = make_source, .socks = { -1, -1 } };
 	struct err ignored;
 	int rc = run(args, mount, &l, err);
-	if (rc < 0 && l.silent)
+	if (rc < 0 && l.silent && l.bind)
 		(void)ctr_unmount(args, mount, &ignored);
 	return rc;
 }
