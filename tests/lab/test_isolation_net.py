@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # nested: a Linux guest on emulated AMD-V
-# time limit: 110 s
+# time limit: 180 s
 #
 # Containers behind the VM wall in networks: addresses, published ports, names, both ways
 # between container and VM; what they see of it is what a container sees.
