@@ -94,7 +94,7 @@ static bool is_in_vm(const struct instance *inst)
 }
 
 /* The device that an endpoint leaves behind in a plain VM is one that its guest knows by its
- * address: the next to come without one of its own gets it. */
+ * address: the next to come without one of its own asks for it, and has it once it is there. */
 static void leave_mac(const struct endpoint *e)
 {
 	struct life *life = life_of(e->inst);
@@ -105,18 +105,29 @@ static void leave_mac(const struct endpoint *e)
 	memcpy(life->macs[life->n_macs++], e->mac, sizeof(e->mac));
 }
 
-static void take_mac(struct op *op)
+static void ask_for_mac(struct op *op)
 {
-	struct life *life = life_of(op->inst);
+	const struct life *life = life_of(op->inst);
 	char text[NET_MAC_TEXT];
 	if (op->inst->kind != INSTANCE_VM || !instance_is_running(op->inst) || life->n_macs == 0 ||
 	    *json_str_or(op->body, "MacAddress", ""))
 		return;
 	json_object *body = op->body ? json_copy(op->body) : json_object_new_object();
 	json_add_str(body, "MacAddress",
-		     net_mac_format(life->macs[--life->n_macs], text, sizeof(text)));
+		     net_mac_format(life->macs[life->n_macs - 1], text, sizeof(text)));
 	json_object_put(op->body);
 	op->body = body;
+}
+
+static void take_mac(const struct endpoint *e)
+{
+	struct life *life = life_of(e->inst);
+	for (size_t i = 0; i < life->n_macs; i++) {
+		if (memcmp(life->macs[i], e->mac, sizeof(e->mac)) != 0)
+			continue;
+		memmove(life->macs[i], life->macs[--life->n_macs], sizeof(e->mac));
+		return;
+	}
 }
 
 /* False: nobody is there to be asked. */
@@ -155,9 +166,9 @@ static void joined(struct op *op)
 {
 	struct instance *inst = op->inst;
 	/* It ended meanwhile: what the job made goes again. */
-	if (!instance_is_running(inst))
+	if (!instance_is_running(inst)) {
 		endpoints_down(inst);
-	else {
+	} else {
 		change_files(inst);
 		change_machine(inst);
 	}
@@ -188,8 +199,10 @@ static void on_guest_linked(void *arg, const struct err *err, json_object *reply
 	}
 	endpoints_settled(inst);
 	if (!err || !instance_is_running(inst) || !ep || !ep->live) {
-		if (ep)
-			ep->late = inst->kind == INSTANCE_VM;
+		if (ep && inst->kind == INSTANCE_VM) {
+			ep->late = true;
+			take_mac(ep);
+		}
 		joined(op);
 		return;
 	}
@@ -233,7 +246,7 @@ static void connect_run(struct op *op)
 	if (rc == 0 && !net)
 		rc = err_set(&e, ENOENT, "network %s not found", op->name);
 	if (rc == 0)
-		take_mac(op);
+		ask_for_mac(op);
 	if (rc == 0)
 		rc = endpoint_add(inst, net, op->body, &ep, &e);
 	if (rc < 0) {
@@ -283,19 +296,19 @@ static void leave_now(struct op *op, struct endpoint *ep)
 	bool live = ep->live;
 	op->stage = endpoint_gateway(inst) == ep;
 	op->pinned = live;
-	if (live)
+	if (live) {
 		leave_mac(ep);
-	if (live)
 		endpoint_down(ep, on_unplugged, op);
+	}
 	endpoint_free(ep);
 	step_reached("disconnect.left");
 	resolver_update(inst);
 	if (live) {
 		change_files(inst);
 		change_machine(inst);
-	}
-	if (!live)
+	} else {
 		save(op);
+	}
 }
 
 static void on_leaving_saved(void *arg, const struct err *err)

@@ -112,6 +112,9 @@ for _ in range(2):      # each time the guest knows the device by its address
     mac = vms.inspect(vm)["NetworkSettings"]["Networks"]["blue"]["MacAddress"]
     got = vms.ask("POST", "/networks/blue/disconnect", {"Container": vm})
     is_((got[0], taps()), (200, [name]), "it leaves", got)
+    got = vms.ask("POST", "/networks/blue/connect",
+                  {"Container": vm, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "9.9.9.9"}}})
+    check(got[0] >= 400 and taps() == [name], "not with an address of elsewhere", got)
     got = vms.ask("POST", "/networks/blue/connect", {"Container": vm})
     is_((got[0], vms.inspect(vm)["NetworkSettings"]["Networks"]["blue"]["MacAddress"]), (200, mac),
         "and comes back by the same device", got)
