@@ -102,3 +102,6 @@
 #define VMM_MACHINE_FD        4
 #define VMM_FIRST_FD          5
 #define VMM_MACHINE_BYTES_MAX (1024 * 1024)
+
+/* Places on the bus of a machine: of disks, nets and all other devices together. */
+#define VMM_DEVICES_MAX 18

@@ -193,22 +193,9 @@ static json_object *make_vsock(const char *run_dir)
 	return o;
 }
 
-/* Places for networks that it joins while it runs, as isola-keeper's guest_nic.c has them;
- * GUEST_NICS_MAX there is the most of both. */
-#define NICS_MAX   8
-#define NICS_SPARE 3
-
-static void add_spares(json_object *list)
-{
-	for (size_t i = 0; i < NICS_SPARE && json_len(list) < NICS_MAX; i++) {
-		char id[16];
-		json_object *o = json_object_new_object();
-		(void)snprintf(id, sizeof(id), "spare%zu", i);
-		json_add_str(o, "id", id);
-		json_add_bool(o, "spare", true);
-		(void)json_object_array_add(list, o);
-	}
-}
+/* Of networks, with those that it joins while it runs, as isola-keeper's guest_nic.c has
+ * them; GUEST_NICS_MAX there. */
+#define NICS_MAX 8
 
 /* One queue pair each: a guest's CPUs are few. */
 static json_object *make_nets(const struct instance *inst)
@@ -218,7 +205,8 @@ static json_object *make_nets(const struct instance *inst)
 		const struct endpoint *e = container_of(node, struct endpoint, node);
 		(void)json_object_array_add(list, vm_endpoint_net(e, 1));
 	}
-	add_spares(list);
+	if (json_len(list) < NICS_MAX)
+		vm_add_spares(list, "spare", false, NICS_MAX - json_len(list));
 	return list;
 }
 

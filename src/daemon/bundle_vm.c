@@ -7,6 +7,7 @@
 #include "endpoint.h"
 #include "isolad.h"
 #include "mounts.h"
+#include "place.h"
 #include "vm.h"
 #include "volumes.h"
 
@@ -242,10 +243,19 @@ static const struct {
 	{ "Consoles", "consoles", make_console },
 };
 
-/* Devices that a machine file may ask for, and what is left for later: each is a place on the
- * bus, of which there are so many (docs/machine.md). */
-#define DEVICES_MAX 18
-#define SPARES_MAX  3
+void vm_add_spares(json_object *list, const char *name, bool acpi, size_t most)
+{
+	for (size_t i = 0; i < VM_SPARES && i < most; i++) {
+		char id[16];
+		json_object *net = json_object_new_object();
+		(void)snprintf(id, sizeof(id), "%s%zu", name, i);
+		json_add_str(net, "id", id);
+		json_add_bool(net, "spare", true);
+		if (acpi)
+			json_add_bool(net, "acpi", true);
+		(void)json_object_array_add(list, net);
+	}
+}
 
 static size_t count_devices(json_object *o)
 {
@@ -257,26 +267,18 @@ static size_t count_devices(json_object *o)
 	return n;
 }
 
-/* Places for networks that it joins while it runs, of which its kernel hears by ACPI. */
+/* Places for networks that it joins while it runs, as far as its bus has room. */
 static void add_spares(json_object *o)
 {
 	size_t n = count_devices(o);
 	json_object *list = json_get(o, "nets");
-	if (n >= DEVICES_MAX)
+	if (n >= VMM_DEVICES_MAX)
 		return;
 	if (!list) {
 		list = json_object_new_array();
 		json_add(o, "nets", list);
 	}
-	for (size_t i = 0; i < SPARES_MAX && n + i < DEVICES_MAX; i++) {
-		char id[16];
-		json_object *net = json_object_new_object();
-		(void)snprintf(id, sizeof(id), "later%zu", i);
-		json_add_str(net, "id", id);
-		json_add_bool(net, "spare", true);
-		json_add_bool(net, "acpi", true);
-		(void)json_object_array_add(list, net);
-	}
+	vm_add_spares(list, "later", true, VMM_DEVICES_MAX - n);
 }
 
 /* In front of Nets: a guest's eth0 is its network's. */
@@ -462,7 +464,7 @@ int vm_resources(json_object *config, const char *controllers, json_object **ret
 {
 	cleanup_json json_object *limits = json_copy(json_get(config, "Limits"));
 	int64_t memory = json_i64_or(limits, "Memory", 0);
-	bool can = controllers && strstr(controllers, "memory");
+	bool can = controllers && place_has(controllers, "memory");
 	if (!limits)
 		return err_set(err, ENOMEM, "out of memory");
 	/* Huge pages are counted by another controller, but not less is allowed. */

@@ -21,6 +21,10 @@ char *vm_cmdline(json_object *config);
 /* A "nets" item of the machine file for an endpoint whose link is a tap: its port, its
  * MAC, the id "eth0", with so many queues. Owned. */
 json_object *vm_endpoint_net(const struct endpoint *e, int64_t queues);
+/* Adds empty places for networks that come while it runs, at most @most, to "nets". @name:
+ * their ids begin so. @acpi: the guest hears of them by ACPI. */
+#define VM_SPARES 3
+void vm_add_spares(json_object *list, const char *name, bool acpi, size_t most);
 
 /* The machine file of isola/vmm.h, its SOURCEs as keeper.h has them. Owned. */
 int vm_machine(const struct instance *inst, json_object **ret, struct err *err);

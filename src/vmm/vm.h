@@ -35,7 +35,7 @@ struct loader;
 #define VM_MMIO_SIZE   0x1000ULL
 #define VM_GSI_FIRST   5  /* of devices; 0-4 and 9 are the platform's */
 #define VM_GSI_LAST    23 /* pins of the I/O APIC */
-#define VM_DEVICES_MAX 18
+#define VM_DEVICES_MAX VMM_DEVICES_MAX
 
 enum vm_reason {
 	VM_POWEROFF,
