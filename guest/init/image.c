@@ -96,6 +96,19 @@ int image_mount(const struct guest *g, const struct mount_spec *image, struct er
 	return rc;
 }
 
+#define SOURCE_PATH (IMAGE_PATH + 256)
+
+/* What the host serves for @m: by its name, since it is mounted on a walk to it. */
+static int find_source(const struct guest *g, const struct mount_spec *m, char ret[SOURCE_PATH],
+		       struct err *err)
+{
+	char tree[IMAGE_PATH];
+	image_place(g, "served", tree);
+	return (size_t)snprintf(ret, SOURCE_PATH, "%s/%s", tree, m->source) < SOURCE_PATH
+		       ? 0
+		       : err_set(err, ENAMETOOLONG, "the source of %s is too long", m->target);
+}
+
 /* A folder or a file; made in the root where there is none, as for any container. */
 static int make_target(int root, const struct stat *source, const char *target, struct err *err)
 {
@@ -104,15 +117,14 @@ static int make_target(int root, const struct stat *source, const char *target, 
 	return fd < 0 ? err_prefix(err, "cannot make the place of %s", target) : fd;
 }
 
-/* The source is the host's, and mounted on a walk to it: so by its name. */
 int image_bind(const struct guest *g, int root, const struct mount_spec *m, struct err *err)
 {
-	char tree[IMAGE_PATH], source[IMAGE_PATH + 256], name[40];
+	char source[SOURCE_PATH], name[40];
 	struct stat st;
 	unsigned long flags = m->flags & BIND_FLAGS;
-	image_place(g, "served", tree);
-	if ((size_t)snprintf(source, sizeof(source), "%s/%s", tree, m->source) >= sizeof(source))
-		return err_set(err, ENAMETOOLONG, "the source of %s is too long", m->target);
+	int rc = find_source(g, m, source, err);
+	if (rc < 0)
+		return rc;
 	if (stat(source, &st) < 0)
 		return err_sys(err, "the host does not serve what is to be at %s", m->target);
 	cleanup_fd int target = make_target(root, &st, m->target, err);
@@ -163,11 +175,11 @@ static uint64_t attributes(unsigned long flags)
 int image_open_served(const struct guest *g, const struct mount_spec *m, uint64_t inode,
 		      struct err *err)
 {
-	char tree[IMAGE_PATH], source[IMAGE_PATH + 256];
+	char source[SOURCE_PATH];
 	struct stat st;
-	image_place(g, "served", tree);
-	if ((size_t)snprintf(source, sizeof(source), "%s/%s", tree, m->source) >= sizeof(source))
-		return err_set(err, ENAMETOOLONG, "the source of %s is too long", m->target);
+	int rc = find_source(g, m, source, err);
+	if (rc < 0)
+		return rc;
 	/* What is mounted on the walk is to go with this process. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, "cannot make a mount namespace");
@@ -178,7 +190,7 @@ int image_open_served(const struct guest *g, const struct mount_spec *m, uint64_
 		return err_set(err, ESTALE, "the guest does not see what the host mounted for %s",
 			       m->target);
 	/* The mount itself, as image_bind() does: what is below has its own from the host. */
-	int rc = attributes(m->flags) ? tree_restrict(fd, attributes(m->flags), false) : 0;
+	rc = attributes(m->flags) ? tree_restrict(fd, attributes(m->flags), false) : 0;
 	if (rc < 0)
 		return err_rc(err, rc, "cannot restrict the mount at %s", m->target);
 	return take_fd(&fd);

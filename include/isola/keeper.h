@@ -114,7 +114,8 @@
  *   kill     { "signal": n, "all": bool }         (all: every process; VMs: 9 only)
  *   exec_kill{ "exec": id, "signal": n }
  *   freeze   { "frozen": bool, "held": bool }     EALREADY when it is
- *            "held" (only to freeze it): until thawed, or this connection ends. hello says "running" meanwhile.
+ *            "held" (only to freeze it): until thawed, or this connection ends. hello says
+ *            "running" meanwhile.
  *   update   { "resources": OCI linux.resources | absent,
  *              "log": { "max_size", "max_files" } | absent, of guests also
  *              "args": { "memory", "cpus", "limits": { "pids.max": "TEXT", ... } } }:

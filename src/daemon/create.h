@@ -25,8 +25,8 @@ int create_vm_check(struct isolad *d, const char *name, json_object *body, struc
 int vm_update_check(struct instance *inst, json_object *body, json_object **ret_config,
 		    json_object **ret_calls, struct err *err);
 
-/* Checks a ContainerUpdateRequest against @inst. @warnings: strings are added. @ret_host_config: the whole new
- * HostConfig; @ret_resources: the OCI linux.resources to apply to a running
- * instance, NULL when there is nothing to apply. Both owned. */
+/* Checks a ContainerUpdateRequest against @inst. @warnings: strings are added.
+ * @ret_host_config: the whole new HostConfig; @ret_resources: the OCI linux.resources to
+ * apply to a running instance, NULL when there is nothing to apply. Both owned. */
 int update_check(struct instance *inst, json_object *body, json_object *warnings,
 		 json_object **ret_host_config, json_object **ret_resources, struct err *err);

@@ -51,6 +51,14 @@ static const char *target_of(const struct change *c)
 	return json_str_or(c->mount, "destination", "");
 }
 
+static int stays(const struct change *c, struct err *err)
+{
+	return err_set(err, EBUSY,
+		       "%s goes with the next start only: it was there when this one began "
+		       "(--isolation vm); stop it first",
+		       target_of(c));
+}
+
 /* ---- on the host ---- */
 
 /* The process of virtiofsd that serves the root. */
@@ -109,10 +117,7 @@ static int change_at(const struct change *c, const struct server *server, bool m
 	int rc = change_one(c, server->pid, server->pidfd, make_source, gone, err);
 	/* What was there when virtiofsd went into the user namespace is locked to the rest. */
 	if (rc == -EINVAL && gone)
-		return err_set(err, EBUSY,
-			       "%s goes with the next start only: it was there when this one began "
-			       "(--isolation vm); stop it first",
-			       target_of(c));
+		return stays(c, err);
 	if (rc == 0) {
 		rc = change_one(c, holder->pid, holder->pidfd, false, gone, err);
 		if (rc < 0 && !gone)
@@ -162,10 +167,7 @@ static int find_place(struct change *c, struct err *err)
 		return 0;
 	}
 	if (!place)
-		return err_set(err, EBUSY,
-			       "%s goes with the next start only: it was there when this one began "
-			       "(--isolation vm); stop it first",
-			       target_of(c));
+		return stays(c, err);
 	(void)snprintf(c->place, sizeof(c->place), "%s", place);
 	return 0;
 }

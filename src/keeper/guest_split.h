@@ -18,8 +18,8 @@
 #define GUEST_SPLIT_SERVED "served" /* in the run folder: root.path of an empty root */
 #define GUEST_SPLIT_PLACE  32
 
-/* Whether an item of "mounts" is a bind; whether something of the host may be mounted at @destination: not where the guest has file
- * systems of its own (-EOPNOTSUPP). */
+/* Whether an item of "mounts" is a bind; whether something of the host may be mounted at
+ * @destination: not where the guest has file systems of its own (-EOPNOTSUPP). */
 bool guest_split_is_bind(json_object *mount);
 int guest_split_may_bind(const char *destination, struct err *err);
 
