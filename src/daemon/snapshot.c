@@ -3,7 +3,8 @@
  * own. isolad: loop thread, but jobs, which work on copies in the thread pool.
  *
  *   begin()         the names are checked; starts that want the volume wait from here
- *   hold_next()     running ones that use it are paused, one after the other
+ *   hold_next()     running ones that use it are paused, one after the other; of those
+ *                   that ended just now the keeper's end is waited for (restore)
  *   prepare_job()   ".new-<id>/_data" is made                       in the pool
  *   cp-clone        isola-image copies, sharing blocks where it can  behind its walls
  *   settle_job()    records, sync, and one rename                    in the pool
@@ -17,7 +18,9 @@
 #include "copy.h"
 #include "fields.h"
 #include "isolad.h"
+#include "life.h"
 #include "mounts.h"
+#include "op.h"
 #include "project.h"
 
 #include "isola/fd.h"
@@ -59,7 +62,8 @@ struct snapping {
 	char *clone;    /* the new volume's name */
 	char aside[sizeof(VOLUME_NEW) + ID_SIZE];
 	json_object *record; /* snapshot.json or volume.json; a job's while it runs */
-	json_object *users;  /* ids to be paused; of those before "at" held[] says */
+	json_object *users;  /* ids to be paused, or to be through; of those before "at"
+			      * held[] says */
 	json_object *held;   /* ids that we paused */
 	size_t at;
 	int64_t size_bytes; /* of the volume that gets the files; 0 = without a limit */
@@ -142,7 +146,7 @@ bool snapshot_holds(const struct instance *inst)
 {
 	list_for_each (node, &inst->isolad->snapshotting) {
 		struct snapping *s = container_of(node, struct snapping, node);
-		for (size_t i = 0; i < json_len(s->users); i++)
+		for (size_t i = 0; s->kind != RESTORE && i < json_len(s->users); i++)
 			if (!strcmp(json_item_str(s->users, i), inst->id))
 				return true;
 	}
@@ -398,12 +402,34 @@ static void copy_files(struct snapping *s)
 /* ---- quiet ---- */
 
 static void on_held(void *arg, const struct err *err, json_object *result);
+static void on_over(void *arg, const struct err *err, json_object *result);
+
+static void over_run(struct op *op)
+{
+	if (run_is_over(op->inst))
+		op_finish(op, NULL, NULL);
+}
+
+static void over_wake(struct op *op, enum op_wake why)
+{
+	if (why == OP_WAKE_OVER)
+		over_run(op);
+}
+
+/* Beside a start that waits for this volume. */
+static const struct op_type over_type = { .name = "restore", .run = over_run, .wake = over_wake };
 
 static void hold_next(struct snapping *s)
 {
 	for (; s->at < json_len(s->users); s->at++) {
 		const char *id = json_item_str(s->users, s->at);
 		struct instance *inst = registry_by_id(s->d, id);
+		if (inst && s->kind == RESTORE && !run_is_over(inst)) {
+			struct op *op = op_new(inst, &over_type, on_over, s);
+			if (op)
+				op_aside(op);
+			return;
+		}
 		if (!inst || inst->state != INSTANCE_RUNNING)
 			continue;
 		instance_hold(inst, on_held, s);
@@ -422,6 +448,20 @@ static void on_held(void *arg, const struct err *err, json_object *result)
 	if (!err)
 		(void)json_object_array_add(s->held, json_object_new_string(id));
 	if (err && inst && inst->state == INSTANCE_RUNNING) {
+		s->err = *err;
+		release_next(s);
+		return;
+	}
+	s->at++;
+	hold_next(s);
+}
+
+static void on_over(void *arg, const struct err *err, json_object *result)
+{
+	struct snapping *s = arg;
+	(void)result;
+	/* Gone is over, too. */
+	if (err && registry_by_id(s->d, json_item_str(s->users, s->at))) {
 		s->err = *err;
 		release_next(s);
 		return;
@@ -487,6 +527,12 @@ static int check_snapshot(const struct volume *v, const char *name, struct err *
 				 name);
 }
 
+/* It writes no more; its keeper may be there yet. */
+static bool has_ended(const struct instance *inst)
+{
+	return inst->state == INSTANCE_EXITED || inst->state == INSTANCE_RESTARTING;
+}
+
 static int check(const struct volume *v, enum kind kind, json_object *o, json_object *writers,
 		 struct err *err)
 {
@@ -508,15 +554,13 @@ static int check(const struct volume *v, enum kind kind, json_object *o, json_ob
 			       SNAPSHOTS_MAX);
 	if (kind == CLONE && volume_find(v->d, name, NULL))
 		return err_set(err, EEXIST, "there is a volume %.255s already", name);
-	if (kind == RESTORE && json_len(writers)) {
-		const struct instance *inst = registry_by_id(v->d, json_item_str(writers, 0));
-		return err_set(err, EBUSY,
-			       "volume %.255s is in use by the running %s %.12s: stop it first",
-			       v->name, inst ? instance_noun(inst->kind) : "instance",
-			       json_item_str(writers, 0));
-	}
 	for (size_t i = 0; i < json_len(writers); i++) {
 		struct instance *inst = registry_by_id(v->d, json_item_str(writers, i));
+		if (inst && kind == RESTORE && !has_ended(inst))
+			return err_set(err, EBUSY,
+				       "volume %.255s is in use by the running %s %.12s: stop it "
+				       "first",
+				       v->name, instance_noun(inst->kind), inst->id);
 		if (inst && kind != RESTORE && (commit_holds(inst) || snapshot_holds(inst)))
 			return err_set(err, EBUSY,
 				       "%s %.12s, which uses volume %.255s, is paused for a "
@@ -576,8 +620,11 @@ static void begin(struct volume *v, enum kind kind, json_object *body, op_done_f
 		abort(); /* see later.h */
 	/* What does not outlive the host's uptime need not reach the disk. */
 	s->sync = *v->temporary_of && kind != CLONE ? FD_SYNC_NO : FD_SYNC_YES;
-	/* A snapshot's files are at rest. */
-	if (json_bool_or(o, "Pause", true) && (kind == TAKE || (kind == CLONE && !s->snapshot)))
+	/* A snapshot's files are at rest; those to be replaced are when their users' keepers
+	 * are through. */
+	if (kind == RESTORE)
+		s->users = json_object_get(writers);
+	else if (json_bool_or(o, "Pause", true) && (kind == TAKE || (kind == CLONE && !s->snapshot)))
 		s->users = json_object_get(writers);
 	claim(s, v, o, project);
 	later_call(v->d, on_begun, s);

@@ -155,10 +155,14 @@ void ops_conn_gone(struct keeper *k, uint64_t conn)
 		return;
 	k->asker = (struct asker){ 0 }; /* nobody asks */
 	int rc = k->payload->freeze(k, false, &err);
-	if (rc < 0 && rc != -EINPROGRESS)
+	if (rc < 0 && rc != -EINPROGRESS) {
 		control_warn(k, err.text);
-	else if (rc == 0)
-		k->state = STATE_RUNNING;
+		return;
+	}
+	/* At once: what a later isolad hears first is what it goes by, and what it asks of the
+	 * VM comes behind this. */
+	k->state = STATE_RUNNING;
+	k->thawing = rc == -EINPROGRESS;
 }
 
 static int op_update(struct keeper *k, const struct request *r, int *fd, json_object *answer,

@@ -491,7 +491,8 @@ static void on_paused(struct vm *vm, const struct asker *asker, json_object *rep
 		      const struct err *err)
 {
 	(void)reply;
-	if (!err)
+	/* Whose hold it was may have gone meanwhile. */
+	if (!err && !vm->k->thawing)
 		vm->k->state = STATE_PAUSED;
 	control_answer(vm->k, asker, NULL, err);
 }
@@ -499,12 +500,19 @@ static void on_paused(struct vm *vm, const struct asker *asker, json_object *rep
 static void on_resumed(struct vm *vm, const struct asker *asker, json_object *reply,
 		       const struct err *err)
 {
+	struct keeper *k = vm->k;
 	(void)reply;
 	if (!err)
-		vm->k->state = STATE_RUNNING;
-	if (!err && vm->k->guest)
-		guest_vm_resumed(vm->k->guest);
-	control_answer(vm->k, asker, NULL, err);
+		k->state = STATE_RUNNING;
+	/* EBUSY: it was never paused. */
+	if (err && k->thawing && vm->alive && err->code != EBUSY) {
+		k->state = STATE_PAUSED;
+		control_warn(k, err->text);
+	}
+	k->thawing = false;
+	if (!err && k->guest)
+		guest_vm_resumed(k->guest);
+	control_answer(k, asker, NULL, err);
 }
 
 static void on_resumed_silently(struct vm *vm, const struct asker *asker, json_object *reply,
