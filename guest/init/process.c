@@ -4,6 +4,7 @@
 #include "init.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -233,23 +234,12 @@ static int connect_streams(struct guest *g, const struct process_spec *spec, str
 /* The child's terminal: its master comes over the status socket, and a byte goes back. */
 static int receive_master(struct ends *e)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 	char c;
-	struct iovec iov = { &c, 1 };
-	struct msghdr mh = { .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control) };
 	/* Looks first: an error is no terminal, and is for on_status(). */
 	if (recv(e->status[0], NULL, 0, MSG_PEEK | MSG_TRUNC) != 1)
 		return -EAGAIN;
-	if (recvmsg(e->status[0], &mh, MSG_CMSG_CLOEXEC) != 1)
-		return -EIO;
-	struct cmsghdr *head = CMSG_FIRSTHDR(&mh);
-	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -EIO;
-	memcpy(&e->master, CMSG_DATA(head), sizeof(int));
-	return 0;
+	ssize_t n = fd_receive_one(e->status[0], &c, 1, &e->master, 0);
+	return n == 1 && e->master >= 0 ? 0 : -EIO;
 }
 
 static int begin_relays(struct guest *g, struct process *p, struct ends *e)

@@ -1,37 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client_tap - an answer that comes with descriptors: they are with its first byte, so from
- * there on it is read by recvmsg() (unix(7), SCM_RIGHTS). */
+ * there on it is read by fd_receive(). */
 #include "client_priv.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct lent {
 	int *fds;
 	size_t n, max;
 };
-
-/* All of them are ours, so those that are too many are closed. */
-static void take(struct lent *l, const struct msghdr *msg)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
-			int fd = -1;
-			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			if (l->n < l->max)
-				l->fds[l->n++] = fd;
-			else
-				(void)close(fd);
-		}
-	}
-}
 
 /* Reads until @end is there, behind which it returns an offset. */
 static ssize_t read_past(struct client *c, const char *end, size_t from, struct lent *l,
@@ -42,19 +25,14 @@ static ssize_t read_past(struct client *c, const char *end, size_t from, struct 
 		char *stop = memmem(c->buf + from, c->end - from, end, n);
 		if (stop)
 			return stop + n - c->buf;
-		char control[CMSG_SPACE(64 * sizeof(int))];
-		struct iovec part = { .iov_base = c->buf + c->end,
-				      .iov_len = sizeof(c->buf) - c->end };
-		struct msghdr msg = { .msg_iov = &part,
-				      .msg_iovlen = 1,
-				      .msg_control = control,
-				      .msg_controllen = sizeof(control) };
-		ssize_t got = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
-		if (got < 0 && errno == EINTR)
+		size_t more = 0;
+		ssize_t got = fd_receive(c->fd, c->buf + c->end, sizeof(c->buf) - c->end,
+					 l->fds + l->n, l->max - l->n, &more, 0);
+		if (got == -EINTR)
 			continue;
 		if (got < 0)
-			return err_sys(err, "cannot read isolad's answer");
-		take(l, &msg);
+			return err_rc(err, (int)got, "cannot read isolad's answer");
+		l->n += more;
 		if (got == 0)
 			return err_set(err, c->end == sizeof(c->buf) ? EPROTO : ECONNRESET,
 				       "isolad's answer is cut off or too long");

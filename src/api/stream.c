@@ -8,6 +8,7 @@
 #include "server.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -85,31 +86,17 @@ int stream_take_plain(struct exchange *x, const char *content_type, bool *ret_ch
 	return rc < 0 ? rc : conn_take_socket(x->conn, NULL, NULL);
 }
 
-#define LENT_MAX 16
-
 /* Past libuv, which sends handles of its own only; what is queued cannot be overtaken. */
 static int send_with_fds(struct conn *conn, const char *text, size_t size, const int *fds,
 			 size_t n_fds)
 {
-	char control[CMSG_SPACE(LENT_MAX * sizeof(int))] = { 0 };
-	struct iovec part = { .iov_base = (char *)(uintptr_t)text, .iov_len = size };
-	struct msghdr msg = { .msg_iov = &part,
-			      .msg_iovlen = 1,
-			      .msg_control = control,
-			      .msg_controllen = CMSG_SPACE(n_fds * sizeof(int)) };
+	const struct iovec part = { (char *)(uintptr_t)text, size };
 	uv_os_fd_t fd = -1;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (!c || n_fds > LENT_MAX || conn_queued(conn) > 0)
-		return -E2BIG;
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	int rc = uv_fileno((uv_handle_t *)&conn->pipe, &fd);
+	int rc = conn_queued(conn) > 0 ? -E2BIG : uv_fileno((uv_handle_t *)&conn->pipe, &fd);
 	if (rc < 0)
 		return rc;
-	ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return sent < 0 ? -errno : (size_t)sent < size ? -EPIPE : 0;
+	ssize_t sent = fd_send(fd, &part, 1, fds, n_fds, MSG_DONTWAIT);
+	return sent < 0 ? (int)sent : (size_t)sent < size ? -EPIPE : 0;
 }
 
 int stream_lend(struct exchange *x, json_object *o, const int *fds, size_t n_fds)

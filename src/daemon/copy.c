@@ -19,6 +19,7 @@
 #include "mounts.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 
 #include <errno.h>
@@ -299,25 +300,11 @@ void instance_read_files(struct instance *inst, enum copy_what what, const char 
 void copy_give(struct copy *c, int fd, bool chunked)
 {
 	char word = chunked ? 'c' : 'p';
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .space = { 0 } };
-	struct iovec iov = { &word, 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
 	/* Fewer turns between the two ends; without the right to it, as it is. */
 	int room = SOCKET_BYTES;
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
-	m->cmsg_level = SOL_SOCKET;
-	m->cmsg_type = SCM_RIGHTS;
-	m->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(m), &fd, sizeof(int));
 	/* A job that has ended meanwhile says so itself. */
-	(void)sendmsg(c->pair, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)fd_send_one(c->pair, &word, 1, fd, MSG_DONTWAIT);
 	fd_close(&fd);
 	fd_close(&c->pair);
 }

@@ -3,6 +3,7 @@
 #include "isola/console.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 
 #include <asm/ioctls.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/vfs.h>
 
 int console_open(int devpts_fd, int *ret_master_fd, int *ret_slave_fd, unsigned int *ret_index,
@@ -97,23 +97,5 @@ void console_restore(int fd, const struct termios *before)
 
 int console_send(int sock, int master_fd, const char *name)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .space = { 0 } };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)name, .iov_len = strlen(name) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &master_fd, sizeof(int));
-	ssize_t n;
-	do
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	return fd_send_one(sock, name, strlen(name), master_fd, 0);
 }

@@ -5,6 +5,7 @@
 #include "copy_guest.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 #include "isola/num.h"
 #include "isola/pieces.h"
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 
 #define TEXT_MAX 1024
 
@@ -43,29 +43,14 @@ static int keeper_error(char *text, struct err *err)
 static int receive_stream(int from, int *ret, struct err *err)
 {
 	char text[TEXT_MAX];
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { text, sizeof(text) - 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
 	ssize_t n;
 	do
-		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR && !cancel_requested());
+		n = fd_receive_one(from, text, sizeof(text) - 1, ret, 0);
+	while (n == -EINTR && !cancel_requested());
 	if (n <= 0)
 		return cancel_requested() ? err_set(err, EINTR, "cancelled") : guest_gone(err);
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	text[n] = '\0';
-	if (!c)
-		return keeper_error(text, err);
-	if (c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return guest_gone(err);
-	memcpy(ret, CMSG_DATA(c), sizeof(int));
-	return 0;
+	return *ret < 0 ? keeper_error(text, err) : 0;
 }
 
 /* Until the guest's stream is ready for @events; -EINTR when cancelled. */

@@ -9,6 +9,7 @@
 #include "http.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 #include "isola/num.h"
 #include "confine.h"
@@ -505,26 +506,6 @@ static void take_request(struct http *h, const char *text, size_t size, int body
 		begin(t);
 }
 
-/* The next packet of the job: its size, <= 0 at the end. @ret_fd: what came with it. */
-static ssize_t receive(int fd, char *text, size_t size, int *ret_fd)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { text, size };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	*ret_fd = -1;
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return n;
-}
-
 static int start_due(struct http *h)
 {
 	int64_t now = num_now_ns(), wait_ns = 1000000000;
@@ -572,7 +553,7 @@ static void loop(struct http *h, int ctl_fd)
 		struct pollfd p = { .fd = ctl_fd, .events = POLLIN };
 		while (poll(&p, 1, 0) > 0) {
 			int body_fd;
-			ssize_t got = receive(ctl_fd, text, sizeof(text), &body_fd);
+			ssize_t got = fd_receive_one(ctl_fd, text, sizeof(text), &body_fd, 0);
 			if (got <= 0)
 				return;
 			take_request(h, text, (size_t)got, body_fd);

@@ -3,6 +3,7 @@
 #include "net.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 #include "cancel.h"
 
@@ -66,28 +67,6 @@ static void add_text(json_object *o, const char *key, const char *value)
 		json_add_str(o, key, value);
 }
 
-/* One packet, with a descriptor or without (-1). */
-static int send_packet(int fd, const char *text, int body_fd, struct err *err)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .space = "" };
-	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (body_fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-							 .cmsg_type = SCM_RIGHTS,
-							 .cmsg_len = CMSG_LEN(sizeof(int)) };
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &body_fd, sizeof(int));
-	}
-	if (sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
-		return err_sys(err, "cannot speak with the network process");
-	return 0;
-}
-
 int net_send(struct net *n, struct net_get *g, struct err *err)
 {
 	cleanup_json json_object *o = json_object_new_object();
@@ -120,7 +99,8 @@ int net_send(struct net *n, struct net_get *g, struct err *err)
 		json_add_i64(o, "body_size", (int64_t)g->body_size);
 	}
 	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	return send_packet(n->ctl_fd, text, g->has_body ? g->body_fd : -1, err);
+	int rc = fd_send_one(n->ctl_fd, text, strlen(text), g->has_body ? g->body_fd : -1, 0);
+	return rc < 0 ? err_rc(err, rc, "cannot speak with the network process") : 0;
 }
 
 static void on_head(struct net_get *g, const char *text, size_t size)

@@ -3,6 +3,7 @@
 #include "out.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "cancel.h"
 
 #include <errno.h>
@@ -16,23 +17,12 @@
 int out_receive(struct out *ret, struct err *err)
 {
 	char word = 0;
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { &word, 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
 	ssize_t n;
 	do
-		n = recvmsg(STDIN_FILENO, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR && !cancel_requested());
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+		n = fd_receive_one(STDIN_FILENO, &word, 1, &ret->fd, 0);
+	while (n == -EINTR && !cancel_requested());
+	if (n <= 0 || ret->fd < 0)
 		return err_set(err, ECONNRESET, "the client went away");
-	memcpy(&ret->fd, CMSG_DATA(c), sizeof(int));
 	ret->chunked = word == 'c';
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "guest.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 
 #include "control.h"
@@ -32,27 +33,6 @@ static void copy_free(struct guest_copy *c)
 	free(c);
 }
 
-/* Whoever asked may be gone: then the stream ends here, and with it the copy. */
-static void hand_over(int fd, int stream_fd)
-{
-	char word = 's';
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .space = { 0 } };
-	struct iovec iov = { &word, 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
-	m->cmsg_level = SOL_SOCKET;
-	m->cmsg_type = SCM_RIGHTS;
-	m->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(m), &stream_fd, sizeof(int));
-	(void)sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static void refuse(int fd, const struct err *err)
 {
 	char text[GUEST_NOTICE_MAX + 16];
@@ -71,7 +51,8 @@ static void on_begun(void *arg, const uint8_t *body, size_t size, const struct e
 	if (err)
 		refuse(c->fd, err);
 	else
-		hand_over(c->fd, c->stream_fd);
+		/* Whoever asked may be gone: then the stream ends here, and with it the copy. */
+		(void)fd_send_one(c->fd, "s", 1, c->stream_fd, MSG_DONTWAIT);
 	copy_free(c);
 	control_answer(k, &asker, NULL, err);
 }

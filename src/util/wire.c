@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wire - see include/isola/wire.h. unix(7), SOCK_SEQPACKET and SCM_RIGHTS. */
+/* wire - see include/isola/wire.h. unix(7), SOCK_SEQPACKET. */
 #include "isola/wire.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 #include "isola/json.h"
 
 #include <errno.h>
@@ -28,43 +29,9 @@ int wire_send(int sock, json_object *msg, const int *fds, size_t n_fds, struct e
 		return err_set(err, ENOMEM, "out of memory");
 	if (size > WIRE_BYTES_MAX)
 		return err_set(err, EMSGSIZE, "message of %zu bytes is too long", size);
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = size };
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)] = { 0 };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (n_fds) {
-		mh.msg_control = control;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-	}
-	ssize_t n;
-	do
-		n = sendmsg(sock, &mh, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? err_sys(err, "cannot send a message") : 0;
-}
-
-/* Takes the descriptors out of @mh; more than fit are already cut by the kernel. */
-static size_t take_fds(struct msghdr *mh, int *fds)
-{
-	size_t n = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t bytes = c->cmsg_len - CMSG_LEN(0);
-		for (size_t i = 0; i < bytes / sizeof(int); i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (n < WIRE_FDS_MAX)
-				fds[n++] = fd;
-			else
-				(void)close(fd);
-		}
-	}
-	return n;
+	const struct iovec part = { (void *)(uintptr_t)text, size };
+	ssize_t n = fd_send(sock, &part, 1, fds, n_fds, 0);
+	return n < 0 ? err_rc(err, (int)n, "cannot send a message") : 0;
 }
 
 /* The length of the next message: a small one must not cost a large buffer. A peer
@@ -90,24 +57,18 @@ int wire_recv(int sock, json_object **ret_msg, int ret_fds[WIRE_FDS_MAX], size_t
 	cleanup_free char *buf = malloc(size + 1);
 	if (!buf)
 		return err_set(err, ENOMEM, "out of memory");
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
-	struct iovec iov = { .iov_base = buf, .iov_len = size + 1 };
-	struct msghdr mh = { .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control) };
-	do
-		n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : err_sys(err, "cannot receive a message");
 	int fds[WIRE_FDS_MAX];
-	size_t n_fds = take_fds(&mh, fds);
+	size_t n_fds = 0;
+	do
+		n = fd_receive(sock, buf, size + 1, fds, WIRE_FDS_MAX, &n_fds, 0);
+	while (n == -EINTR);
+	if (n < 0 && n != -EPROTO)
+		return n == -EAGAIN ? -EAGAIN : err_rc(err, (int)n, "cannot receive a message");
 	if (n == 0 && n_fds == 0)
 		return 0;
 	json_object *msg = NULL;
 	int rc = -EPROTO;
-	if (!(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+	if (n >= 0)
 		rc = json_parse(buf, (size_t)n, "message", &msg, err);
 	if (rc == 0 && json_object_is_type(msg, json_type_object)) {
 		*ret_msg = msg;

@@ -3,6 +3,8 @@
  * thread. */
 #include "vhost_user.h"
 
+#include "isola/fd_pass.h"
+
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <poll.h>
@@ -95,36 +97,18 @@ static int send_all(struct vhost_user *u, struct iovec iov[2], const int *fds, s
 		    struct err *err)
 {
 	uint64_t end = now_ms() + (uint64_t)u->timeout_ms;
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * REGIONS_MAX)];
-	} control;
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	if (n_fds) {
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
-	}
 	while (iov[0].iov_len + iov[1].iov_len) {
-		ssize_t n = sendmsg(u->sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno == EAGAIN) {
+		ssize_t n = fd_send(u->sock, iov, 2, fds, n_fds, MSG_DONTWAIT);
+		if (n == -EAGAIN) {
 			int rc = wait_for(u, POLLOUT, end, err);
 			if (rc < 0)
 				return rc;
 			continue;
 		}
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return dead(u, errno, "is gone", err);
+			return dead(u, (int)-n, "is gone", err);
 		/* The descriptors went with the first byte. */
-		msg.msg_control = NULL;
-		msg.msg_controllen = 0;
+		n_fds = 0;
 		for (int i = 0; i < 2; i++) {
 			size_t cut = (size_t)n < iov[i].iov_len ? (size_t)n : iov[i].iov_len;
 			iov[i].iov_base = (uint8_t *)iov[i].iov_base + cut;

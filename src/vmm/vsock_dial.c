@@ -4,6 +4,7 @@
 #include "vsock_dial.h"
 
 #include "isola/fd.h"
+#include "isola/fd_pass.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -48,22 +49,7 @@ static int connect_to(const char *prefix, uint32_t port)
 static void answer(int sock, uint64_t ticket, int fd)
 {
 	struct answer a = { .ticket = ticket, .error = fd < 0 ? -fd : 0 };
-	struct iovec iov = { &a, sizeof(a) };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { .bytes = "" };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (fd >= 0) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
+	if (fd_send_one(sock, &a, sizeof(a), fd, 0) < 0)
 		_exit(0);
 }
 
@@ -87,29 +73,16 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
 	struct vsock_dial *dial = poll->data;
 	struct answer a;
-	struct iovec iov = { &a, sizeof(a) };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
+	int fd = -1;
 	(void)events;
-	ssize_t n = status < 0 ? 0 : recvmsg(dial->sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	ssize_t n = status < 0 ? 0 : fd_receive_one(dial->sock, &a, sizeof(a), &fd, MSG_DONTWAIT);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n != sizeof(a)) {
+		fd_close(&fd);
 		(void)uv_poll_stop(poll);
 		return;
 	}
-	int fd = -1;
-	const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	if (fd < 0)
 		fd = a.error > 0 ? -a.error : -EPROTO;
 	dial->fn(dial->arg, a.ticket, fd);
