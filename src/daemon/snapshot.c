@@ -624,7 +624,8 @@ static void begin(struct volume *v, enum kind kind, json_object *body, op_done_f
 	 * are through. */
 	if (kind == RESTORE)
 		s->users = json_object_get(writers);
-	else if (json_bool_or(o, "Pause", true) && (kind == TAKE || (kind == CLONE && !s->snapshot)))
+	else if (json_bool_or(o, "Pause", true) &&
+		 (kind == TAKE || (kind == CLONE && !s->snapshot)))
 		s->users = json_object_get(writers);
 	claim(s, v, o, project);
 	later_call(v->d, on_begun, s);
