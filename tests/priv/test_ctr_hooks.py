@@ -160,7 +160,7 @@ check(r.rc and "--console-socket" in r.err, "create with a terminal needs --cons
 is_(b.create("--console-socket", T + "/console").rc, 0, "create --console-socket")
 fd = receive(server)
 b.start()
-text = read_all(fd, b"33 99")     # or what is typed shows in between
+text = read_all(fd, b"33 99\r\n")   # or what is typed shows in between
 os.write(fd, b"typed\n")
 text += read_all(fd, b"got typed")
 for want in ("/dev/pts/0\n", "88:0\n", "1000\n", "33 99\n", "got typed"):

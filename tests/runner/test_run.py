@@ -174,18 +174,33 @@ like(r.out, "(?m)^2 passed, 2 failed, 2 skipped", "and the third of a run, too")
 run("rm", "-rf", TREE + "/tests/priv")
 script("test_a.sh", "# not in the lab: too slow\necho 'ok 1 - one'")
 
+# a lab of two processors is for what needs them
+script("test_b.sh", "# processors: 2\necho 'ok 1 - two'")
+for argv, counts in (([], "2 passed"), (["--processors", "1"], "1 passed"),
+                     (["--processors", "2"], "1 passed"), (["--processors", "3"], "0 passed")):
+    r = run("/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE, "--build", "x=" + OUT,
+            *argv, "priv", limit_s=60)
+    like(r.out, "(?m)^" + counts, "of two programs, %s: %s" % (argv, counts))
+check("test_b.sh" not in r.out, "and none is begun in vain", r)
+os.unlink(TREE + "/tests/priv/test_b.sh")
+
 # two labs at a time. One that crashes is no verdict, but only twice; what it came to does
 # not run again
 os.makedirs(TREE + "/tests/lab")
 for crashes, counts, text in (
-        (1, "8 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
-        (2, "9 passed, 0 failed, 2 skipped", "# SKIP the lab's own kernel crashed"),
-        (3, "8 passed, 1 failed, 2 skipped", "^not ok .* lab: exit status 123$")):
+        (1, "10 passed, 0 failed, 1 skipped", "# SKIP the lab's own kernel crashed"),
+        (2, "11 passed, 0 failed, 2 skipped", "# SKIP the lab's own kernel crashed"),
+        (3, "10 passed, 1 failed, 2 skipped", "^not ok .* lab: exit status 123$")):
     with open(TREE + "/tests/lab/lab", "w") as f:
         f.write("""#!/bin/sh
 cd %s
 echo "$*" >>said
 for part; do :; done
+case "$*" in
+*" --cpus 1 "*" --processors 1 "*) ;;
+*" --cpus 2 "*" --share "?"/2 --processors 2 priv api lab") echo "ok 1 - two"; exit ;;
+*) exit 1 ;;
+esac
 if [ "$part" = priv ]; then
 	case "$*" in *1/2*) me=1 other=2 ;; *) me=2 other=1 ;; esac
 	touch here.$me
@@ -193,7 +208,7 @@ if [ "$part" = priv ]; then
 	[ $i -lt 100 ] || exit 1
 fi
 case "$*" in
-*"--share 1/2 "*" api")
+*"--share 1/2 "*" --done "*" api")
 	case "$*" in
 	*"--done api/release test_a.sh --done api/release test_b.sh api") ;;
 	*"--done api/release test_a.sh api")
@@ -201,10 +216,10 @@ case "$*" in
 	*)
 		exit 1 ;;
 	esac ;;
-*"--share 1/2 api")
+*"--share 1/2 --processors 1 api")
 	echo "# 1.0 s, api/release test_a.sh" ;;
-*"--share 2/2 $part") ;;
-*"--share 1/2 $part") ;;
+*"--share 2/2 --processors 1 $part") ;;
+*"--share 1/2 --processors 1 $part") ;;
 *)
 	exit 1 ;;
 esac
@@ -223,10 +238,11 @@ echo "ok 2 - $part"
     like(r.out, "(?m)" + text, "and says so")
     with open(TREE + "/said") as f:
         said = f.read()
-    is_([said.count(" --share %s %s\n" % x) for x in
-         (("1/2", "priv"), ("2/2", "priv"), ("2/2", "api"), ("1/2", "lab"), ("2/2", "lab"))],
-        [1] * 5, "the other parts run once, in both lanes")
-    is_("--share 1/2 --done api/release test_a.sh --done api/release test_b.sh api\n" in said,
+    is_([said.count(" --share %s --processors %s\n" % x) for x in
+         (("1/2", "1 priv"), ("2/2", "1 priv"), ("2/2", "1 api"), ("1/2", "1 lab"),
+          ("2/2", "1 lab"), ("1/2", "2 priv api lab"), ("2/2", "2 priv api lab"))],
+        [1] * 7, "the other parts run once, in both lanes")
+    is_("--share 1/2 --processors 1 --done api/release test_a.sh --done api/release test_b.sh api\n" in said,
         crashes > 1, "what it came to is told to the next one (%d)" % crashes)
     for name in ("crashes", "said", "here.1", "here.2"):
         os.unlink(TREE + "/" + name)
