@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # nested: a Linux guest on emulated AMD-V
+# processors: 2
 # A container in a microVM lives as any: top, stats, limits, update, init, OOM.
 # time limit: 110 s
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # nested: a Linux guest on emulated AMD-V
+# processors: 2
 # Memory of a Linux guest as the host sees it: free pages go back, the balloon in and
 # out, limits of the VM's cgroup; pause and resume; vCPUs on given processors.
 # time limit: 100 s
