@@ -47,7 +47,8 @@ static void reset(struct virtio *v)
 	for (unsigned int i = 0; i < net->n_pairs; i++) {
 		struct pair *p = &net->pairs[i];
 		p->hungry = p->limited = p->full = false;
-		(void)uv_poll_stop(&p->poll);
+		if (p->poll)
+			(void)uv_poll_stop(p->poll);
 	}
 	(void)net->backend->type->set_offloads(net->backend, 0);
 	(void)net->backend->type->set_pairs(net->backend, 1);
@@ -92,11 +93,19 @@ static void on_closed(uv_handle_t *handle)
 	let_go(handle->data);
 }
 
-static void on_pair_closed(uv_handle_t *handle)
+static void on_poll_closed(uv_handle_t *handle)
 {
-	struct pair *p = handle->data;
-	handle->data = NULL;
+	const struct pair *p = handle->data;
+	free(handle);
 	let_go(p->net);
+}
+
+/* At once, so that the place can be given another interface: the handle ends by itself. */
+static void unwatch(struct pair *p)
+{
+	if (p->poll)
+		uv_close((uv_handle_t *)p->poll, on_poll_closed);
+	p->poll = NULL;
 }
 
 static void net_free(struct device *dev)
@@ -108,9 +117,7 @@ static void net_free(struct device *dev)
 	ratelimit_free(net->rx_limit);
 	ratelimit_free(net->tx_limit);
 	for (unsigned int i = 0; i < net->n_pairs; i++)
-		if (net->pairs[i].poll.data &&
-		    !uv_is_closing((const uv_handle_t *)&net->pairs[i].poll))
-			uv_close((uv_handle_t *)&net->pairs[i].poll, on_pair_closed);
+		unwatch(&net->pairs[i]);
 	uv_close((uv_handle_t *)&net->turn.idle, on_closed);
 }
 
@@ -118,10 +125,15 @@ static int watch_backend(struct net *net, struct err *err)
 {
 	for (unsigned int i = 0; net->backend && i < net->n_pairs; i++) {
 		struct pair *p = &net->pairs[i];
-		int rc = uv_poll_init(&net->v.device.vm->loop, &p->poll, net->backend->fds[i]);
-		if (rc < 0)
+		uv_poll_t *poll = malloc(sizeof(*poll));
+		int rc = poll ? uv_poll_init(&net->v.device.vm->loop, poll, net->backend->fds[i])
+			      : -ENOMEM;
+		if (rc < 0) {
+			free(poll);
 			return err_rc(err, rc, "%s: cannot watch the network", net->v.device.id);
-		p->poll.data = p;
+		}
+		poll->data = p;
+		p->poll = poll;
 		net->handles++;
 	}
 	return 0;
@@ -199,7 +211,7 @@ static int unplug(struct device *dev, struct err *err)
 		return 0;
 	virtio_unplug(&net->v);
 	for (unsigned int i = 0; i < net->n_pairs; i++)
-		uv_close((uv_handle_t *)&net->pairs[i].poll, on_pair_closed);
+		unwatch(&net->pairs[i]);
 	net->backend->type->free(net->backend);
 	net->backend = NULL;
 	net->link_up = false;
@@ -232,7 +244,7 @@ static int put_in(struct net *net, int *fd, struct err *err)
 	int rc = net_tap_new(&one, 1, true, &b, err);
 	if (rc < 0)
 		return rc;
-	(void)uv_poll_stop(&p->poll);
+	(void)uv_poll_stop(p->poll);
 	if (dup3(b->fds[0], old->fds[0], O_CLOEXEC) < 0) {
 		b->type->free(b);
 		return err_sys(err, "cannot put another tap interface in its place");
@@ -287,7 +299,7 @@ static int plug(struct device *dev, json_object *args, int *fd, struct err *err)
 	if (rc < 0)
 		return rc;
 	bool lost = net->backend && has_lost(net->backend);
-	if (net->n_pairs != 1 || (net->backend ? !lost : net->pairs[0].poll.data != NULL))
+	if (net->n_pairs != 1 || (net->backend && !lost))
 		return err_set(err, EBUSY, "this place is not free");
 	if (lost)
 		return memcmp(net->mac, a.mac, sizeof(a.mac))

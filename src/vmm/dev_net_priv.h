@@ -24,10 +24,10 @@
 struct pair {
 	struct net *net;
 	unsigned int index;
-	uv_poll_t poll;
-	bool hungry;  /* the guest has to post buffers */
-	bool limited; /* input waits for the rate limit */
-	bool full;    /* output waits for the backend */
+	uv_poll_t *poll; /* of its interface; NULL: none */
+	bool hungry;     /* the guest has to post buffers */
+	bool limited;    /* input waits for the rate limit */
+	bool full;       /* output waits for the backend */
 	struct net_rx rx;
 };
 

@@ -45,15 +45,15 @@ static bool wants_input(const struct pair *p)
 /* Only with a backend there is something to watch. */
 static void watch(struct pair *p)
 {
-	if (!p->poll.data || uv_is_closing((const uv_handle_t *)&p->poll))
+	if (!p->poll)
 		return;
 	int events = wants_input(p) ? UV_READABLE : 0;
 	if (p->full && p->net->link_up && virtio_serving(&p->net->v))
 		events |= UV_WRITABLE;
 	if (events)
-		(void)uv_poll_start(&p->poll, events, on_event);
+		(void)uv_poll_start(p->poll, events, on_event);
 	else
-		(void)uv_poll_stop(&p->poll);
+		(void)uv_poll_stop(p->poll);
 }
 
 void net_watch(struct net *net)

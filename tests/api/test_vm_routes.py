@@ -3,6 +3,7 @@
 # Every route of VMs, with what it is for and what it must refuse; the body of
 # create, field by field; and that VMs and containers do not show in each other's
 # lists.  A route of /vms without a test here is a failure.
+# processors: 2
 # time limit: 240 s
 import base64
 import json

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # nested: a Linux guest on emulated AMD-V
+# processors: 2
 # time limit: 120 s
 #
 # Debian's kernel on isola-vmm with every device that talks to the host, used for real:
