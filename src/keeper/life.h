@@ -76,7 +76,7 @@ struct keeper {
 	uint64_t next_conn;
 	struct asker asker; /* of the request at hand */
 	uint64_t holder;    /* the connection that has it frozen; 0 = none */
-	bool thawing;       /* the holder has gone, and its VM is told to go on */
+	unsigned int thaws; /* under way, of a VM whose holders have gone */
 };
 
 /* Runs one container to its end; @run_dir as in isola/keeper.h, @control_fd

@@ -162,7 +162,7 @@ void ops_conn_gone(struct keeper *k, uint64_t conn)
 	/* At once: what a later isolad hears first is what it goes by, and what it asks of the
 	 * VM comes behind this. */
 	k->state = STATE_RUNNING;
-	k->thawing = rc == -EINPROGRESS;
+	k->thaws += rc == -EINPROGRESS;
 }
 
 static int op_update(struct keeper *k, const struct request *r, int *fd, json_object *answer,

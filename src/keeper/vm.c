@@ -492,7 +492,7 @@ static void on_paused(struct vm *vm, const struct asker *asker, json_object *rep
 {
 	(void)reply;
 	/* Whose hold it was may have gone meanwhile. */
-	if (!err && !vm->k->thawing)
+	if (!err && !vm->k->thaws)
 		vm->k->state = STATE_PAUSED;
 	control_answer(vm->k, asker, NULL, err);
 }
@@ -504,12 +504,13 @@ static void on_resumed(struct vm *vm, const struct asker *asker, json_object *re
 	(void)reply;
 	if (!err)
 		k->state = STATE_RUNNING;
+	bool thaw = !asker->conn && k->thaws > 0;
+	k->thaws -= thaw;
 	/* EBUSY: it was never paused. */
-	if (err && k->thawing && vm->alive && err->code != EBUSY) {
+	if (err && thaw && vm->alive && err->code != EBUSY) {
 		k->state = STATE_PAUSED;
 		control_warn(k, err->text);
 	}
-	k->thawing = false;
 	if (!err && k->guest)
 		guest_vm_resumed(k->guest);
 	control_answer(k, asker, NULL, err);
