@@ -39,7 +39,7 @@
 
 #define CMDLINE                                                                                    \
 	"console=ttyS0 quiet reboot=k panic=-1 8250.nr_uarts=1 i8042.noaux i8042.nomux "           \
-	"i8042.nopnp i8042.dumbkbd noreplace-smp pci=off rdinit=/init"
+	"i8042.nopnp i8042.dumbkbd noreplace-smp rdinit=/init"
 
 /* ---- size ---- */
 

@@ -30,10 +30,10 @@
  * of the first kind; no PS/2 mouse or keyboard (half a second of probing), but the
  * controller's reset line, which is how it reboots, also after a panic. Nor need it take
  * the lock prefixes out of its code when it has one processor: it does so by a mapping
- * and two switches of page tables each, a tenth of its way to init. There is no PCI bus. */
+ * and two switches of page tables each, a tenth of its way to init. */
 #define CMDLINE_DEFAULTS                                                                           \
 	"console=ttyS0 reboot=k panic=-1 8250.nr_uarts=1 i8042.noaux i8042.nomux "                 \
-	"i8042.nopnp i8042.dumbkbd noreplace-smp pci=off"
+	"i8042.nopnp i8042.dumbkbd noreplace-smp"
 
 char *vm_cmdline(json_object *config)
 {
