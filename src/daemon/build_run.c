@@ -5,7 +5,6 @@
 #include "build.h"
 
 #include "life.h"
-#include "op.h"
 #include "persist.h"
 #include "timer.h"
 #include "wait.h"
@@ -160,23 +159,7 @@ static int attach(struct build *b, struct instance *inst, struct err *err)
 
 /* ---- the run is over ---- */
 
-static void over_step(struct op *op)
-{
-	if (run_is_over(op->inst))
-		op_finish(op, NULL, NULL);
-	else
-		run_hurry_keeper(op->inst);
-}
-
-static void over_wake(struct op *op, enum op_wake why)
-{
-	if (why == OP_WAKE_OVER)
-		over_step(op);
-}
-
 /* Its layer is nobody's any more. */
-static const struct op_type over_type = { .name = "build", .run = over_step, .wake = over_wake };
-
 static void on_over(void *arg, const struct err *err, json_object *result)
 {
 	struct build *b = arg;
@@ -219,10 +202,9 @@ static void go_on(struct build *b)
 	if (!b->running || !b->ended || b->out_open || b->over)
 		return;
 	struct instance *inst = instance_of(b, &e);
-	struct op *op = inst ? op_new(inst, &over_type, on_over, build_ref(b)) : NULL;
-	if (op)
-		op_queue(op);
-	else if (!inst)
+	if (inst)
+		run_wait_over(inst, on_over, build_ref(b));
+	else
 		fail(b, &e);
 }
 

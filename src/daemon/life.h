@@ -97,6 +97,10 @@ void run_back_off(struct instance *inst);
 /* Gives a keeper whose payload has ended its time to clean up, then kills it. */
 void run_hurry_keeper(struct instance *inst);
 
+/* @done when the run of @inst, whose payload has ended, is over: beside whatever else waits
+ * for that, say a start. */
+void run_wait_over(struct instance *inst, op_done_fn *done, void *arg);
+
 void set_text(char **at, const char *text);
 
 /* ---- add.c ---- */

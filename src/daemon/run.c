@@ -496,3 +496,25 @@ void run_hurry_keeper(struct instance *inst)
 	if (life->keeper && !life->grace)
 		life->grace = timer_start(inst->isolad, KEEPER_GRACE_MS, on_grace_over, inst);
 }
+
+static void over_run(struct op *op)
+{
+	if (run_is_over(op->inst))
+		op_finish(op, NULL, NULL);
+	else
+		run_hurry_keeper(op->inst);
+}
+
+static void over_wake(struct op *op, enum op_wake why)
+{
+	if (why == OP_WAKE_OVER)
+		over_run(op);
+}
+
+void run_wait_over(struct instance *inst, op_done_fn *done, void *arg)
+{
+	static const struct op_type type = { .name = "over", .run = over_run, .wake = over_wake };
+	struct op *op = op_new(inst, &type, done, arg);
+	if (op)
+		op_aside(op);
+}

@@ -20,7 +20,6 @@
 #include "isolad.h"
 #include "life.h"
 #include "mounts.h"
-#include "op.h"
 #include "project.h"
 
 #include "isola/fd.h"
@@ -146,7 +145,9 @@ bool snapshot_holds(const struct instance *inst)
 {
 	list_for_each (node, &inst->isolad->snapshotting) {
 		struct snapping *s = container_of(node, struct snapping, node);
-		for (size_t i = 0; s->kind != RESTORE && i < json_len(s->users); i++)
+		if (s->kind == RESTORE)
+			continue;
+		for (size_t i = 0; i < json_len(s->users); i++)
 			if (!strcmp(json_item_str(s->users, i), inst->id))
 				return true;
 	}
@@ -404,30 +405,13 @@ static void copy_files(struct snapping *s)
 static void on_held(void *arg, const struct err *err, json_object *result);
 static void on_over(void *arg, const struct err *err, json_object *result);
 
-static void over_run(struct op *op)
-{
-	if (run_is_over(op->inst))
-		op_finish(op, NULL, NULL);
-}
-
-static void over_wake(struct op *op, enum op_wake why)
-{
-	if (why == OP_WAKE_OVER)
-		over_run(op);
-}
-
-/* Beside a start that waits for this volume. */
-static const struct op_type over_type = { .name = "restore", .run = over_run, .wake = over_wake };
-
 static void hold_next(struct snapping *s)
 {
 	for (; s->at < json_len(s->users); s->at++) {
 		const char *id = json_item_str(s->users, s->at);
 		struct instance *inst = registry_by_id(s->d, id);
 		if (inst && s->kind == RESTORE && !run_is_over(inst)) {
-			struct op *op = op_new(inst, &over_type, on_over, s);
-			if (op)
-				op_aside(op);
+			run_wait_over(inst, on_over, s);
 			return;
 		}
 		if (!inst || inst->state != INSTANCE_RUNNING)

@@ -504,7 +504,7 @@ static void on_resumed(struct vm *vm, const struct asker *asker, json_object *re
 	(void)reply;
 	if (!err)
 		k->state = STATE_RUNNING;
-	bool thaw = !asker->conn && k->thaws > 0;
+	bool thaw = !asker->conn; /* ops_conn_gone(): nobody asked */
 	k->thaws -= thaw;
 	/* EBUSY: it was never paused. */
 	if (err && thaw && vm->alive && err->code != EBUSY) {
