@@ -241,6 +241,13 @@ def _readlink(path):
         return ""
 
 
+def open_files(pid):
+    """What each descriptor of a process is, without those closed meanwhile."""
+    fds = "/proc/%d/fd/" % pid
+    found = {int(n): _readlink(fds + n) for n in os.listdir(fds)}
+    return {n: what for n, what in found.items() if what}
+
+
 # ---------------------------------------------------------------------- isolad
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -501,8 +508,7 @@ def leak_check(name="nothing is left behind"):
     if left is True or not left:
         return ok(name)
     if any("open files" in line for line in left):
-        fds = "/proc/%d/fd/" % _default.pid
-        left += sorted("  " + _readlink(fds + n) for n in os.listdir(fds))
+        left += sorted("  " + what for what in open_files(_default.pid).values())
     return not_ok(name, "\n".join(left))
 
 

@@ -67,6 +67,13 @@ enum fd_sync { FD_SYNC_NO, FD_SYNC_YES };
 int fd_write_atomic(int dirfd, const char *name, const void *buf, size_t size, mode_t mode,
 		    enum fd_sync sync, struct err *err);
 
+/* True of names like those of fd_write_atomic()'s temp files. */
+bool fd_is_temp(const char *name);
+
+/* Removes from @dirfd what a writer that was killed amid fd_write_atomic() left there.
+ * Only where nobody writes at the time. What cannot be removed stays, quietly. */
+void fd_sweep_temp(int dirfd);
+
 /* Removes the tree @name under @dirfd without following links or crossing
  * mounts; a missing one is fine. Depth is bounded only by the file system. */
 int fd_remove_tree(int dirfd, const char *name, struct err *err);

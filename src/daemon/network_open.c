@@ -106,6 +106,7 @@ int networks_open(struct isolad *d, struct err *err)
 	all->net = net_new();
 	if (!all->net)
 		return err_set(err, ENOMEM, "out of memory");
+	fd_sweep_temp(all->dir_fd);
 	int rc = load_all(d, err);
 	if (rc == 0 && !network_by_name(d, NETWORK_DEFAULT))
 		rc = make_default(d, err);

@@ -327,6 +327,8 @@ static int load(struct isolad *d, int dir_fd, const char *dir, const char *id)
 	struct instance *inst = NULL;
 	cleanup_fd int fd = openat(dir_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int rc = fd < 0 ? -errno : json_read_file(fd, RECORD_FILE, RECORD_BYTES_MAX, &doc, &e);
+	if (fd >= 0)
+		fd_sweep_temp(fd);
 	if (rc == -ENOENT)
 		return rc;
 	if (rc == 0)

@@ -138,6 +138,7 @@ int roots_open(struct roots *roots, const struct config *config, struct err *err
 	roots->run_lock_fd = lock_folder(roots->run_fd, "run", roots->run, "--run", err);
 	if (roots->run_lock_fd < 0)
 		return roots->run_lock_fd;
+	fd_sweep_temp(roots->run_fd);
 	if (mkdirat(roots->state_fd, "instances", 0700) < 0 && errno != EEXIST)
 		return err_sys(err, "cannot make %s/instances", roots->state);
 	roots->instances_fd =

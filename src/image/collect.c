@@ -258,10 +258,7 @@ int job_delete(const struct store *s, const char (*ids)[DIGEST_SIZE], size_t n,
 static int sweep_temp(const char *name, void *arg, struct err *err)
 {
 	const int *dir = arg;
-	size_t n = strlen(name);
-	if (name[0] != '.' || n < 4 || strcmp(name + n - 4, ".tmp") != 0)
-		return 0;
-	return fd_remove_tree(*dir, name, err);
+	return fd_is_temp(name) ? fd_remove_tree(*dir, name, err) : 0;
 }
 
 /* A job's folder that nobody holds. */

@@ -49,8 +49,7 @@ struct folder {
 static int judge_temp(const char *name, void *arg, struct err *err)
 {
 	const struct folder *f = arg;
-	size_t n = strlen(name);
-	if (name[0] != '.' || n < 4 || strcmp(name + n - 4, ".tmp") != 0)
+	if (!fd_is_temp(name))
 		return 0;
 	verify_note(f->v, FOUND_LEFTOVER, name, f->v->repair,
 		    "%s/%s is a half-written file that a killed job left.", f->name, name);

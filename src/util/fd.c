@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#define TEMP_END ".tmp"
+
 void fd_close(int *fd)
 {
 	if (*fd < 0)
@@ -148,7 +150,7 @@ int fd_write_atomic(int dirfd, const char *name, const void *buf, size_t size, m
 	char temp[300];
 	unsigned int rnd = 0;
 	(void)getrandom(&rnd, sizeof(rnd), GRND_NONBLOCK);
-	if (snprintf(temp, sizeof(temp), ".%s.%08x.tmp", name, rnd) >= (int)sizeof(temp))
+	if (snprintf(temp, sizeof(temp), ".%s.%08x" TEMP_END, name, rnd) >= (int)sizeof(temp))
 		return err_set(err, ENAMETOOLONG, "file name %s is too long", name);
 	int rc = write_temp(dirfd, temp, buf, size, mode, sync);
 	if (rc == 0 && renameat(dirfd, temp, dirfd, name) < 0)
@@ -163,6 +165,26 @@ int fd_write_atomic(int dirfd, const char *name, const void *buf, size_t size, m
 			return err_rc(err, rc, "cannot sync the folder of %s", name);
 	}
 	return 0;
+}
+
+bool fd_is_temp(const char *name)
+{
+	size_t n = strlen(name), end = strlen(TEMP_END);
+	return *name == '.' && n > 1 + end && !strcmp(name + n - end, TEMP_END);
+}
+
+void fd_sweep_temp(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	for (struct dirent *entry; (entry = readdir(dir));)
+		if (fd_is_temp(entry->d_name))
+			(void)unlinkat(dirfd, entry->d_name, 0);
+	(void)closedir(dir);
 }
 
 /* A walk holds two descriptors a level, and a tree may be thousands deep: what

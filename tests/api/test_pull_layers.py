@@ -156,9 +156,9 @@ feed = pair[0]
 status = read("/proc/%d/status" % feed)
 check("\nNoNewPrivs:\t1\n" in status and "\nSeccomp:\t2\n" in status,
       "and with a list of system calls", status)
-fds = [os.readlink("/proc/%d/fd/%s" % (feed, f)) for f in os.listdir("/proc/%d/fd" % feed)]
-check(all(re.search("^pipe:|/tmp/job-[0-9a-f]+/blob-[0-9]+$|/dev/null$", f) or i == 2
-          for i, f in enumerate(fds)) and any("/blob-" in f for f in fds),
+fds = open_files(feed)
+check(all(re.search("^pipe:|/tmp/job-[0-9a-f]+/blob-[0-9]+$|/dev/null$", f) or n == 2
+          for n, f in fds.items()) and any("/blob-" in f for f in fds.values()),
       "it has its blob, pipes and nothing else", fds)
 open(MODE, "w").write("pass")
 t.join()

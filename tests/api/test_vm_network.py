@@ -27,6 +27,10 @@ def taps():
     return sorted(n for n in links(d) if n.startswith("tap"))
 
 
+def queues_of(pid):
+    return list(open_files(pid).values()).count("/dev/net/tun")
+
+
 def link(name):
     return json.loads(d.in_net("ip", "-j", "-d", "link", "show", "dev", name).out)[0]
 
@@ -81,11 +85,8 @@ net = d.request("GET", "/networks/bridge")[2]
 is_(net["Containers"][vm]["IPv4Address"], end["IPAddress"] + "/16", "the network knows it")
 is_(net["Containers"][vm]["Name"], "one", "by its name")
 pid = vms.inspect(vm)["State"]["Pid"]
-fds = [os.readlink("/proc/%d/fd/%s" % (pid, f)) for f in os.listdir("/proc/%d/fd" % pid)]
-is_(fds.count("/dev/net/tun"), 2, "the worker has the queues' descriptors, and no more")
-tun = [f for f in os.listdir("/proc/%d/fd" % d.pid)
-       if os.readlink("/proc/%d/fd/%s" % (d.pid, f)) == "/dev/net/tun"]
-is_(tun, [], "isolad has none any more")
+is_(queues_of(pid), 2, "the worker has the queues' descriptors, and no more")
+is_(queues_of(d.pid), 0, "isolad has none any more")
 
 other = vms.create("two", NetworkMode="bridge", PortBindings={"80/tcp": [{"HostPort": "8080"}]})
 got = vms.post(other, "start")

@@ -26,12 +26,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -82,16 +84,23 @@ static void listen_at(const char *run_dir)
 
 static void make_payload(void)
 {
-	int cg = cgroup_make(cgroup(), "", NULL);
-	payload = fork();
+	/* Born in its cgroup, as a real one is: whoever kills the keeper at any time finds
+	 * it there. */
+	cleanup_fd int cg = cgroup_make(cgroup(), "", NULL);
+	struct clone_args how = { .flags = CLONE_INTO_CGROUP,
+				  .exit_signal = SIGCHLD,
+				  .cgroup = (uint64_t)cg };
+	if (cg < 0)
+		_exit(1);
+	payload = (pid_t)syscall(SYS_clone3, &how, sizeof(how));
 	if (payload == 0) {
 		/* Lives on without its keeper, as a real one does. */
 		(void)close_range(3, ~0u, 0);
 		(void)execlp("sleep", "sleep", "infinity", NULL);
 		_exit(127);
 	}
-	if (cg >= 0)
-		(void)cgroup_attach(cg, payload);
+	if (payload < 0)
+		_exit(1);
 }
 
 static void tell(int conn, json_object *msg)

@@ -17,16 +17,6 @@ ADMIN, CHROOT = 1 << 21, 1 << 18
 store = Store()
 
 
-def descriptors(pid):
-    found = {}
-    for f in os.listdir("/proc/%s/fd" % pid):
-        try:
-            found[f] = os.readlink("/proc/%s/fd/%s" % (pid, f))
-        except OSError:
-            pass      # closed meanwhile
-    return found
-
-
 def read(path):
     try:
         with open(path) as f:
@@ -57,11 +47,11 @@ def judge(who, pid, caps):
         like(os.readlink("/proc/%s/root" % pid), "/tmp/job-[0-9a-f]+/layer-0$",
              who + ": its root is the layer's folder")
         # Seen while it still locks itself in: that is not yet the layer's time.
-        wait_for(5 * SCALE, lambda: not any("landlock" in v for v in descriptors(pid).values()))
-        fds = descriptors(pid)
+        wait_for(5 * SCALE, lambda: not any("landlock" in v for v in open_files(pid).values()))
+        fds = open_files(pid)
         known = [v for v in fds.values() if re.search(
             r"^pipe:|/layer-0(/.*)?$|/tmp/job-[0-9a-f]+/temp \(deleted\)$", v)]
-        check(len(known) == len(fds) and fds["0"] == fds["1"] != fds["2"],
+        check(len(known) == len(fds) and fds[0] == fds[1] != fds[2],
               who + ": its descriptors", fds)
     is_([li.split(":")[0].strip() for li in read("/proc/%s/net/dev" % pid).splitlines()[2:]], ["lo"],
         who + ": no network")
@@ -85,7 +75,7 @@ if not wait_for(10, lambda: status(p.pid).get("Seccomp") == "2"):
     not_ok("isola-image confines itself", status(p.pid))
 else:
     judge("isola-image", p.pid, FILES | ADMIN | CHROOT)
-    fds = {os.readlink("/proc/%d/fd/%s" % (p.pid, f)) for f in os.listdir("/proc/%d/fd" % p.pid)}
+    fds = set(open_files(p.pid).values())
     check("/etc/passwd" not in fds and not any("socket" in f for f in fds),
           "isola-image: keeps no descriptor it was not given for the job", fds)
 
@@ -106,8 +96,8 @@ def judge_reader(pid):
     is_((s["NoNewPrivs"], s["Seccomp"]), ("1", "2"), "reader: no new privileges, seccomp")
     like(os.readlink("/proc/%s/root" % pid), "/tmp/job-[0-9a-f]+$", "reader: its root is the job's folder")
     # It may still be at it: the rules are a descriptor for a moment.
-    check(wait_for(10, lambda: all(v.startswith("pipe:") for n, v in descriptors(pid).items()
-                                   if n != "2")), "reader: nothing but pipes", descriptors(pid))
+    check(wait_for(10, lambda: all(v.startswith("pipe:") for n, v in open_files(pid).items()
+                                   if n != 2)), "reader: nothing but pipes", open_files(pid))
 
 
 if wait_for(10, lambda: child(0)):

@@ -273,8 +273,8 @@ check(set(there) <= {"bin", "lib", "lib32", "lib64", "none", "out", "sbin", "tre
 check(all("nodev" in o and "nosuid" in o and ("ro" in o) == (m != "/out")
           for m, o in points.items()) and "noexec" in points["/out"] and
       "noexec" in points["/tree"], "it can write to one folder alone", points)
-fds = {os.readlink("/proc/%d/fd/%s" % (pid, f)) for f in os.listdir("/proc/%d/fd" % pid)}
-check(not [f for f in fds if "socket" in f or store.path in f], "no descriptor of the job", fds)
+fds = open_files(pid)
+check(not [f for f in fds.values() if "socket" in f or store.path in f], "no descriptor of the job", fds)
 with open("/proc/%d/limits" % pid) as f:
     limits = f.read()
 check(re.search(r"Max cpu time +900 ", limits) and re.search(r"Max core file size +0 ", limits) and

@@ -292,7 +292,14 @@ with open(path % b, "w") as f:
 os.unlink(path % c)
 os.makedirs(d.root + "/state/instances/.removing-" + "f" * 64 + "/upper/x")
 os.makedirs(d.root + "/run/" + "e" * 64)
+network = [n for n in os.listdir(d.root + "/state/networks") if n.endswith(".json")][0]
+cut = ["run/.resolver.pid.0badcafe.tmp", "state/networks/.%s.0badcafe.tmp" % network,
+       "state/instances/%s/.instance.json.0badcafe.tmp" % a]
+for name in cut:
+    with open(d.root + "/" + name, "w") as f:
+        f.write("{")
 check(d.start(*FLAGS), "isolad starts with spoilt records")
+is_([n for n in cut if os.path.exists(d.root + "/" + n)], [], "files that were being written are gone")
 is_(status("ok"), "created", "a good one is there")
 is_(status("bad"), None, "a bad one is not")
 check(os.path.exists(path % b), "but left as it is")

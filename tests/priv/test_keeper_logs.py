@@ -21,8 +21,7 @@ def logs(k, *flags):
 
 def follows(p):
     """Whether a reader has begun to watch the run folder and the log."""
-    return any("inotify" in os.readlink("/proc/%d/fd/%s" % (p.pid, f))
-               for f in os.listdir("/proc/%d/fd" % p.pid))
+    return any("inotify" in what for what in open_files(p.pid).values())
 
 
 def numbers(first, last):

@@ -57,8 +57,7 @@ def check_threads(w):
 
 
 def check_fds(w):
-    fds = {int(n): os.readlink("/proc/%d/fd/%s" % (w.pid, n))
-           for n in os.listdir("/proc/%d/fd" % w.pid)}
+    fds = open_files(w.pid)
     foreign = {n: p for n, p in fds.items() if n > 2 and
                not p.startswith(("anon_inode:", "socket:", "pipe:")) and
                p not in ("/dev/kvm", "/dev/null")}
