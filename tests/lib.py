@@ -243,7 +243,7 @@ def _readlink(path):
 
 def open_files(pid):
     """What each descriptor of a process is, without those closed meanwhile."""
-    fds = "/proc/%d/fd/" % pid
+    fds = "/proc/%s/fd/" % pid
     found = {int(n): _readlink(fds + n) for n in os.listdir(fds)}
     return {n: what for n, what in found.items() if what}
 
