@@ -4,6 +4,7 @@
 
 #include "isolad.h"
 #include "isolation.h"
+#include "tap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ void registry_init(struct registry *registry)
 	registry->n = 0;
 }
 
-/* Both kinds: names are one space. */
+/* Both kinds: names are one space, with those of taps. */
 static struct instance *by_name(struct isolad *d, const char *name)
 {
 	list_for_each (node, &d->registry.instances) {
@@ -90,6 +91,11 @@ struct instance *registry_find(struct isolad *d, enum instance_kind kind, const 
 int registry_name_check(struct isolad *d, const char *name, struct err *err)
 {
 	struct instance *other = by_name(d, name);
+	if (!other && tap_is_named(d, name))
+		return err_set(err, EEXIST,
+			       "Conflict. The name \"/%s\" is already in use by a tap of a network. "
+			       "Whoever asked for it has to close it to be able to reuse that name.",
+			       name);
 	if (!other)
 		return 0;
 	const char *noun = instance_noun(other->kind);
@@ -147,7 +153,7 @@ int registry_make_name(struct instance *inst, struct err *err)
 	for (unsigned int attempt = 0; attempt < 10000; attempt++) {
 		char name[128];
 		id_make_name(attempt, name, sizeof(name));
-		if (by_name(inst->isolad, name))
+		if (registry_name_check(inst->isolad, name, NULL) < 0)
 			continue;
 		inst->name = strdup(name);
 		return inst->name ? 0 : err_set(err, ENOMEM, "out of memory");

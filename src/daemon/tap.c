@@ -196,6 +196,16 @@ struct tap *tap_find(struct network *net, const char *ref)
 	return NULL;
 }
 
+bool tap_is_named(struct isolad *d, const char *name)
+{
+	list_for_each (node, &d->taps) {
+		const struct instance *inst = container_of(node, struct tap, node)->inst;
+		if (inst->name && !strcmp(inst->name, name))
+			return true;
+	}
+	return false;
+}
+
 static int check_name(struct isolad *d, const char *name, struct err *err)
 {
 	if (!id_is_name(name))
@@ -203,9 +213,8 @@ static int check_name(struct isolad *d, const char *name, struct err *err)
 			err, EINVAL,
 			"name: '%.64s' is no name: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
 			name);
-	list_for_each (node, &d->taps)
-		if (!strcmp(container_of(node, struct tap, node)->inst->name, name))
-			return err_set(err, EEXIST, "name: another tap is called %s", name);
+	if (tap_is_named(d, name))
+		return err_set(err, EEXIST, "name: another tap is called %s", name);
 	return registry_name_check(d, name, err);
 }
 

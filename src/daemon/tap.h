@@ -17,5 +17,8 @@
 
 #define TAPS_MAX 64 /* of one isolad at once */
 
+/* Taps' names are in one space with instances'. */
+bool tap_is_named(struct isolad *d, const char *name);
+
 /* At the end of isolad, before networks_stop(). Each is still closed by its owner. */
 void taps_stop(struct isolad *d);
