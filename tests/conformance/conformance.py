@@ -67,6 +67,9 @@ class Table:
                 bad.append("%s: needs id and name" % c)
             if not any(k in step for step in steps_of(c, "container") for k in EXPECTED):
                 bad.append("%s expects nothing" % c["id"])
+            if "steps" not in c and 0 < c.get("rc", 0) < 128 and \
+                    not any(c.get(k) for k in EXPECTED if k != "rc"):
+                bad.append("%s expects a failure, but not why" % c["id"])
             if "in" in c and c["in"] not in self.instances:
                 bad.append("%s: no instance %s" % (c["id"], c["in"]))
             if ("vm" in c) != ("differs" in c):
@@ -253,7 +256,10 @@ class Side:
             return [NO_TIME] * len(cases)
         result = []
         t0 = time.monotonic()
-        well = self.batch([c for c in cases if in_batch(c)])
+        batch = [c for c in cases if in_batch(c)]
+        well = self.batch(batch)
+        if len(well) < len(batch) and cases[0]["in"] in self.started:
+            self.end_instance(cases[0])     # what the others did there is not in the way
         if well:
             self.seconds["all of " + cases[0]["in"]] = time.monotonic() - t0
         for case in cases:
@@ -323,7 +329,27 @@ def image_tar(path):
         add("not-elf", mode=0o755, data=b"\x7fNOTELF\n")
         with open(BUILD + "/tests/conformance/probe", "rb") as f:
             add("bin/su-probe", mode=0o4755, data=f.read())
+        add("l", tarfile.DIRTYPE, 0o755)
+        for name in ("gone/a", "gone/b", "hidden/old", "hidden/sub/old", "emptied/old", "file/in-it",
+                     "partly/a", "partly/b", "partly/sub/c"):
+            add("l/" + name, data=name.encode() + b"\n")
+        add("l/folder", data=b"a file\n")
+        add("l/map", data=b"".join(c + bytes(4095) for c in (b"a", b"b", b"c")))
+        add("l/attrs", data=b"x\n", **{"SCHILY.xattr.user.colour": "blue"})
+        add("l/capable", mode=0o755, data=b"x\n", **{"SCHILY.xattr.security.capability":
+            "\1\0\0\2" + "\0\4\0\0" + "\0" * 12})
     return path
+
+
+# What a second layer does to the first one's files, and one with many of its own.
+LAYERED = """FROM conf
+RUN rm /l/gone/a && rm -r /l/emptied && mkdir /l/emptied && \\
+    rm -r /l/hidden && mkdir /l/hidden && echo new >/l/hidden/new && \\
+    rm -r /l/file && echo now a file >/l/file && rm /l/folder && mkdir /l/folder && \\
+    echo x >/l/folder/x && rm /l/partly/a && rm -r /l/partly/sub && mkdir /l/partly/sub
+RUN mkdir /l/many && cd /l/many && seq -w 10000 | sed s.^.entry-. | xargs touch && \\
+    echo last >entry-10000 && mkdir /l/partly/sub/sub && echo z >/l/partly/a
+"""
 
 
 def give_files():
@@ -352,6 +378,13 @@ def import_images(d):
         if r.rc:
             not_ok("the images are imported", r)
             finish()
+    os.mkdir(T + "/layered")
+    with open(T + "/layered/Dockerfile", "w") as f:
+        f.write(LAYERED)
+    r = d.ctr("build", "-q", "--network", "none", "-t", "layered", T + "/layered", limit_s=300)
+    if r.rc:
+        not_ok("the image of several layers is built", r)
+        finish()
 
 
 def run_in_memory():

@@ -280,6 +280,48 @@ static void lower(void)
 	say("folder in the way", rmdir("/seed/sub"));
 }
 
+/* A file of the image, three pages that begin with a, b and c: what was mapped stays as it
+ * was when somebody writes the file, as with any overlay. */
+static void image_maps(void)
+{
+	const int page = 4096;
+	int fd = open("/l/map", O_RDONLY | O_CLOEXEC);
+	must(fd, "open");
+	char *shared = mmap(NULL, 3 * page, PROT_READ, MAP_SHARED, fd, 0);
+	char *own = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (shared == MAP_FAILED || own == MAP_FAILED) {
+		say("mmap", -1);
+		return;
+	}
+	printf("pages %c%c%c\n", shared[0], shared[page], shared[2 * page]);
+	own[page] = 'X';
+	printf("own %c%c%c, shared %c\n", own[0], own[page], own[2 * page], shared[page]);
+	int writer = open("/l/map", O_RDWR | O_CLOEXEC);
+	must(writer, "open to write");
+	must(pwrite(writer, "Z", 1, 0), "pwrite");
+	char *anew = mmap(NULL, page, PROT_READ, MAP_SHARED, writer, 0);
+	if (anew == MAP_FAILED) {
+		say("mmap", -1);
+		return;
+	}
+	printf("before the write %c, after it %c\n", shared[0], anew[0]);
+	say("write through a read-only one",
+	    mmap(NULL, page, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? -1 : 0);
+}
+
+static void image_attrs(void)
+{
+	char text[32] = "";
+	ssize_t n = getxattr("/l/attrs", "user.colour", text, sizeof(text) - 1);
+	printf("colour %.*s\n", n > 0 ? (int)n : 0, text);
+	n = getxattr("/l/capable", "security.capability", text, sizeof(text));
+	printf("capabilities %zd\n", n);
+	say("no such one", getxattr("/l/attrs", "user.shape", text, sizeof(text)));
+	say("change", setxattr("/l/attrs", "user.colour", "red", 3, XATTR_REPLACE));
+	n = getxattr("/l/attrs", "user.colour", text, sizeof(text));
+	printf("colour %.*s\n", n > 0 ? (int)n : 0, text);
+}
+
 static void unlinked(void)
 {
 	struct stat st;
@@ -632,5 +674,6 @@ const struct probe file_probes[] = {
 	{ "modes", modes },           { "rights", rights },     { "times", times },
 	{ "syncs", syncs },           { "nodes", nodes },       { "copies", copies },
 	{ "opens", opens },           { "busy", busy },         { "room", room },
-	{ "truncates", truncates },   { "walk", dir_walk },     { NULL, NULL },
+	{ "truncates", truncates },   { "walk", dir_walk },
+	{ "image-maps", image_maps }, { "image-attrs", image_attrs }, { NULL, NULL },
 };
