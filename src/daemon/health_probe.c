@@ -25,7 +25,8 @@ struct probe {
 	struct exec *exec;   /* NULL before and behind its life */
 	struct timer *timer; /* its time-out, then the grace */
 	uv_poll_t poll;
-	int fd; /* -1: its output has ended */
+	int fd; /* as long as the handle: libuv forgets by number (epoll) what it watched */
+	bool silent; /* its output has ended */
 	int64_t timeout_ns;
 	int64_t start_ns, end_ns;
 	int exit_code;
@@ -111,7 +112,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	(void)uv_poll_stop(&p->poll);
-	fd_close(&p->fd);
+	p->silent = true;
 	if (p->ended)
 		finish_in(p, 0);
 }
@@ -128,7 +129,7 @@ static void on_ended(void *arg, int exit_code, const char *error)
 		p->end_ns = num_now_ns();
 	if (error && !p->why)
 		p->why = strdup(error);
-	finish_in(p, p->fd < 0 ? 0 : GRACE_MS);
+	finish_in(p, p->silent ? 0 : GRACE_MS);
 }
 
 static void on_time_out(void *arg)

@@ -17,6 +17,7 @@ int desk_setup(void **state)
 	events_init(&d->events);
 	roots_init(&d->roots);
 	programs_init(&d->programs);
+	list_init(&d->taps);
 	list_init(&d->execs);
 	list_init(&d->children);
 	list_init(&d->wrecks);

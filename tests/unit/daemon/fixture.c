@@ -73,6 +73,7 @@ struct isolad *fixture_isolad(void)
 	events_init(&d->events);
 	list_init(&d->children);
 	list_init(&d->wrecks);
+	list_init(&d->taps);
 	list_init(&d->execs);
 	assert_int_equal(uidrange_init(&d->uidrange, 1048576, 16, NULL), 0);
 	return d;
