@@ -153,7 +153,7 @@ static int fill(struct isolad *d, struct instance *inst, const char *name, json_
 	if (rc >= 0)
 		rc = endpoints_create(inst, err);
 	if (rc >= 0)
-		rc = storage_settle(inst, err);
+		rc = storage_settle(inst, warnings, err);
 	if (rc >= 0)
 		warn_of_network(inst, warnings);
 	if (rc < 0 || strcmp(json_str_or(inst->host_config, "UsernsMode", ""), "host") == 0)

@@ -20,6 +20,7 @@ struct guests {
 	bool made;                    /* the initramfs is there */
 	int64_t stamp;                /* of what it was made of */
 	char missing[2048];           /* what guests_missing() returns */
+	bool warned_of_links;         /* see root_image.c; once is enough */
 };
 
 /* Finds kernel and isola-init, by the settings. */

@@ -2,6 +2,7 @@
 /* root_image - see root_image.h. */
 #include "root_image.h"
 
+#include "create_priv.h"
 #include "guests.h"
 #include "images_priv.h"
 #include "folders.h"
@@ -240,6 +241,33 @@ static const char *lacks(const struct isolad *d, json_object *record, bool sure)
 	return NULL;
 }
 
+/* Whether hard links of @inst's root survive their first one. Over an image by EROFS its
+ * writable layer is an upper layer by virtio-fs, of which Linux takes the name that an inode
+ * was found by for all of them: when it goes, the others are ESTALE. Our own kernel has that
+ * mended, and says so (guest/kernel/patches). */
+static bool keeps_links(const struct instance *inst)
+{
+	if (json_bool_or(inst->host_config, "ReadonlyRootfs", false))
+		return true;
+	cleanup_free char *config = read_beside_kernel(inst->isolad, "config");
+	return config && strstr(config, "\nCONFIG_OVERLAY_FS_UPPER_UNLINKED=y");
+}
+
+/* Whoever chose for one container is told in the answer, whoever did for all in the log. */
+static void warn_of_links(struct instance *inst, bool wished, json_object *warnings)
+{
+	static const char text[] =
+		"with root=erofs and this kernel for guests, hard links are lost when the first of "
+		"them is removed (apt and dpkg make such): use root=virtiofs, --read-only, or our "
+		"own kernel (guest/kernel/build)";
+	struct guests *guests = &inst->isolad->guests;
+	if (wished)
+		create_warn(warnings, "%s", text);
+	else if (!guests->warned_of_links)
+		log_warn(NULL, "guest-root: %s", text);
+	guests->warned_of_links |= !wished;
+}
+
 static enum guest_root choose_by_size(struct instance *inst)
 {
 	struct isolad *d = inst->isolad;
@@ -252,7 +280,7 @@ static enum guest_root choose_by_size(struct instance *inst)
 	return GUEST_ROOT_VIRTIOFS;
 }
 
-int root_image_choose(struct instance *inst, struct err *err)
+int root_image_choose(struct instance *inst, json_object *warnings, struct err *err)
 {
 	struct isolad *d = inst->isolad;
 	json_object *host = inst->host_config;
@@ -267,11 +295,14 @@ int root_image_choose(struct instance *inst, struct err *err)
 	inst->guest_root_auto = inst->guest_root == GUEST_ROOT_NONE;
 	const char *why = lacks(d, inst->image, inst->guest_root_auto);
 	if (inst->guest_root_auto)
-		inst->guest_root = why ? GUEST_ROOT_VIRTIOFS : choose_by_size(inst);
+		inst->guest_root = why || !keeps_links(inst) ? GUEST_ROOT_VIRTIOFS
+							     : choose_by_size(inst);
 	else if (inst->guest_root == GUEST_ROOT_EROFS && why)
 		return err_set(err, EOPNOTSUPP, "%serofs is not possible here: %s",
 			       wish ? "HostConfig.StorageOpt (--storage-opt) root=" : "guest-root ",
 			       why);
+	if (inst->guest_root == GUEST_ROOT_EROFS && !inst->guest_root_auto && !keeps_links(inst))
+		warn_of_links(inst, wish != NULL, warnings);
 	return 0;
 }
 

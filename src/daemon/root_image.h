@@ -31,8 +31,9 @@ int root_image_find(const struct isolad *d, json_object *record, char *ret, size
 
 /* Settles what gives @inst, with all else settled, its root: what StorageOpt says, or
  * the daemon's default. -EINVAL when it is in no microVM, -EOPNOTSUPP when it wants EROFS,
- * which this host or its kernel for guests has not. May begin to make the file. */
-int root_image_choose(struct instance *inst, struct err *err);
+ * which this host or its kernel for guests has not. May begin to make the file. What it
+ * will lack is added to @warnings. */
+int root_image_choose(struct instance *inst, json_object *warnings, struct err *err);
 
 /* Before a start: true when there is nothing to wait for, else @done comes, with the reason
  * when the file cannot be made - but where the choice was ours, and nothing is written yet,
@@ -49,4 +50,4 @@ bool root_image_cut(struct instance *inst);
 int storage_size(json_object *host_config, int64_t *ret, struct err *err);
 
 /* A new container's: takes a project for a size, and chooses the root. */
-int storage_settle(struct instance *inst, struct err *err);
+int storage_settle(struct instance *inst, json_object *warnings, struct err *err);

@@ -56,11 +56,11 @@ int storage_size(json_object *host_config, int64_t *ret, struct err *err)
 	return project_size(alone, ret, err);
 }
 
-int storage_settle(struct instance *inst, struct err *err)
+int storage_settle(struct instance *inst, json_object *warnings, struct err *err)
 {
 	int64_t size = 0;
 	int rc = storage_size(inst->host_config, &size, err);
 	if (rc == 0 && size > 0)
 		rc = project_take(inst->isolad, &inst->project, err);
-	return rc < 0 ? rc : root_image_choose(inst, err);
+	return rc < 0 ? rc : root_image_choose(inst, warnings, err);
 }

@@ -15,7 +15,8 @@
 
 struct virtiofsd {
 	const char *source; /* what it serves, as a path once @enter has run */
-	bool xattr, announce_submounts;
+	bool xattr; /* extended attributes, and access control lists */
+	bool announce_submounts;
 	/* What the guest has read of a file outlives its close; a change made on the host is
 	 * seen within a second. Else each open begins anew. */
 	bool keep_pages;

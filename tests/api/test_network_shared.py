@@ -48,7 +48,7 @@ is_(inside("second", "hostname"), "pod\n", "and one host name")
 doc = inspect("second")
 is_(doc["HostConfig"]["NetworkMode"], "container:" + inspect("first")["Id"], "inspect names it by id")
 is_(doc["NetworkSettings"]["Networks"], {}, "it is in no network itself")
-r = d.ctr("exec", "-d", "first", "sh", "-c", "echo hello | nc -l -p 90")
+r = d.ctr("exec", "-d", "first", "sh", "-c", "while :; do echo hello | nc -l -p 90; done")
 r = None
 
 

@@ -33,7 +33,7 @@ for name in ("/kernel", "/init"):
         f.write("x")
 FLAGS = ["--vmm", FAKE, "--guest-kernel", T + "/kernel", "--guest-init", T + "/init",
          "--guest-boot-timeout", "1"]
-OPTIONS = ("CONFIG_EROFS_FS", "CONFIG_VIRTIO_PMEM", "CONFIG_OVERLAY_FS")
+OPTIONS = ("CONFIG_EROFS_FS", "CONFIG_VIRTIO_PMEM", "CONFIG_OVERLAY_FS", "CONFIG_OVERLAY_FS_UPPER_UNLINKED")
 
 
 def kernel_says(text):
@@ -97,6 +97,14 @@ r = create("--isolation", "vm", "--storage-opt", "root=erofs")
 check(r.rc and "root=erofs is not possible here: the kernel for guests lacks" in r.err,
       "a kernel without memory for it", r)
 is_(root_of(vm("--storage-opt", "root=auto")), "virtiofs", "auto does without")
+kernel_says("".join("\n%s=y" % o for o in OPTIONS[:3]))
+is_(root_of(vm()), "virtiofs", "a kernel that loses hard links of a writable layer")
+is_(root_of(vm("--read-only")), "erofs", "where there is none to lose")
+r = create("--isolation", "vm", "--storage-opt", "root=erofs")
+check(r.rc == 0 and "WARNING: with root=erofs" in r.err and "hard links are lost" in r.err and
+      root_of(r.out.strip()) == "erofs", "who wants it hears of it", r)
+r = create("--isolation", "vm", "--read-only", "--storage-opt", "root=erofs")
+is_((r.rc, r.err), (0, ""), "if there is something to lose")
 kernel_says(None)
 is_(root_of(vm("--storage-opt", "root=auto")), "virtiofs", "auto, and a kernel that says nothing")
 is_(root_of(vm("--storage-opt", "root=erofs")), "erofs", "which is no reason to refuse")
