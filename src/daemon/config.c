@@ -104,7 +104,7 @@ static const struct setting settings[] = {
 	{ "guest-root", "KIND", TEXT, AT(guest_root), .fallback = "auto",
 	  .choices = "auto|erofs|virtiofs", .reload = true,
 	  .help = "what gives an image's microVM its root: erofs, a file whose pages all of them "
-		  "share; virtiofs; auto: erofs where it can be had soon" },
+		  "share; virtiofs; auto: erofs where it can be had soon and keeps hard links" },
 	{ "guest-boot-timeout", "SECONDS", NUMBER, AT(guest_boot_timeout), .fallback = "30",
 	  .min = 1, .max = 3600, .reload = true,
 	  .help = "a guest whose init has not spoken by then is given up" },

@@ -330,7 +330,7 @@ def image_tar(path):
             add("bin/su-probe", mode=0o4755, data=f.read())
         add("l", tarfile.DIRTYPE, 0o755)
         for name in ("gone/a", "gone/b", "hidden/old", "hidden/sub/old", "emptied/old", "file/in-it",
-                     "partly/a", "partly/b", "partly/sub/c"):
+                     "partly/a", "partly/b", "partly/sub/c", "linked"):
             add("l/" + name, data=name.encode() + b"\n")
         add("l/folder", data=b"a file\n")
         add("l/map", data=b"".join(c + bytes(4095) for c in (b"a", b"b", b"c")))
