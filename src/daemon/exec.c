@@ -151,6 +151,19 @@ static void emit(struct exec *exec, const char *what)
 	events_emit_instance(exec->inst, action ? action : what, attrs);
 }
 
+/* The oldest whose end somebody may still ask for. */
+static bool forget_one_ended(struct instance *inst)
+{
+	list_for_each (node, &inst->execs) {
+		struct exec *exec = container_of(node, struct exec, siblings);
+		if (exec->state != EXEC_ENDED || exec->done || exec->asked || exec->held)
+			continue;
+		forget(exec);
+		return true;
+	}
+	return false;
+}
+
 static unsigned int count(const struct instance *inst)
 {
 	unsigned int n = 0;
@@ -167,7 +180,7 @@ int exec_create(struct instance *inst, json_object *body, char ret_id[ID_SIZE], 
 		rc = state_next(inst, EVENT_EXEC, err);
 	if (rc < 0)
 		return rc;
-	if (count(inst) >= PER_INSTANCE)
+	if (count(inst) >= PER_INSTANCE && !forget_one_ended(inst))
 		return err_set(err, EBUSY, "container %s has %d exec instances already", inst->id,
 			       PER_INSTANCE);
 	json_object *process = NULL;
