@@ -15,8 +15,9 @@
 
 struct virtiofsd {
 	const char *source; /* what it serves, as a path once @enter has run */
-	bool xattr; /* extended attributes, and access control lists */
-	bool announce_submounts;
+	/* Without posix_acl: Linux 6.1 would refuse access control lists below a submount, as
+	 * each volume is one. So they are kept as the attributes that they are. */
+	bool xattr, announce_submounts;
 	/* What the guest has read of a file outlives its close; a change made on the host is
 	 * seen within a second. Else each open begins anew. */
 	bool keep_pages;
