@@ -226,6 +226,11 @@ def is_running(pid):
     return _read("/proc/%d/stat" % pid).rpartition(b") ")[2][:1] not in (b"", b"Z", b"X")
 
 
+def parent_of(pid):
+    """0 of one that is gone."""
+    return int((_read("/proc/%d/stat" % pid).rpartition(b") ")[2].split() or [b"", b"0"])[1])
+
+
 def _read(path):
     try:
         with open(path, "rb") as f:

@@ -151,8 +151,8 @@ static int look_both(struct diff *d, int upper, int lower, const char *name, con
 static int look_upper(struct diff *d, int upper, int lower, const char *name, struct err *err)
 {
 	struct stat u, l;
-	if (fstatat(upper, name, &u, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0; /* gone meanwhile */
+	if (fstatat(upper, name, &u, AT_SYMLINK_NOFOLLOW) < 0) /* gone meanwhile? */
+		return errno == ENOENT ? 0 : err_sys(err, "cannot look at %.300s", d->path);
 	bool below = lower >= 0 && fstatat(lower, name, &l, AT_SYMLINK_NOFOLLOW) == 0;
 	if (is_whiteout(&u))
 		return below ? note(d, GONE, err) : 0;
