@@ -321,9 +321,10 @@ def odd_names():
 def deep():
     """A tree as deep as a path can be."""
     c = start(d, "sh", "-c", "i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; "
-              "i=$((i+1)); done; echo x >f; touch /ready; exec sleep 1000", name="dp",
+              "i=$((i+1)); done; echo x >f && touch /ready; exec sleep 1000", name="dp",
               WorkingDir="/root")
-    check(wait_for(60, lambda: d.ctr("exec", "dp", "test", "-e", "/ready").rc == 0), "a deep tree")
+    check(wait_for(60, lambda: d.ctr("exec", "dp", "test", "-e", "/ready").rc == 0), "a deep tree",
+          d.ctr("logs", "dp"))
     got = d.ctr("diff", "dp")
     is_((got.rc, got.out.count("\n")), (0, 1503), "diff", (got.err, got.out[:100], got.out[-100:]))
     got = d.ctr("export", "-o", T + "/deep.tar", "dp")
