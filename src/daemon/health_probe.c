@@ -25,7 +25,7 @@ struct probe {
 	struct exec *exec;   /* NULL before and behind its life */
 	struct timer *timer; /* its time-out, then the grace */
 	uv_poll_t poll;
-	int fd; /* as long as the handle: libuv forgets by number (epoll) what it watched */
+	int fd;      /* as long as the handle: libuv forgets by number (epoll) what it watched */
 	bool silent; /* its output has ended */
 	int64_t timeout_ns;
 	int64_t start_ns, end_ns;

@@ -92,10 +92,11 @@ int registry_name_check(struct isolad *d, const char *name, struct err *err)
 {
 	struct instance *other = by_name(d, name);
 	if (!other && tap_is_named(d, name))
-		return err_set(err, EEXIST,
-			       "Conflict. The name \"/%s\" is already in use by a tap of a network. "
-			       "Whoever asked for it has to close it to be able to reuse that name.",
-			       name);
+		return err_set(
+			err, EEXIST,
+			"Conflict. The name \"/%s\" is already in use by a tap of a network. "
+			"Whoever asked for it has to close it to be able to reuse that name.",
+			name);
 	if (!other)
 		return 0;
 	const char *noun = instance_noun(other->kind);

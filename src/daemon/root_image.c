@@ -295,8 +295,8 @@ int root_image_choose(struct instance *inst, json_object *warnings, struct err *
 	inst->guest_root_auto = inst->guest_root == GUEST_ROOT_NONE;
 	const char *why = lacks(d, inst->image, inst->guest_root_auto);
 	if (inst->guest_root_auto)
-		inst->guest_root = why || !keeps_links(inst) ? GUEST_ROOT_VIRTIOFS
-							     : choose_by_size(inst);
+		inst->guest_root =
+			why || !keeps_links(inst) ? GUEST_ROOT_VIRTIOFS : choose_by_size(inst);
 	else if (inst->guest_root == GUEST_ROOT_EROFS && why)
 		return err_set(err, EOPNOTSUPP, "%serofs is not possible here: %s",
 			       wish ? "HostConfig.StorageOpt (--storage-opt) root=" : "guest-root ",

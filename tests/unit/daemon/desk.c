@@ -3,6 +3,7 @@
 #include "desk.h"
 
 #include "isola/json.h"
+#include "isola/wire.h"
 #include "daemon/life.h"
 
 #include <stdlib.h>
@@ -51,6 +52,17 @@ void desk_turn(struct isolad *d)
 {
 	for (int i = 0; i < 4; i++)
 		(void)uv_run(&d->loop, UV_RUN_NOWAIT);
+}
+
+int desk_link(struct isolad *d, const struct link_handler *handler, void *arg, struct link **link,
+	      int *ret_peer)
+{
+	int socks[2];
+	int rc = wire_pair(socks, NULL);
+	if (rc < 0)
+		return rc;
+	*ret_peer = socks[1];
+	return link_new(d, socks[0], handler, arg, link, NULL);
 }
 
 json_object *desk_json(const char *text)

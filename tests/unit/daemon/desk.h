@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "daemon/isolad.h"
+#include "daemon/link.h"
 
 /* cmocka fixture: *state is a struct isolad. Teardown closes all handles and
  * fails when one is left. */
@@ -22,6 +23,10 @@ void desk_turn(struct isolad *d);
 
 /* Registered, state CREATED, from @host_config (JSON text, NULL = {}). */
 struct instance *desk_instance(struct isolad *d, const char *name, const char *host_config);
+
+/* @link (closed by the caller) to a keeper whose end is @ret_peer: the case plays it. */
+int desk_link(struct isolad *d, const struct link_handler *handler, void *arg, struct link **link,
+	      int *ret_peer);
 
 /* A json_object of @text with ' for ". */
 json_object *desk_json(const char *text);

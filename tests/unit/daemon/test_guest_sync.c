@@ -7,7 +7,6 @@
 #include "isola/json.h"
 #include "isola/wire.h"
 #include "daemon/guest_sync.h"
-#include "daemon/link.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,16 +45,14 @@ static void on_done(void *arg, const struct err *err)
 static int setup(void **state)
 {
 	void *d = NULL;
-	int socks[2];
 	struct bench *b = calloc(1, sizeof(*b));
-	if (!b || desk_setup(&d) < 0 || wire_pair(socks, NULL) < 0)
+	if (!b || desk_setup(&d) < 0)
 		return -1;
 	b->d = d;
-	b->peer = socks[1];
 	b->inst = desk_instance(d, "box", "{'Isolation':'vm'}");
 	b->inst->state = INSTANCE_RUNNING;
 	*state = b;
-	return link_new(d, socks[0], &handler, b, &b->inst->link, NULL);
+	return desk_link(d, &handler, b, &b->inst->link, &b->peer);
 }
 
 static int teardown(void **state)
@@ -143,10 +140,7 @@ static void guest_sync__forgives_a_keeper_whose_container_has_ended(void **state
 	desk_turn(b->d);
 	assert_int_equal(b->code, ECONNRESET);
 	link_free(&b->inst->link);
-	int socks[2];
-	assert_int_equal(wire_pair(socks, NULL), 0);
-	b->peer = socks[1];
-	assert_int_equal(link_new(b->d, socks[0], &handler, b, &b->inst->link, NULL), 0);
+	assert_int_equal(desk_link(b->d, &handler, b, &b->inst->link, &b->peer), 0);
 	assert_true(guest_sync(b->inst, on_done, b));
 	b->inst->state = INSTANCE_EXITED;
 	fd_close(&b->peer);

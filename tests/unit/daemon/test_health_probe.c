@@ -7,7 +7,6 @@
 #include "isola/wire.h"
 #include "daemon/exec.h"
 #include "daemon/health.h"
-#include "daemon/link.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,18 +42,16 @@ static const struct link_handler handler = { .on_event = on_event, .on_closed = 
 static int setup(void **state)
 {
 	void *d = NULL;
-	int socks[2];
 	struct bench *b = calloc(1, sizeof(*b));
-	if (!b || desk_setup(&d) < 0 || wire_pair(socks, NULL) < 0)
+	if (!b || desk_setup(&d) < 0)
 		return -1;
 	b->d = d;
-	b->peer = socks[1];
 	b->output = -1;
 	b->inst = desk_instance(d, "box", NULL);
 	b->inst->state = INSTANCE_RUNNING;
 	memset(&done, 0, sizeof(done));
 	*state = b;
-	return link_new(d, socks[0], &handler, b, &b->inst->link, NULL);
+	return desk_link(d, &handler, b, &b->inst->link, &b->peer);
 }
 
 static int teardown(void **state)

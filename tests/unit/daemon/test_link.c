@@ -6,7 +6,6 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/wire.h"
-#include "daemon/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,14 +52,12 @@ static void on_reply(void *arg, const struct err *err, json_object *reply)
 static int setup(void **state)
 {
 	void *d = NULL;
-	int socks[2];
 	struct bench *b = calloc(1, sizeof(*b));
-	if (!b || desk_setup(&d) < 0 || wire_pair(socks, NULL) < 0)
+	if (!b || desk_setup(&d) < 0)
 		return -1;
 	b->d = d;
-	b->peer = socks[1];
 	*state = b;
-	return link_new(d, socks[0], &handler, b, &b->link, NULL);
+	return desk_link(d, &handler, b, &b->link, &b->peer);
 }
 
 static int teardown(void **state)

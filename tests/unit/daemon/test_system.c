@@ -158,8 +158,7 @@ static int64_t host_cpu_ns(void)
 static int64_t elapsed_ns(json_object *s)
 {
 	json_object *now = json_get(s, "cpu_stats"), *pre = json_get(s, "precpu_stats");
-	return (json_i64_or(now, "system_cpu_usage", 0) -
-		json_i64_or(pre, "system_cpu_usage", 0)) /
+	return (json_i64_or(now, "system_cpu_usage", 0) - json_i64_or(pre, "system_cpu_usage", 0)) /
 	       json_i64_or(now, "online_cpus", 1);
 }
 
