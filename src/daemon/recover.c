@@ -327,8 +327,6 @@ static int load(struct isolad *d, int dir_fd, const char *dir, const char *id)
 	struct instance *inst = NULL;
 	cleanup_fd int fd = openat(dir_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int rc = fd < 0 ? -errno : json_read_file(fd, RECORD_FILE, RECORD_BYTES_MAX, &doc, &e);
-	if (fd >= 0)
-		fd_sweep_temp(fd);
 	if (rc == -ENOENT)
 		return rc;
 	if (rc == 0)
@@ -381,8 +379,14 @@ static int each_entry(struct isolad *d, int dir_fd, entry_fn *each, struct err *
 
 static void load_kept(struct isolad *d, const char *name)
 {
-	if (is_id(name))
-		(void)load(d, d->roots.instances_fd, "instances", name);
+	cleanup_fd int fd = is_id(name) ? openat(d->roots.instances_fd, name,
+						 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+					: -1;
+	if (fd < 0)
+		return;
+	/* Ours alone; in a run folder a keeper may just be writing. */
+	fd_sweep_temp(fd);
+	(void)load(d, d->roots.instances_fd, "instances", name);
 }
 
 static void load_running(struct isolad *d, const char *name)

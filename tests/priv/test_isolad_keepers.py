@@ -228,7 +228,12 @@ b = create("auto", "sleep", AutoRemove=True)
 post("/containers/live/start")
 post("/containers/auto/start")
 pids = state("live", "Pid"), state("auto", "Pid")
+writing = d.root + "/run/" + b + "/.exit.json.0badcafe.tmp"
+with open(writing, "w") as f:
+    f.write("{")
 check(crash(), "isolad is killed, and starts again")
+check(os.path.exists(writing), "what a keeper may be writing is its own")
+run("rm", "-f", writing)
 is_((status("live"), status("auto")), ("running", "running"), "both still run")
 is_((state("live", "Pid"), state("auto", "Pid")), pids, "with the same processes")
 is_(post("/containers/live/pause")[0], 204, "one is paused")
