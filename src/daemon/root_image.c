@@ -209,48 +209,48 @@ static char *read_beside_kernel(const struct isolad *d, const char *name)
 	return text;
 }
 
-/* Whether the kernel for guests has EROFS, and memory for it: as modules, or by its
- * configuration. 1 = yes, -1 = no, 0 = it does not say. */
-static int kernel_has(const struct isolad *d)
+/* What the kernel for guests tells of itself, by its modules or its configuration. */
+struct kernel {
+	int has_erofs; /* and memory for it: 1 = yes, -1 = no, 0 = it does not say */
+	/* Over an image by EROFS the writable layer is an upper layer by virtio-fs, of which
+	 * Linux takes the name that an inode was found by for all its hard links: when it
+	 * goes, the others are ESTALE. Our own kernel has that mended (guest/kernel/patches). */
+	bool keeps_links;
+};
+
+static struct kernel look_at_kernel(const struct isolad *d)
 {
 	static const char *const modules[] = { " erofs.ko", " virtio_pmem.ko", " overlay.ko" };
 	static const char *const options[] = { "\nCONFIG_EROFS_FS=y", "\nCONFIG_VIRTIO_PMEM=y",
 					       "\nCONFIG_OVERLAY_FS=y" };
 	cleanup_free char *list = read_beside_kernel(d, "modules/list");
-	cleanup_free char *config = list ? NULL : read_beside_kernel(d, "config");
+	cleanup_free char *config = read_beside_kernel(d, "config");
 	bool all = true;
 	for (size_t i = 0; i < 3; i++)
 		all &= list ? strstr(list, modules[i]) != NULL
 			    : config && strstr(config, options[i]) != NULL;
 	/* What is no module may be built in. */
-	return all ? 1 : config ? -1 : 0;
+	return (struct kernel){
+		.has_erofs = all               ? 1
+			     : config && !list ? -1
+					       : 0,
+		.keeps_links = config && strstr(config, "\nCONFIG_OVERLAY_FS_UPPER_UNLINKED=y"),
+	};
 }
 
 /* Why there is no EROFS here, as part of a sentence; NULL when nothing is known against it.
  * @sure: what is not known counts, too. */
-static const char *lacks(const struct isolad *d, json_object *record, bool sure)
+static const char *lacks(const struct isolad *d, const struct kernel *kernel, json_object *record,
+			 bool sure)
 {
-	int kernel = kernel_has(d);
 	if (!json_len(json_get(record, "layers")))
 		return "the image has no layers";
-	if (kernel < 0 || (sure && kernel == 0))
+	if (kernel->has_erofs < 0 || (sure && kernel->has_erofs == 0))
 		return "the kernel for guests lacks EROFS, virtio-pmem or overlayfs, or does not "
 		       "say that it has them";
 	if (!image_mkfs() && !is_there(d, record))
 		return "there is no mkfs.erofs (package erofs-utils)";
 	return NULL;
-}
-
-/* Whether hard links of @inst's root survive their first one. Over an image by EROFS its
- * writable layer is an upper layer by virtio-fs, of which Linux takes the name that an inode
- * was found by for all of them: when it goes, the others are ESTALE. Our own kernel has that
- * mended, and says so (guest/kernel/patches). */
-static bool keeps_links(const struct instance *inst)
-{
-	if (json_bool_or(inst->host_config, "ReadonlyRootfs", false))
-		return true;
-	cleanup_free char *config = read_beside_kernel(inst->isolad, "config");
-	return config && strstr(config, "\nCONFIG_OVERLAY_FS_UPPER_UNLINKED=y");
 }
 
 /* Whoever chose for one container is told in the answer, whoever did for all in the log. */
@@ -293,15 +293,16 @@ int root_image_choose(struct instance *inst, json_object *warnings, struct err *
 			    : 0;
 	inst->guest_root = guest_root_parse(wish ? wish : d->config.guest_root);
 	inst->guest_root_auto = inst->guest_root == GUEST_ROOT_NONE;
-	const char *why = lacks(d, inst->image, inst->guest_root_auto);
+	const struct kernel kernel = look_at_kernel(d);
+	const char *why = lacks(d, &kernel, inst->image, inst->guest_root_auto);
+	bool keeps_links = kernel.keeps_links || json_bool_or(host, "ReadonlyRootfs", false);
 	if (inst->guest_root_auto)
-		inst->guest_root =
-			why || !keeps_links(inst) ? GUEST_ROOT_VIRTIOFS : choose_by_size(inst);
+		inst->guest_root = why || !keeps_links ? GUEST_ROOT_VIRTIOFS : choose_by_size(inst);
 	else if (inst->guest_root == GUEST_ROOT_EROFS && why)
 		return err_set(err, EOPNOTSUPP, "%serofs is not possible here: %s",
 			       wish ? "HostConfig.StorageOpt (--storage-opt) root=" : "guest-root ",
 			       why);
-	if (inst->guest_root == GUEST_ROOT_EROFS && !inst->guest_root_auto && !keeps_links(inst))
+	else if (inst->guest_root == GUEST_ROOT_EROFS && !keeps_links)
 		warn_of_links(inst, wish != NULL, warnings);
 	return 0;
 }

@@ -377,6 +377,12 @@ def import_images(d):
         if r.rc:
             not_ok("the images are imported", r)
             finish()
+
+
+def build_layered(d, table):
+    """The image of several layers, if a case is executed in it."""
+    if not any(table.instances[c["in"]].get("image") == "layered" for c in table.cases if "in" in c):
+        return
     os.mkdir(T + "/layered")
     with open(T + "/layered/Dockerfile", "w") as f:
         f.write(LAYERED)
@@ -404,6 +410,7 @@ def natively(*topics):
     for c in [c for c in table.cases if not has(c.get("needs", []))]:
         skip(c["name"], "needs cgroup v2's " + ", ".join(c["needs"]))
         table.cases.remove(c)
+    build_layered(d, table)
     d.ctr("run", "--rm", "--network", "none", "conf", "true")
     leak_mark()
     wrong = Side(d, "container", table).all(2)
@@ -431,6 +438,7 @@ def behind_both(d, instances=()):
         table.cases = [c for c in table.cases if c["id"] in wanted]
     elif instances:
         table.cases = [c for c in table.cases if c.get("in") in instances]
+    build_layered(d, table)
     wrong = {}
     for wall in WALLS:
         t0 = time.monotonic()

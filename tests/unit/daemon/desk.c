@@ -77,6 +77,14 @@ json_object *desk_json(const char *text)
 	return o;
 }
 
+void desk_say(struct isolad *d, int peer, const char *text)
+{
+	json_object *o = desk_json(text);
+	assert_int_equal(wire_send(peer, o, NULL, 0, NULL), 0);
+	json_object_put(o);
+	desk_turn(d);
+}
+
 struct instance *desk_instance(struct isolad *d, const char *name, const char *host_config)
 {
 	struct instance *inst = instance_new(d, NULL);

@@ -28,5 +28,8 @@ struct instance *desk_instance(struct isolad *d, const char *name, const char *h
 int desk_link(struct isolad *d, const struct link_handler *handler, void *arg, struct link **link,
 	      int *ret_peer);
 
+/* What the keeper at @peer says, and what isolad makes of it. */
+void desk_say(struct isolad *d, int peer, const char *text);
+
 /* A json_object of @text with ' for ". */
 json_object *desk_json(const char *text);

@@ -67,14 +67,6 @@ static int teardown(void **state)
 	return rc;
 }
 
-static void say(struct bench *b, const char *text)
-{
-	json_object *o = desk_json(text);
-	assert_int_equal(wire_send(b->peer, o, NULL, 0, NULL), 0);
-	json_object_put(o);
-	desk_turn(b->d);
-}
-
 static void guest_sync__asks_the_keeper(void **state)
 {
 	struct bench *b = *state;
@@ -86,7 +78,7 @@ static void guest_sync__asks_the_keeper(void **state)
 	assert_string_equal(json_str_or(msg, "op", ""), "sync");
 	json_object_put(msg);
 	assert_int_equal(b->n_done, 0);
-	say(b, "{'seq':1,'ok':true}");
+	desk_say(b->d, b->peer, "{'seq':1,'ok':true}");
 	assert_int_equal(b->n_done, 1);
 	assert_int_equal(b->code, 0);
 }
@@ -122,7 +114,7 @@ static void guest_sync__fails_unless_it_is_no_matter(void **state)
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		assert_true(guest_sync(b->inst, on_done, b));
-		say(b, rows[i].answer);
+		desk_say(b->d, b->peer, rows[i].answer);
 		assert_int_equal(b->n_done, i + 1);
 		assert_int_equal(b->code, rows[i].code);
 		if (i == 0)

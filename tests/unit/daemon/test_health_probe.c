@@ -75,14 +75,6 @@ static void on_done(struct instance *inst, const struct probe_result *r)
 	(void)snprintf(done.output, sizeof(done.output), "%s", r->output);
 }
 
-static void say(struct bench *b, const char *text)
-{
-	json_object *o = desk_json(text);
-	assert_int_equal(wire_send(b->peer, o, NULL, 0, NULL), 0);
-	json_object_put(o);
-	desk_turn(b->d);
-}
-
 /* A probe that was started; the keeper has its exec and its output. */
 static void begin(struct bench *b)
 {
@@ -98,7 +90,7 @@ static void begin(struct bench *b)
 	(void)snprintf(b->exec, sizeof(b->exec), "%s", json_str_or(msg, "exec", ""));
 	json_object_put(msg);
 	json_object_put(test);
-	say(b, "{'seq':1,'ok':true,'pid':7}");
+	desk_say(b->d, b->peer, "{'seq':1,'ok':true,'pid':7}");
 }
 
 static void probe__waits_for_end_and_output(void **state)
@@ -106,7 +98,7 @@ static void probe__waits_for_end_and_output(void **state)
 	struct bench *b = *state;
 	begin(b);
 	assert_int_equal(write(b->output, "well", 4), 4);
-	say(b, "{'event':'exec_exit','exit_code':3}");
+	desk_say(b->d, b->peer, "{'event':'exec_exit','exit_code':3}");
 	assert_int_equal(done.n, 0); /* somebody has the output still */
 	assert_int_equal(write(b->output, " enough", 7), 7);
 	fd_close(&b->output);
@@ -140,7 +132,7 @@ static void probe__leaves_other_descriptors_alone(void **state)
 	poll.data = &heard;
 	assert_int_equal(uv_poll_start(&poll, UV_READABLE, on_heard), 0);
 	desk_turn(b->d);
-	say(b, "{'event':'exec_exit','exit_code':0}");
+	desk_say(b->d, b->peer, "{'event':'exec_exit','exit_code':0}");
 	for (int i = 0; i < 100 && !done.n; i++)
 		desk_turn(b->d);
 	desk_turn(b->d);

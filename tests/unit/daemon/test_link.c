@@ -71,14 +71,6 @@ static int teardown(void **state)
 	return rc;
 }
 
-static void say(struct bench *b, const char *text)
-{
-	json_object *o = desk_json(text);
-	assert_int_equal(wire_send(b->peer, o, NULL, 0, NULL), 0);
-	json_object_put(o);
-	desk_turn(b->d);
-}
-
 /* What isolad sent, owned; @ret_fd may be NULL. */
 static json_object *hear(struct bench *b, int *ret_fd)
 {
@@ -104,14 +96,14 @@ static void link_call__matches_answers_by_seq(void **state)
 	assert_int_equal(json_i64_or(msg, "seq", 0), 1);
 	json_object_put(msg);
 	assert_int_equal(b->n_replies, 0);
-	say(b, "{'seq':2,'ok':true}");
+	desk_say(b->d, b->peer, "{'seq':2,'ok':true}");
 	assert_int_equal(other.n_replies, 1);
-	say(b, "{'seq':1,'ok':true,'pid':77}");
+	desk_say(b->d, b->peer, "{'seq':1,'ok':true,'pid':77}");
 	assert_int_equal(b->n_replies, 1);
 	assert_int_equal(b->pid, 77);
 	/* Nobody asked: neither harm nor a second call. */
-	say(b, "{'seq':1,'ok':true}");
-	say(b, "{'seq':'x'}");
+	desk_say(b->d, b->peer, "{'seq':1,'ok':true}");
+	desk_say(b->d, b->peer, "{'seq':'x'}");
 	assert_int_equal(b->n_replies, 1);
 	assert_false(b->closed);
 }
@@ -120,12 +112,12 @@ static void link_call__tells_the_keepers_reason(void **state)
 {
 	struct bench *b = *state;
 	link_call(b->link, "start", NULL, -1, on_reply, b);
-	say(b, "{'seq':1,'code':2,'error':'no such program','pid':5}");
+	desk_say(b->d, b->peer, "{'seq':1,'code':2,'error':'no such program','pid':5}");
 	assert_int_equal(b->code, ENOENT);
 	assert_string_equal(b->text, "no such program");
 	assert_int_equal(b->pid, 5);
 	link_call(b->link, "start", NULL, -1, on_reply, b);
-	say(b, "{'seq':2,'code':-9}");
+	desk_say(b->d, b->peer, "{'seq':2,'code':-9}");
 	assert_int_equal(b->code, EIO);
 }
 
@@ -190,7 +182,7 @@ static void link_call__fails_what_is_too_long(void **state)
 	assert_int_equal(b->code, EMSGSIZE);
 	/* The link itself is fine. */
 	link_call(b->link, "start", NULL, -1, on_reply, b);
-	say(b, "{'seq':2,'ok':true}");
+	desk_say(b->d, b->peer, "{'seq':2,'ok':true}");
 	assert_int_equal(b->code, 0);
 }
 
@@ -260,8 +252,8 @@ static void link_hand_over__leaves_nobody_waiting(void **state)
 	link_hand_over(b->link, &handler, &heir);
 	assert_int_equal(b->n_replies, 1);
 	assert_int_equal(b->code, ECONNRESET);
-	say(b, "{'seq':1,'ok':true}");
-	say(b, "{'event':'exit'}");
+	desk_say(b->d, b->peer, "{'seq':1,'ok':true}");
+	desk_say(b->d, b->peer, "{'event':'exit'}");
 	assert_int_equal(b->n_replies, 1);
 	assert_string_equal(b->events, "");
 	assert_string_equal(heir.events, "exit ");
