@@ -29,13 +29,13 @@ version_of() { # PACKAGE
 key_of() { sha256sum | cut -c 1-16; } # of standard input
 
 # Takes the place of the maker of $1/$2; ends the program when it is made already.
-cache_begin() { # CACHE KEY: sets work
+cache_begin() { # CACHE KEY: sets work and lock
 	mkdir -p "$1" || die "cannot make the cache folder $1"
-	work=$1/.work-$2
-	exec 9>"$1/.lock-$2"
+	work=$1/.work-$2 lock=$1/.lock-$2
+	exec 9>"$lock"
 	flock -n 9 || { log "another one makes it: waiting"; flock 9; }
 	if [ -e "$1/$2/kernel.json" ]; then
-		rm -f "$1/.lock-$2"
+		rm -f "$lock"
 		echo "$1/$2"
 		exit 0
 	fi
@@ -44,12 +44,12 @@ cache_begin() { # CACHE KEY: sets work
 	chmod 755 "$work"
 }
 
-cache_end() { # CACHE KEY: $work/out becomes the result
+cache_end() { # CACHE KEY: $work/out becomes the result; the key may be another one
 	sync -f "$work/out"
 	rm -rf --one-file-system "${1:?}/$2"
 	mv -T "$work/out" "$1/$2"
 	rm -rf --one-file-system "$work"
-	rm -f "$1/.lock-$2"
+	rm -f "$lock"
 	echo "$1/$2"
 }
 

@@ -214,7 +214,8 @@ struct kernel {
 	int has_erofs; /* and memory for it: 1 = yes, -1 = no, 0 = it does not say */
 	/* Over an image by EROFS the writable layer is an upper layer by virtio-fs, of which
 	 * Linux takes the name that an inode was found by for all its hard links: when it
-	 * goes, the others are ESTALE. Our own kernel has that mended (guest/kernel/patches). */
+	 * goes, the others are ESTALE. Ours and what guest/kernel/fetch makes of Debian's have
+	 * that mended (guest/kernel/patches). */
 	bool keeps_links;
 };
 
@@ -258,8 +259,9 @@ static void warn_of_links(struct instance *inst, bool wished, json_object *warni
 {
 	static const char text[] =
 		"with root=erofs and this kernel for guests, hard links are lost when the first of "
-		"them is removed (apt and dpkg make such): use root=virtiofs, --read-only, or our "
-		"own kernel (guest/kernel/build)";
+		"them is removed (apt and dpkg make such), and there are no access control lists: "
+		"use root=virtiofs, --read-only, or a kernel with our patches (guest/kernel/fetch "
+		"or build)";
 	struct guests *guests = &inst->isolad->guests;
 	if (wished)
 		create_warn(warnings, "%s", text);

@@ -42,21 +42,6 @@ echo "sum=$(sha256sum </tmp/file | cut -d' ' -f1)"
 """
 
 
-def shared_kib(pid, path):
-    """Of the mapping of that file: what is resident, what of it is shared with others."""
-    rss = shared = 0
-    ours = False
-    with open("/proc/%d/smaps" % pid) as f:
-        for line in f:
-            if "-" in line.split()[0]:
-                ours = path in line
-            elif ours and line.startswith("Rss:"):
-                rss += int(line.split()[1])
-            elif ours and line.startswith("Shared_"):
-                shared += int(line.split()[1])
-    return rss, shared
-
-
 image = T + "/image"
 data = os.urandom(SIZE)
 with open(image, "wb") as f:

@@ -113,15 +113,31 @@ def is_of_fragment(folder):
     return config.issuperset(line for line in wanted if line.startswith("CONFIG_"))
 
 
+def kernel_caches():
+    return [os.environ.get("ISOLA_GUEST_KERNELS") or "/nowhere", SRC + "/build/guest-kernels",
+            os.path.expanduser("~/.cache/isola/kernels")]
+
+
 def own_kernel():
     """The folder that guest/kernel/build made of today's fragment, or None: in
     $ISOLA_GUEST_KERNELS, build/guest-kernels or ~/.cache/isola/kernels."""
-    for top in (os.environ.get("ISOLA_GUEST_KERNELS"), SRC + "/build/guest-kernels",
-                os.path.expanduser("~/.cache/isola/kernels")):
-        for folder in sorted(glob.glob((top or "/nowhere") + "/*")):
+    for top in kernel_caches():
+        for folder in sorted(glob.glob(top + "/*")):
             if os.path.exists(folder + "/vmlinux") and is_of_fragment(folder):
                 return folder
     return None
+
+
+def fetched_kernel():
+    """The folder that guest/kernel/fetch made of Debian's kernel, with our patches in its
+    modules, as scripts/setup installs it, or None. Found as own_kernel()."""
+    found = []
+    for top in kernel_caches():
+        for folder in glob.glob(top + "/*"):
+            if os.path.exists(folder + "/vmlinuz") and os.path.exists(folder + "/config") and \
+                    b"\nCONFIG_OVERLAY_FS_UPPER_UNLINKED=y" in _read(folder + "/config"):
+                found.append(folder)
+    return max(found, key=os.path.getmtime, default=None)
 
 
 def _threads(pid):
@@ -172,8 +188,9 @@ MODULES_OF_ROOT = {"fuse": "virtiofs", "virtiofs": "virtiofs", "overlay": "overl
 
 def need_container_guests(debian=False, root="auto"):
     """What a container behind the VM wall needs beside an isolad, or the script is skipped:
-    our own kernel, if it is built, and Debian's with its modules, laid out as scripts/setup
-    does, if not, or if @debian. Returns isolad's flags for it. @root: what gives a guest its
+    our own kernel, if it is built, and Debian's with its modules if not, or if @debian: what
+    guest/kernel/fetch made, else the lab's, without our patches. Returns isolad's flags for
+    it. @root: what gives a guest its
     root; ISOLA_TEST_GUEST_ROOT says it for all, in a run by hand."""
     if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
         skip_all("isola-init is not built")
@@ -186,6 +203,9 @@ def need_container_guests(debian=False, root="auto"):
              "--guest-root", os.environ.get("ISOLA_TEST_GUEST_ROOT", root)]
     if OWN and not debian:
         return ["--guest-kernel", OWN.path] + flags
+    fetched = fetched_kernel()
+    if fetched:
+        return ["--guest-kernel", fetched + "/vmlinuz"] + flags
     folder = T + "/state/guest"
     os.makedirs(folder + "/modules")
     os.symlink(SHARE + "/bzImage", folder + "/kernel")
@@ -377,6 +397,21 @@ def sparse(path, size):
     with open(path, "wb") as f:
         f.truncate(size)
     return path
+
+
+def shared_kib(pid, path):
+    """Of the mapping of that file: what is resident, what of it is shared with others."""
+    rss = shared = 0
+    ours = False
+    with open("/proc/%d/smaps" % pid) as f:
+        for line in f:
+            if "-" in line.split()[0]:
+                ours = path in line
+            elif ours and line.startswith("Rss:"):
+                rss += int(line.split()[1])
+            elif ours and line.startswith("Shared_"):
+                shared += int(line.split()[1])
+    return rss, shared
 
 
 def rss_kib(pid, field="VmRSS"):
