@@ -2,6 +2,7 @@
 # vmctl kernel on packages made here: what is fetched, stored, listed, chosen and
 # removed; that nothing is made twice; what is said when something is missing.
 # No daemon, no network, no compiler.
+import glob
 import json
 import os
 import shutil
@@ -27,7 +28,7 @@ def kernel(verb, *argv):
     return vmctl("kernel", verb, "--state", STATE, *argv)
 
 
-def package(name, version, modules, content="a kernel"):
+def package(name, version, modules, content="a kernel", config=""):
     """A linux-image package; modules: {name: what it needs}."""
     top = "%s/deb-%s-%s" % (T, name, version)
     os.makedirs(top + "/DEBIAN")
@@ -40,6 +41,9 @@ def package(name, version, modules, content="a kernel"):
                 "Description: test\n" % (name, version))
     with open(top + "/boot/vmlinuz-" + release, "w") as f:
         f.write(content)
+    if config:
+        with open(top + "/boot/config-" + release, "w") as f:
+            f.write(config)
     for module, needs in modules.items():
         with open("%s/%s.ko" % (drivers, module), "wb") as f:
             f.write(b"\x7fELF\0depends=" + needs.encode() + b"\0name=" + module.encode() + b"\0")
@@ -99,6 +103,16 @@ made = CACHE + "/isola/kernels/" + keys[0] + "/kernel.json"
 before = os.stat(made).st_mtime_ns
 r = kernel("fetch", "--package", ONE)
 is_((r.rc, os.stat(made).st_mtime_ns), (0, before), "a second fetch takes it from there")
+
+# What our patches are for, but nothing to build it of: it is taken as it is, and said.
+BARE = package("linux-image-6.8-cloud-amd64", "6.8-1", {"overlay": ""}, config="CONFIG_X=y\n")
+for turn in ("first", "second"):
+    r = kernel("fetch", "--package", BARE)
+    check(r.rc == 0 and "without our patches" in r.err, "modules that cannot be built are "
+          "Debian's, the %s time" % turn, r)
+bare = [x for x in glob.glob(CACHE + "/isola/kernels/*") if "6.8" in open(x + "/kernel.json").read()]
+is_(len(bare), 1, "which is kept once")
+is_(open(bare[0] + "/config").read(), "CONFIG_X=y\n", "and its config does not claim them")
 TWO = package("linux-image-6.10-cloud-amd64", "6.10-1", {"virtio_mmio": ""}, "another")
 many = [subprocess.Popen([BUILD + "/vmctl", "kernel", "fetch", "--state", "%s-%d" % (STATE, i),
                           "--package", TWO], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -106,7 +120,7 @@ many = [subprocess.Popen([BUILD + "/vmctl", "kernel", "fetch", "--state", "%s-%d
 is_([p.wait(60 * SCALE) for p in many], [0] * 4, "four at a time")
 is_([os.listdir("%s-%d/kernels" % (STATE, i)).count("debian-6.10-cloud-amd64") for i in range(4)],
     [1] * 4, "each store has it")
-is_(len([x for x in os.listdir(CACHE + "/isola/kernels") if not x.startswith(".")]), 2,
+is_(len([x for x in os.listdir(CACHE + "/isola/kernels") if not x.startswith(".")]), 3,
     "the cache has it once")
 
 # ------------------------------------------------------------------- use and rm
