@@ -3,6 +3,8 @@
 # crash, hang and leave things behind: each must be counted as what it is.
 import os
 import re
+import signal
+import subprocess
 import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/..")
 from lib import *
@@ -295,6 +297,25 @@ script("test_b.sh", "kill -9 $PPID; sleep 1")
 r = runner("--build", "y=" + OUT, "priv")
 check(r.rc == 1 and "not ok" in r.out and "the run on y: " in r.out,
       "a run that dies is a failure", r)
+
+# whoever ends it gets rid of all of it: as a terminal does (all at once), and by the pid
+os.unlink(TREE + "/tests/priv/test_b.sh")
+script("test_a.sh", "trap '' INT; touch %s/begun.$ISOLA_BUILD_NAME; sleep 100" % T)
+for how, tell in (("its group", os.killpg), ("its pid", os.kill)):
+    scratch = T + "/scratch-" + how[-3:]
+    os.mkdir(scratch)
+    p = subprocess.Popen(["/usr/bin/python3", "-B", SRC + "/tests/run", "--src", TREE, "--build", "x=" + OUT,
+                          "--build", "y=" + OUT, "priv"], env=dict(os.environ, TMPDIR=scratch),
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, process_group=0)
+    check(wait_for(20, lambda: all(os.path.exists("%s/begun.%s" % (T, b)) for b in "xy")),
+          "two runs that wait")
+    is_(len(os.listdir(scratch)), 2, "have a folder each")
+    tell(p.pid, signal.SIGINT)
+    out = p.communicate(timeout=60)[0]
+    check(p.returncode == 1 and "interrupted (SIGINT)" in out, "a SIGINT to %s ends them" % how, out)
+    is_(os.listdir(scratch), [], "and they leave nothing")
+    for b in "xy":
+        os.unlink("%s/begun.%s" % (T, b))
 
 r = runner("nonsense")
 check(r.rc == 2 and "no suite 'nonsense'" in r.err, "an unknown suite is an error", r)
