@@ -217,6 +217,13 @@ def need_container_guests(debian=False, root="auto"):
     return flags
 
 
+def guests_kernel():
+    """What need_container_guests() takes, for people."""
+    if OWN:
+        return "our own kernel"
+    return "Debian's kernel, " + ("with our patches" if fetched_kernel() else "as it is")
+
+
 class Kernel:
     """A kernel by file, and the modules it wants."""
 
