@@ -190,8 +190,8 @@ def need_container_guests(debian=False, root="auto"):
     """What a container behind the VM wall needs beside an isolad, or the script is skipped:
     our own kernel, if it is built, and Debian's with its modules if not, or if @debian: what
     guest/kernel/fetch made, else the lab's, without our patches. Returns isolad's flags for
-    it. @root: what gives a guest its
-    root; ISOLA_TEST_GUEST_ROOT says it for all, in a run by hand."""
+    it. @root: what gives a guest its root; ISOLA_TEST_GUEST_ROOT says it for all, in a run
+    by hand."""
     if not os.access(BUILD + "/guest/init/isola-init", os.X_OK):
         skip_all("isola-init is not built")
     if not any(os.access(p, os.X_OK)
