@@ -106,10 +106,12 @@ is_((r.rc, os.stat(made).st_mtime_ns), (0, before), "a second fetch takes it fro
 
 # What our patches are for, but nothing to build it of: it is taken as it is, and said.
 BARE = package("linux-image-6.8-cloud-amd64", "6.8-1", {"overlay": ""}, config="CONFIG_X=y\n")
-for turn in ("first", "second"):
-    r = kernel("fetch", "--package", BARE)
-    check(r.rc == 0 and "without our patches" in r.err, "modules that cannot be built are "
-          "Debian's, the %s time" % turn, r)
+r = kernel("fetch", "--package", BARE)
+check(r.rc == 0 and "without our patches" in r.err, "modules that cannot be built are Debian's", r)
+# Without the programs for it that is final, else it is tried again.
+can = all(shutil.which(p) for p in ("gcc", "make", "patch", "xz", "objcopy"))
+r = kernel("fetch", "--package", BARE)
+is_((r.rc, "without our patches" in r.err), (0, can), "and are so the second time", r)
 bare = [x for x in glob.glob(CACHE + "/isola/kernels/*") if "6.8" in open(x + "/kernel.json").read()]
 is_(len(bare), 1, "which is kept once")
 kernel("rm", "debian-6.8-cloud-amd64")
