@@ -10,6 +10,15 @@ die() { log "$*"; exit 1; }
 
 cache_default() { echo "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/isola/kernels"; }
 
+# The packages of those programs that are not there, as words.
+lacking() { # PROGRAM:PACKAGE...
+	local p missing=()
+	for p in "$@"; do
+		command -v "${p%%:*}" >/dev/null || missing+=("${p#*:}")
+	done
+	echo "${missing[*]}"
+}
+
 # The package that META stands for: linux-source -> linux-source-6.1
 package_of() { # META PATTERN
 	local p

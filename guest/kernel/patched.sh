@@ -5,25 +5,20 @@
 # Debian's sources and headers of the same version.  The kernel itself stays as it came.
 
 # the folder in the sources, the patch, and what a .config says of it
-PATCHED='
-fs/fuse      fuse-submount-acl       CONFIG_FUSE_SUBMOUNT_POSIX_ACL
-fs/overlayfs overlay-upper-unlinked  CONFIG_OVERLAY_FS_UPPER_UNLINKED
-'
+PATCHED=(
+	"fs/fuse fuse-submount-acl CONFIG_FUSE_SUBMOUNT_POSIX_ACL"
+	"fs/overlayfs overlay-upper-unlinked CONFIG_OVERLAY_FS_UPPER_UNLINKED"
+)
 
-# What is missing to build modules, as words; nothing: they can be built.
-patched_lacks() {
-	local p missing=()
-	for p in gcc:gcc make:make patch:patch xz:xz-utils objcopy:binutils; do
-		command -v "${p%%:*}" >/dev/null || missing+=("${p#*:}")
-	done
-	echo "${missing[*]}"
-}
+# The packages that are missing to build modules, as words.
+patched_lacks() { lacking gcc:gcc make:make patch:patch xz:xz-utils objcopy:binutils; }
 
 patched_texts() { # what the result depends on, for the key
-	local folder patch option
-	while read -r folder patch option; do
-		[ -z "$folder" ] || cat "$here/patches/$patch.patch"
-	done <<<"$PATCHED"
+	local row folder patch option
+	for row in "${PATCHED[@]}"; do
+		read -r folder patch option <<<"$row"
+		cat "$here/patches/$patch.patch"
+	done
 }
 
 # A package of exactly this version, or one that it depends on, unpacked into $work/kbuild.
@@ -45,10 +40,9 @@ patched_headers() { # RELEASE VERSION: sets headers
 }
 
 patched_sources() { # RELEASE VERSION FOLDER...
-	local p folders=()
+	local p folders=("${@:3}")
 	p=linux-source-$(grep -oE '^[0-9]+\.[0-9]+' <<<"$1")
 	patched_unpack "$p" "$2" || return 1
-	folders=("${@:3}")
 	mkdir -p "$work/src"
 	tar -xf "$work/kbuild/usr/src/$p.tar.xz" -C "$work/src" --strip-components=1 \
 		"${folders[@]/#/$p/}"
@@ -72,21 +66,14 @@ patched_build() { # FOLDER PATCH OPTION
 
 # Makes the patched modules in $work/patched, and there "config", which says so.
 patched_make() { # RELEASE VERSION
-	local missing table row
-	missing=$(patched_lacks)
-	if [ -n "$missing" ]; then
-		log "missing packages: $missing"
-		return 1
-	fi
-	table=$(sed '/^$/d' <<<"$PATCHED" | tr -s ' ')
+	local row
 	rm -rf --one-file-system "$work/kbuild" "$work/src" "$work/patched"
 	mkdir -p "$work/patched"
-	patched_headers "$@" || return 1
-	# shellcheck disable=SC2046
-	patched_sources "$@" $(cut -d ' ' -f 1 <<<"$table") || return 1
+	patched_headers "$@" && patched_sources "$@" "${PATCHED[@]%% *}" || return 1
 	echo "# Patches of the modules beside this file (guest/kernel/patches)" >"$work/patched/config"
-	while read -r -a row; do
-		patched_build "${row[@]}" || return 1
-	done <<<"$table"
+	for row in "${PATCHED[@]}"; do
+		# shellcheck disable=SC2086
+		patched_build $row || return 1
+	done
 	rm -rf --one-file-system "$work/kbuild" "$work/src"
 }

@@ -20,6 +20,7 @@ with open(T + "/big", "wb") as f:
     f.write(os.urandom(FILE_MIB * MIB))
 with tarfile.open(T + "/root.tar", "a") as tar:
     tar.add(T + "/big", "big")
+    tar.add(BUILD + "/tests/conformance/probe", "bin/probe")
 is_(d.ctr("import", T + "/root.tar", "box").rc, 0, "an image")
 
 
@@ -57,6 +58,8 @@ is_(sh("one", "cd /root; echo x >a; ln a b; ln a c; rm a; cat b; echo y >new; mv
               "ls | tr '\\n' ' '"), "x\ny\nx\nb c ", "hard links outlive their first name")
 is_(sh("one", "ln /big /big2; rm /big; wc -c </big2; cd /etc; ln group g; rm group; grep -c root g")
     .split(), [str(FILE_MIB * MIB), "1"], "those of the image's files, too")
+like(sh("one", "mkdir -m 777 /acl && probe acl /acl"),
+     "^set ok\nsame [01]\nthe one ok\nto write EACCES\n$", "access control lists are kept")
 is_(d.ctr("exec", "two", "sh", "-c", "cat /big | wc -c", limit_s=60).out.strip(), str(FILE_MIB * MIB),
     "the other has its own")
 is_(d.ctr("rm", "-f", "one", "two").rc, 0, "they go")

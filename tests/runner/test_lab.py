@@ -9,14 +9,14 @@ from lib import *
 
 STAND_IN = """
 import ctypes, threading, time
-def processor(work):
+def processor():
     ctypes.CDLL(None).prctl(15, b"%s 0/TCG", 0, 0, 0)
     while True:
         end = time.monotonic() + %s
         while time.monotonic() < end:
             pass
         time.sleep(0.5)
-threading.Thread(target=processor, args=(1,), daemon=True).start()
+threading.Thread(target=processor, daemon=True).start()
 time.sleep(%d)
 """
 
