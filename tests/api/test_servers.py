@@ -107,11 +107,12 @@ else:
     is_(r.rc, 0, "iperf3 runs", r)
 
     def measured(*flags):
-        """What the server got, in bytes, and the loss."""
+        """What the server got, in bytes, and the loss. None when it did not take the connection:
+        with -J iperf3 says so in its answer, and ends with 0 all the same."""
         r = run("nsenter", "--net=/proc/%d/ns/net" % OUT, "--", IPERF, "-J", "-c", out.host_address, "-p", "8003", *flags)
-        end = (json.loads(r.out) if r.out.strip() else {}).get("end", {})
-        s = end.get("sum_received") or end.get("sum") or {}
-        return (s.get("bytes", 0), s.get("lost_packets", 0)) if r.rc == 0 else None
+        answer = json.loads(r.out) if r.out.strip() else {}
+        s = answer.get("end", {}).get("sum_received") or answer.get("end", {}).get("sum")
+        return (s.get("bytes", 0), s.get("lost_packets", 0)) if r.rc == 0 and s and "error" not in answer else None
 
     # By time, not by bytes: of what took milliseconds iperf3's server may report nothing.
     got = wait_for(15, lambda: measured("-t", "1"))

@@ -11,7 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, HERE + "/../api"]
 from workerlib import *
 from disklib import ext4
-from vmlib import own_kernel
+from vmlib import own_kernel, shared_kib
 
 SECTION = 2 << 20
 SIZE = 2 * SECTION + 12345  # no whole section, no whole page
