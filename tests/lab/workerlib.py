@@ -99,22 +99,25 @@ class Guest:
             self.ask("run")
 
     def _take(self, wait_s):
-        """One go of whatever comes: serial output or a packet of the worker."""
+        """One go of whatever comes: serial output or a packet of the worker. False when
+        nothing did, as at the end of both."""
         r, _, _ = select.select([self.p.stdout, self.control], [], [], wait_s)
-        if self.p.stdout in r and not self._read():
-            time.sleep(0.05)
+        came = self.p.stdout in r and self._read()
         if self.control in r:
             try:
                 data = self.control.recv(131072)
             except OSError:
                 data = b""
             if data:
+                came = True
                 msg = json.loads(data)
                 if "event" in msg:
                     self.events.append(msg)
                 else:
                     self.answers[msg.get("seq")] = msg
-        return bool(r)
+        if r and not came:
+            time.sleep(0.05)  # an end is readable for ever
+        return came
 
     def _read(self):
         """What the guest and the worker wrote; False at the end."""
@@ -129,9 +132,11 @@ class Guest:
         return value
 
     def event(self, name, limit_s):
-        """The first event of that name."""
-        return self.until(lambda: next((e for e in self.events if e["event"] == name), None) or
-                          (self.p.poll() is not None and not self._take(0)), limit_s)
+        """The first event of that name; None when it does not come, or the worker ended first."""
+        def first():
+            return next((e for e in self.events if e["event"] == name), None)
+        self.until(lambda: first() or (self.p.poll() is not None and not self._take(0)), limit_s)
+        return first()
 
     def says(self, text, limit_s=60):
         """Whether text comes on the serial port."""
@@ -163,8 +168,7 @@ class Guest:
 
     def end(self, limit_s=60):
         """Waits for the end by itself; VMM_EXIT."""
-        self.event("exit", limit_s)
-        return next((e for e in self.events if e["event"] == "exit"), None)
+        return self.event("exit", limit_s)
 
     def close(self):
         self.p.kill()
