@@ -30,7 +30,6 @@
 
 #define NET_ADDR_TEXT   48
 #define NET_PREFIX_TEXT 56
-#define NET_MAC_TEXT    18
 #define NET_NAME_SIZE   16 /* IFNAMSIZ */
 
 /* ---- addresses (addr.c) ---- */
@@ -67,10 +66,7 @@ int net_prefix_nth(const struct net_prefix *p, uint64_t n, struct net_addr *ret)
 /* The number of @addr in @p. */
 uint64_t net_prefix_index(const struct net_prefix *p, const struct net_addr *addr);
 
-/* "02:42:0a:c9:00:02"; 0 or -EINVAL for anything but six bytes of a unicast address. */
-int net_mac_parse(const char *text, uint8_t ret[6]);
-const char *net_mac_format(const uint8_t mac[6], char *buf, size_t size);
-/* The locally administered one that belongs to @addr. */
+/* The locally administered MAC address that belongs to @addr. */
 void net_mac_of(const struct net_addr *addr, uint8_t ret[6]);
 /* The link-local address that follows from it (RFC 4291, appendix A). */
 void net_addr_of_mac(const uint8_t mac[6], struct net_addr *ret);

@@ -14,6 +14,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/keeper.h"
+#include "isola/mac.h"
 #include "isola/vmm.h"
 
 #include <errno.h>
@@ -284,13 +285,13 @@ static void add_family(const struct net_addr *addr, const struct addressing *of,
 json_object *guest_link(const struct endpoint *e)
 {
 	const struct network *net = e->network;
-	char text[NET_MAC_TEXT], name[NET_NAME_SIZE];
+	char text[MAC_TEXT], name[NET_NAME_SIZE];
 	bool gateway = endpoint_gateway(e->inst) == e;
 	json_object *o = json_object_new_object(), *addresses = json_object_new_array();
 	json_object *gateways = json_object_new_array();
 	(void)snprintf(name, sizeof(name), "eth%u", e->index);
 	json_add_str(o, "name", name);
-	json_add_str(o, "mac", net_mac_format(e->mac, text, sizeof(text)));
+	json_add_str(o, "mac", mac_format(e->mac, text, sizeof(text)));
 	if (net->mtu)
 		json_add_i64(o, "mtu", net->mtu);
 	add_family(&e->addr, &net->v4, gateway, addresses, gateways);

@@ -14,6 +14,7 @@
 #include "isola/fd.h"
 #include "isola/json.h"
 #include "isola/keeper.h"
+#include "isola/mac.h"
 #include "isola/strbuf.h"
 #include "isola/vmm.h"
 
@@ -168,12 +169,12 @@ static json_object *make_net(const struct instance *inst, json_object *in, size_
 
 json_object *vm_endpoint_net(const struct endpoint *e, int64_t queues)
 {
-	char text[NET_MAC_TEXT], id[NET_NAME_SIZE], name[NET_NAME_SIZE];
+	char text[MAC_TEXT], id[NET_NAME_SIZE], name[NET_NAME_SIZE];
 	json_object *out = json_object_new_object();
 	(void)snprintf(id, sizeof(id), "eth%u", e->index);
 	endpoint_host_name(e, name);
 	json_add_str(out, "id", id);
-	json_add_str(out, "mac", net_mac_format(e->mac, text, sizeof(text)));
+	json_add_str(out, "mac", mac_format(e->mac, text, sizeof(text)));
 	json_add_i64(out, "queues", queues);
 	if (e->network->mtu)
 		json_add_i64(out, "mtu", e->network->mtu);

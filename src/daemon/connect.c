@@ -2,6 +2,7 @@
 /* connect - joining and leaving networks after create, running or not: ops, so that
  * neither meets a start or an end half-way. isolad, loop thread. */
 #include "isola/json.h"
+#include "isola/mac.h"
 #include "isola/step.h"
 
 #include "bundle.h"
@@ -108,13 +109,13 @@ static void leave_mac(const struct endpoint *e)
 static void ask_for_mac(struct op *op)
 {
 	const struct life *life = life_of(op->inst);
-	char text[NET_MAC_TEXT];
+	char text[MAC_TEXT];
 	if (op->inst->kind != INSTANCE_VM || !instance_is_running(op->inst) || life->n_macs == 0 ||
 	    *json_str_or(op->body, "MacAddress", ""))
 		return;
 	json_object *body = op->body ? json_copy(op->body) : json_object_new_object();
 	json_add_str(body, "MacAddress",
-		     net_mac_format(life->macs[life->n_macs - 1], text, sizeof(text)));
+		     mac_format(life->macs[life->n_macs - 1], text, sizeof(text)));
 	json_object_put(op->body);
 	op->body = body;
 }

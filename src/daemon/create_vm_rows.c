@@ -7,6 +7,7 @@
 #include "isola/fd.h"
 #include "isola/id.h"
 #include "isola/json.h"
+#include "isola/mac.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -171,16 +172,13 @@ static int check_mac(void *arg, const struct field *row, json_object *v, json_ob
 	(void)arg;
 	(void)row;
 	const char *text = json_object_get_string(v);
-	unsigned int b[6];
-	int end = 0;
-	if (strlen(text) != 17 ||
-	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &end) != 6 ||
-	    end != 17)
+	uint8_t mac[MAC_BYTES];
+	int rc = mac_parse(text, mac);
+	if (rc == -EADDRNOTAVAIL)
+		return err_set(err, EINVAL, "%s is no address of one device", text);
+	if (rc < 0)
 		return err_set(err, EINVAL, "'%.32s' is no MAC address like 02:00:00:00:00:01",
 			       text);
-	if (b[0] & 1)
-		return err_set(err, EINVAL, "'%s' is a group address", text);
 	*ret = json_object_get(v);
 	return 0;
 }

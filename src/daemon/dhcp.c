@@ -5,6 +5,7 @@
 #include "isola/dhcp.h"
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/mac.h"
 #include "isola/wire.h"
 
 #include "bundle_priv.h"
@@ -91,11 +92,11 @@ static json_object *describe(struct endpoint *e)
 {
 	json_object *o = json_object_new_object();
 	bool out = endpoint_gateway(e->inst) == e;
-	char name[NET_NAME_SIZE], mac[NET_MAC_TEXT], addr[NET_ADDR_TEXT], gateway[NET_ADDR_TEXT];
+	char name[NET_NAME_SIZE], mac[MAC_TEXT], addr[NET_ADDR_TEXT], gateway[NET_ADDR_TEXT];
 	endpoint_host_name(e, name);
 	net_addr_format(&e->network->v4.gateway, gateway, sizeof(gateway));
 	json_add_str(o, "port", name);
-	json_add_str(o, "mac", net_mac_format(e->mac, mac, sizeof(mac)));
+	json_add_str(o, "mac", mac_format(e->mac, mac, sizeof(mac)));
 	json_add_str(o, "address", net_addr_format(&e->addr, addr, sizeof(addr)));
 	json_add_i64(o, "prefix", e->network->v4.subnet.len);
 	json_add_str(o, "server", gateway);

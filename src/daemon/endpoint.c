@@ -6,6 +6,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/mac.h"
 
 #include "fields.h"
 #include "isolad.h"
@@ -220,7 +221,7 @@ static int set_mac(struct endpoint *e, const char *text, struct err *err)
 {
 	if (!*text)
 		net_mac_of(&e->addr, e->mac);
-	else if (net_mac_parse(text, e->mac) < 0)
+	else if (mac_parse(text, e->mac) < 0)
 		return err_set(err, EINVAL,
 			       "MacAddress (--mac-address): '%.32s' is no address of one device "
 			       "like 02:42:0a:01:02:03",
@@ -368,7 +369,7 @@ json_object *endpoints_record(const struct instance *inst)
 		json_add_str(o, "network", e->network->id);
 		json_add_i64(o, "index", e->index);
 		json_add_str(o, "address", net_addr_format(&e->addr, buf, sizeof(buf)));
-		json_add_str(o, "mac", net_mac_format(e->mac, buf, sizeof(buf)));
+		json_add_str(o, "mac", mac_format(e->mac, buf, sizeof(buf)));
 		json_add_bool(o, "asked", e->asked_addr);
 		if (e->addr6.family) {
 			json_add_str(o, "address6", net_addr_format(&e->addr6, buf, sizeof(buf)));
@@ -426,7 +427,7 @@ static int load_endpoint(struct instance *inst, json_object *o, struct err *err)
 	if (!id_is_prefix(id) || strlen(id) != ID_SIZE - 1 || index < e->index || index > 999 ||
 	    net_addr_parse(json_str_or(o, "address", ""), &e->addr) < 0 ||
 	    !net_prefix_holds(&net->v4.subnet, &e->addr) ||
-	    net_mac_parse(json_str_or(o, "mac", ""), e->mac) < 0 ||
+	    mac_parse(json_str_or(o, "mac", ""), e->mac) < 0 ||
 	    (net->ipv6 && (net_addr_parse(json_str_or(o, "address6", ""), &e->addr6) < 0 ||
 			   !net_prefix_holds(&net->v6.subnet, &e->addr6)))) {
 		endpoint_free(e);

@@ -4,6 +4,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/mac.h"
 
 #include "endpoint.h"
 #include "isolad.h"
@@ -96,7 +97,7 @@ static json_object *facts_of(const struct tap *tap)
 	json_add_str(o, "NetworkID", net->id);
 	endpoint_host_name(e, text);
 	json_add_str(o, "Device", text);
-	json_add_str(o, "MacAddress", net_mac_format(e->mac, text, sizeof(text)));
+	json_add_str(o, "MacAddress", mac_format(e->mac, text, sizeof(text)));
 	add_address(o, "IPAddress", &e->addr);
 	json_add_i64(o, "IPPrefixLen", net->v4.subnet.len);
 	add_address(o, "Gateway", net->internal ? &nowhere : &net->v4.gateway);

@@ -8,6 +8,7 @@
 #include "view.h"
 
 #include "isola/json.h"
+#include "isola/mac.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static void add_address(json_object *o, const struct endpoint *e)
 	if (!e->live)
 		return;
 	json_add_str(o, "IPAddress", net_addr_format(&e->addr, buf, sizeof(buf)));
-	json_add_str(o, "MacAddress", net_mac_format(e->mac, buf, sizeof(buf)));
+	json_add_str(o, "MacAddress", mac_format(e->mac, buf, sizeof(buf)));
 	json_add_i64(o, "IPPrefixLen", e->network->v4.subnet.len);
 	if (e->addr6.family) {
 		json_add_str(o, "GlobalIPv6Address", net_addr_format(&e->addr6, buf, sizeof(buf)));
@@ -191,7 +192,7 @@ static json_object *view_members(const struct network *net)
 		json_object *o = json_object_new_object();
 		json_add_str(o, "Name", e->inst->name);
 		json_add_str(o, "EndpointID", e->id);
-		json_add_str(o, "MacAddress", net_mac_format(e->mac, text, sizeof(text)));
+		json_add_str(o, "MacAddress", mac_format(e->mac, text, sizeof(text)));
 		(void)snprintf(text, sizeof(text), "%s/%u",
 			       net_addr_format(&e->addr, addr, sizeof(addr)), net->v4.subnet.len);
 		json_add_str(o, "IPv4Address", text);

@@ -5,6 +5,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/mac.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static int lease_of(json_object *msg, struct dhcp_lease *l, struct err *err)
 {
 	int64_t prefix = json_i64_or(msg, "prefix", -1), mtu = json_i64_or(msg, "mtu", 0);
 	const char *hostname = json_str_or(msg, "hostname", "");
-	if (net_mac_parse(json_str_or(msg, "mac", ""), l->mac) < 0)
+	if (mac_parse(json_str_or(msg, "mac", ""), l->mac) < 0)
 		return err_set(err, EINVAL, "mac is missing");
 	if (prefix < 1 || prefix > HOST_PREFIX || mtu < 0 || mtu > UINT16_MAX ||
 	    strlen(hostname) >= sizeof(l->hostname))

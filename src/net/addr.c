@@ -128,27 +128,6 @@ uint64_t net_prefix_index(const struct net_prefix *p, const struct net_addr *add
 	return n;
 }
 
-int net_mac_parse(const char *text, uint8_t ret[6])
-{
-	unsigned int v[6];
-	int end = 0;
-	if (strlen(text) != NET_MAC_TEXT - 1 ||
-	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
-		   &end) != 6 ||
-	    text[end] || strspn(text, "0123456789abcdefABCDEF:") != strlen(text) || v[0] & 1)
-		return -EINVAL;
-	for (int i = 0; i < 6; i++)
-		ret[i] = (uint8_t)v[i];
-	return 0;
-}
-
-const char *net_mac_format(const uint8_t mac[6], char *buf, size_t size)
-{
-	(void)snprintf(buf, size, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-		       mac[4], mac[5]);
-	return buf;
-}
-
 void net_mac_of(const struct net_addr *addr, uint8_t ret[6])
 {
 	const uint8_t *tail = addr->bytes + (addr->family == AF_INET6 ? 12 : 0);

@@ -14,6 +14,8 @@
  *
  * Router advertisements, redirects and every other kind of frame (VLAN tags, which would
  * hide the rest; spanning tree) are dropped. */
+#include "isola/mac.h"
+
 #include "kernel.h"
 
 #include <errno.h>
@@ -91,7 +93,7 @@ void net_guard_text_port(struct strbuf *s, const struct net_port *port, bool add
 	if (port->unguarded)
 		return;
 	element(s, add, "ports", port->host_name, NULL);
-	element(s, add, "macs", port->host_name, net_mac_format(port->mac, text, sizeof(text)));
+	element(s, add, "macs", port->host_name, mac_format(port->mac, text, sizeof(text)));
 	element(s, add, "addrs4", port->host_name,
 		net_addr_format(&port->addr, text, sizeof(text)));
 	if (!port->addr6.family)

@@ -5,6 +5,7 @@
 #include "kernel.h"
 
 #include "isola/fd.h"
+#include "isola/mac.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
@@ -158,13 +159,13 @@ static bool may_pass(int rc, const struct net_bridge *b)
 
 static int explain(int rc, const struct net_bridge *b, const struct net_port *port, struct err *err)
 {
-	char mac[NET_MAC_TEXT];
+	char mac[MAC_TEXT];
 	if (rc == -EINVAL && b->mtu)
 		return err_prefix(err, "maybe its MTU %u is more than the parent's", b->mtu);
 	if (rc == -EEXIST)
 		return err_set(err, EEXIST,
 			       "the parent %s has a macvlan with the MAC address %s already",
-			       b->name, net_mac_format(port->mac, mac, sizeof(mac)));
+			       b->name, mac_format(port->mac, mac, sizeof(mac)));
 	if (rc == -EOPNOTSUPP)
 		return err_set(err, EOPNOTSUPP, "the kernel has no macvlan");
 	if (may_pass(rc, b))

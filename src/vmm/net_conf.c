@@ -4,6 +4,7 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/mac.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,29 +13,13 @@
 
 #define IFACE_PATH "/sys/class/net/"
 
-static int hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	const char *at = c ? strchr(digits, c) : NULL;
-	return at ? (int)(at - digits) % 16 : -1;
-}
-
 int net_conf_mac(const char *text, uint8_t *ret, struct err *err)
 {
-	uint8_t mac[6], all = 0;
-	for (int i = 0; i < 6; i++) {
-		int high = hex_digit(text[3 * i]);
-		int low = high < 0 ? -1 : hex_digit(text[3 * i + 1]);
-		if (low < 0 || text[3 * i + 2] != (i < 5 ? ':' : '\0'))
-			return err_set(err, EINVAL, "mac: \"%.32s\" is not like 02:00:00:00:00:01",
-				       text);
-		mac[i] = (uint8_t)(16 * high + low);
-		all |= mac[i];
-	}
-	if (mac[0] & 1 || !all)
+	int rc = mac_parse(text, ret);
+	if (rc == -EADDRNOTAVAIL)
 		return err_set(err, EINVAL, "mac: %s is no address of one interface", text);
-	memcpy(ret, mac, sizeof(mac));
-	return 0;
+	return rc < 0 ? err_set(err, EINVAL, "mac: \"%.32s\" is not like 02:00:00:00:00:01", text)
+		      : 0;
 }
 
 static int parse_taps(json_object *conf, struct net_conf *ret, struct err *err)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_net_words - ports, subnets and MAC addresses as clients write them. What is
  * taken is in bounds and, where it has a canonical form, stable. */
+#include "isola/mac.h"
 #include "isola/net.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char text[256];
 	struct net_publish p;
-	uint8_t mac[6];
+	uint8_t mac[MAC_BYTES];
+	char again[MAC_TEXT];
 	if (size >= sizeof(text))
 		return 0;
 	memcpy(text, data, size);
@@ -37,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (net_publish_parse(text, &p, NULL) == 0 &&
 	    (!p.inside.first || p.inside.last < p.inside.first || p.host.last < p.host.first))
 		abort();
-	if (net_mac_parse(text, mac) == 0 && mac[0] & 1)
+	if (mac_parse(text, mac) == 0 &&
+	    (mac[0] & 1 || strcasecmp(text, mac_format(mac, again, sizeof(again))) != 0))
 		abort();
 	return 0;
 }
