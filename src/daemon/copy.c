@@ -122,7 +122,9 @@ static int add_mounts(json_object *spec, const struct instance *inst, bool runni
 	return rc < 0 ? rc : 0;
 }
 
-static json_object *make_spec(const struct instance *inst, bool write, bool split, struct err *err)
+/* @mounts: with what is mounted there, too. */
+static json_object *make_spec(const struct instance *inst, bool write, bool split, bool mounts,
+			      struct err *err)
 {
 	/* Its guest puts the root together: here it is read as that of a stopped one. */
 	bool erofs = inst->guest_root == GUEST_ROOT_EROFS;
@@ -145,7 +147,7 @@ static json_object *make_spec(const struct instance *inst, bool write, bool spli
 	json_add_bool(spec, "mapped", inst->userns_base != 0);
 	if (running)
 		json_add_i64(spec, "pid", inst->root_pid);
-	return add_mounts(spec, inst, running, err) < 0 ? NULL : take_ptr(spec);
+	return mounts && add_mounts(spec, inst, running, err) < 0 ? NULL : take_ptr(spec);
 }
 
 /* The spec, and behind its NUL what came of the body: as a file in memory. */
@@ -237,7 +239,7 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 {
 	const char *words[] = { "cp-stat", "--", path, NULL };
 	struct err e = ERR_INIT;
-	cleanup_json json_object *spec = make_spec(inst, false, false, &e);
+	cleanup_json json_object *spec = make_spec(inst, false, false, true, &e);
 	struct copy *c = copy_new(inst->isolad, done, arg);
 	if (!c)
 		return;
@@ -249,17 +251,20 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 static const struct {
 	const char *verb, *event;
 	bool contents; /* not only names and sizes, which the host has at once */
+	bool mounts;   /* export has the container's own files alone, as Docker's */
+	bool split;
 } reads[] = {
-	[COPY_PATH] = { "cp-get", "archive-path", true },
-	[COPY_EXPORT] = { "cp-export", "export", true },
-	[COPY_CHANGES] = { "cp-changes", NULL, false },
+	[COPY_PATH] = { "cp-get", "archive-path", true, true, false },
+	[COPY_EXPORT] = { "cp-export", "export", true, false, false },
+	[COPY_CHANGES] = { "cp-changes", NULL, false, false, true },
 };
 
 static void read_files(struct copy *c, struct instance *inst)
 {
 	const char *words[] = { reads[c->what].verb, "--", c->path, NULL };
 	struct err e = ERR_INIT;
-	cleanup_json json_object *spec = make_spec(inst, false, c->what == COPY_CHANGES, &e);
+	cleanup_json json_object *spec =
+		make_spec(inst, false, reads[c->what].split, reads[c->what].mounts, &e);
 	if (!spec || copy_run_reader(c, words, spec, &e) < 0)
 		copy_fail(c, &e);
 	else if (reads[c->what].event)
@@ -367,7 +372,7 @@ static int start_put(struct copy *c, struct instance *inst, struct err *err)
 	words[n++] = "--";
 	words[n++] = c->path;
 	words[n] = NULL;
-	cleanup_json json_object *spec = make_spec(inst, true, false, err);
+	cleanup_json json_object *spec = make_spec(inst, true, false, true, err);
 	if (!spec)
 		return -err->code;
 	json_add(spec, "body", json_object_get(c->framing));

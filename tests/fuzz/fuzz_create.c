@@ -3,6 +3,7 @@
  * accepted must be accepted again in the form inspect shows, unchanged. */
 #include "create_env.h"
 #include "daemon/bundle_priv.h"
+#include "daemon/isolad.h"
 #include "daemon/mounts.h"
 #include "isola/fd.h"
 
@@ -92,7 +93,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cleanup_json json_object *body = NULL, *warnings = json_object_new_array();
 	struct create_env env;
 	struct err err = ERR_INIT;
-	struct instance inst = { .id = "0123456789abcdef" };
+	/* Secrets are in its run folder. */
+	static char run[] = "/r";
+	static struct isolad isolad = { .roots = { .run = run } };
+	struct instance inst = { .id = "0123456789abcdef", .isolad = &isolad };
 	if (json_parse((const char *)data, size, "body", &body, NULL) < 0)
 		return 0;
 	fuzz_env(&env);
