@@ -224,7 +224,8 @@ static void on_paused(void *arg, const struct err *err, json_object *result)
 	(void)result;
 	c->holds |= !err;
 	if (err && inst && inst->state == INSTANCE_RUNNING) {
-		(void)err_copy(&c->err, err);
+		(void)err_set(&c->err, err->code, "%s (--pause=false commits it as it runs)",
+			      err->text);
 		end(c);
 	} else {
 		start(c);

@@ -16,11 +16,15 @@ static void on_frozen(void *arg, const struct err *err, json_object *reply)
 	(void)reply;
 	op->pinned = false;
 	struct err e = ERR_INIT;
-	if (err)
+	if (err) {
 		e = *err;
-	else
+		(void)err_prefix(&e, "cannot %s %s %s",
+				 op->stage == EVENT_PAUSED ? "pause" : "resume",
+				 instance_noun(inst->kind), inst->name);
+	} else {
 		/* It may have ended meanwhile. */
 		(void)state_apply(inst, (enum instance_event)op->stage, &e);
+	}
 	if (!e.code && !inst->auto_remove)
 		persist_save(inst, NULL, NULL);
 	op_finish(op, e.code ? &e : NULL, NULL);

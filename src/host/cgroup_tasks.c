@@ -64,8 +64,10 @@ int cgroup_freeze(int cgroup_fd, bool frozen, int timeout_ms, struct err *err)
 	if (frozen)
 		(void)fd_write_file(cgroup_fd, "cgroup.freeze", "0");
 	if (rc == -ETIMEDOUT)
-		return err_set(err, ETIMEDOUT, "the processes did not %s within %d ms",
-			       frozen ? "freeze" : "thaw", timeout_ms);
+		return err_set(err, ETIMEDOUT, "the processes did not %s within %d ms%s",
+			       frozen ? "freeze" : "thaw", timeout_ms,
+			       frozen ? ": one waits in the kernel, as for a disk that is dead"
+				      : "");
 	return err_rc(err, rc, "cannot tell whether the cgroup is frozen");
 }
 

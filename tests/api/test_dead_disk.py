@@ -121,6 +121,13 @@ for name, argv in {"an exec that looks there": ("exec", "sees", "ls", "/host/dea
     waiting[name] = Request(*argv)
     waiting[name].waits(name)
 d.ctr("rmi", "of-it")
+r = d.ctr("commit", "sees", "of-it", limit_s=30 * SCALE)
+like(r.err, "cannot pause container sees: the processes did not freeze .* a disk that is dead .--pause=false",
+     "with processes that wait there none can be quiet for a commit")
+r = d.ctr("commit", "--pause=false", "sees", "of-it", limit_s=20 * SCALE)
+is_(r.rc, 0, "one that wants no pause is made", r)
+d.ctr("rmi", "of-it")
+is_(d.request("GET", "/containers/sees/json")[2]["State"]["Status"], "running", "the container runs on")
 
 # ---- isolad ends and begins
 

@@ -312,7 +312,9 @@ static void freeze__gives_up_and_thaws(void **state)
 		print_message("freezing is never late here\n");
 	} else {
 		assert_int_equal(rc, -ETIMEDOUT);
-		assert_string_equal(err.text, "the processes did not freeze within 0 ms");
+		assert_string_equal(err.text,
+				    "the processes did not freeze within 0 ms: one waits in "
+				    "the kernel, as for a disk that is dead");
 		assert_string_equal(read_line(fd, "cgroup.freeze"), "0");
 	}
 	destroy("g");
