@@ -322,5 +322,8 @@ void image_ref_familiar(const char *full, char *ret, size_t size)
 		 !strncmp(rest, official, sizeof(official) - 1) &&
 		 !strchr(rest + sizeof(official) - 1, '/'))
 		rest += sizeof(official) - 1;
+	/* What is left may look like an image's id, which is no name. */
+	if (is_image_id((struct span){ rest, strcspn(rest, ":@") }))
+		rest = rest == full + n + 1 ? full : full + n + 1;
 	(void)snprintf(ret, size, "%s", rest);
 }

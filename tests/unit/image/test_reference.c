@@ -50,6 +50,7 @@ static void image_ref_normalize__fills_in_defaults(void **state)
 		{ "q.io/x:t@sha256:" HEX, "q.io/x:t@sha256:" HEX, "q.io/x:t@sha256:" HEX },
 		{ "deadbeef", "docker.io/library/deadbeef:latest", "deadbeef:latest" },
 		{ "x/" HEX, "docker.io/x/" HEX ":latest", "x/" HEX ":latest" },
+		{ "library/" HEX, "docker.io/library/" HEX ":latest", "library/" HEX ":latest" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char full[IMAGE_REF_MAX] = "", familiar[IMAGE_REF_MAX];
@@ -163,6 +164,8 @@ static void image_ref_set_default__moves_short_names(void **state)
 		{ "reg.lan:5000/a.b/c", "reg.lan:5000/a.b/c:latest", "reg.lan:5000/a.b/c:latest" },
 		{ "quay.io/x", "quay.io/x:latest", "quay.io/x:latest" },
 		{ "x@sha256:" HEX, "reg.lan:5000/x@sha256:" HEX, "x@sha256:" HEX },
+		{ "reg.lan:5000/" HEX, "reg.lan:5000/" HEX ":latest",
+		  "reg.lan:5000/" HEX ":latest" },
 	};
 	struct err err = ERR_INIT;
 	assert_int_equal(image_ref_set_default("reg.lan:5000", &err), 0);
