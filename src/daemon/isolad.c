@@ -27,8 +27,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* SIGTERM to exit; systemd would wait longer, users should not. */
-#define STOP_MS 900
+/* For the connections to close, and then for what worker threads still write; systemd would
+ * wait longer, users should not. */
+#define STOP_MS      900
+#define STOP_WORK_MS 5000
 
 uv_loop_t *isolad_loop(struct isolad *d)
 {
@@ -50,14 +52,11 @@ static void close_signals(struct isolad *d)
 	close_handle((uv_handle_t *)&d->on_hup);
 }
 
-static void on_api_closed(void *arg)
+static void tell_handle(uv_handle_t *handle, void *arg)
 {
-	struct isolad *d = arg;
-	d->api = NULL;
-	timer_stop(&d->stop_timer);
-	close_signals(d);
-	children_close(d);
-	notify_fini(&d->notify);
+	(void)arg;
+	if (uv_has_ref(handle) && uv_is_active(handle))
+		log_warn(NULL, "still open: a %s", uv_handle_type_name(handle->type));
 }
 
 static void on_stop_late(void *arg)
@@ -65,7 +64,21 @@ static void on_stop_late(void *arg)
 	struct isolad *d = arg;
 	timer_stop(&d->stop_timer);
 	d->stop_late = true;
+	uv_walk(&d->loop, tell_handle, NULL);
 	uv_stop(&d->loop);
+}
+
+static void on_api_closed(void *arg)
+{
+	struct isolad *d = arg;
+	d->api = NULL;
+	close_signals(d);
+	children_close(d);
+	notify_fini(&d->notify);
+	timer_stop(&d->stop_timer);
+	d->stop_timer = timer_start(d, STOP_WORK_MS, on_stop_late, d);
+	if (d->stop_timer)
+		timer_let_end(d->stop_timer);
 }
 
 /* Lets go of everything that runs: it lives on. Whoever waits hears why. */
@@ -323,6 +336,7 @@ void isolad_fini(struct isolad *d)
 	}
 	if (d->has_loop) {
 		later_fini(&d->later);
+		timer_stop(&d->stop_timer);
 		(void)uv_run(&d->loop, UV_RUN_DEFAULT);
 		(void)uv_loop_close(&d->loop);
 	}

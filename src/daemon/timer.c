@@ -33,6 +33,11 @@ struct timer *timer_start(struct isolad *d, uint64_t ms, timer_fn *fn, void *arg
 	return timer;
 }
 
+void timer_let_end(struct timer *timer)
+{
+	uv_unref((uv_handle_t *)&timer->handle);
+}
+
 uint64_t timer_left(const struct timer *timer)
 {
 	return uv_timer_get_due_in(&timer->handle);

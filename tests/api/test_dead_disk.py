@@ -16,7 +16,8 @@ need_program("isolad", "ctrctl", "isola-keeper", "isola-image")
 if not os.path.exists("/dev/fuse"):
     skip_all("needs /dev/fuse")
 ANSWER_S = 5
-STOP_S = 3          # isolad lets nobody wait for longer
+STOP_S = 3          # isolad lets nobody wait for longer,
+STOP_WORK_S = 5     # and gives this to what writes still
 GUEST = BUILD + "/tests/priv/vm_guest.elf"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -153,5 +154,20 @@ for name in ("kernel", "disk", "share"):
         is_(d.request("DELETE", "/vms/%s?force=1" % name)[0], 204, "the VM %s is removed" % name)
 run("umount", "-l", at)
 leak_check()
+
+# ---- below a volume, where a thread of isolad's own measures it
+
+is_(d.ctr("volume", "create", "far").rc, 0, "a volume")
+dead = Dead(T + "/state/volumes/far/_data")
+df = Request("system", "df")
+df.waits("its size")
+t0 = time.monotonic()
+is_(stop_isolad(), 0, "isolad ends well with a thread that waits")
+check(time.monotonic() - t0 < STOP_WORK_S + STOP_S * SCALE, "in time", time.monotonic() - t0)
+check("not everything ended in time" in d.log_tail(), "and says so", d.log_tail())
+df.ended(10)
+dead.gone()
+check(start_isolad(), "it begins again")
+is_(d.ctr("volume", "rm", "far").rc, 0, "the volume is removed")
 stop_isolad()
 finish()
