@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* df - what the disk is used for (docker system df): layers, blobs and volumes are measured
- * in isolad's thread pool, then the writable layers, one container after the other.
+ * in isolad's thread pool, one request at a time, then the writable layers, one container after the other.
  * Docker Engine API 1.47, SystemDataUsageResponse. isolad, loop thread but for
  * measure(). */
 #include "images_priv.h"
@@ -21,6 +21,7 @@
 #define LAYER_JSON_BYTES_MAX 4096
 
 struct df {
+	struct list node; /* isolad's measurings, until it is measured */
 	uv_work_t work;
 	struct isolad *d;
 	unsigned int what;    /* enum df_what */
@@ -238,59 +239,87 @@ static void size_next(struct df *df)
 
 /* ---- the whole ---- */
 
+static void measure_next(struct isolad *d);
+
 static void on_measured(uv_work_t *work, int status)
 {
 	struct df *df = container_of(work, struct df, work);
+	struct isolad *d = df->d;
 	struct err err = ERR_INIT;
-	if (status < 0 || !df->d->images) {
+	list_del(&df->node);
+	if (status < 0 || !d->images) {
 		(void)err_set(&err, ECANCELED, "isolad is shutting down");
 		end(df, &err);
+		measure_next(d);
 		return;
 	}
 	if (df->what & DF_IMAGES)
 		add_images(df);
 	if (df->what & DF_CONTAINERS)
-		json_add(df->result, "Containers", list_containers(df->d));
+		json_add(df->result, "Containers", list_containers(d));
 	if (df->what & DF_VOLUMES)
 		json_add(df->result, "Volumes", list_volumes(df));
 	if (df->what & DF_BUILD_CACHE)
 		json_add(df->result, "BuildCache", json_object_new_array());
 	size_next(df);
+	measure_next(d);
+}
+
+static int begin(struct df *df)
+{
+	struct isolad *d = df->d;
+	if (d->stopping || !d->images)
+		return -ECANCELED;
+	if (!df->result || !df->layers || !df->volumes)
+		return -ENOMEM;
+	list_for_each (node, &d->volumes.all) {
+		const struct volume *v = container_of(node, struct volume, node);
+		if (df->what & DF_VOLUMES && !v->making)
+			json_add_i64(df->volumes, v->name, 0);
+	}
+	for (size_t i = 0; i < d->images->n; i++) {
+		json_object *layers = json_get(d->images->items[i]->record, "layers");
+		for (size_t k = 0; k < json_len(layers); k++)
+			json_add_i64(df->layers, json_item_str(layers, k), 0);
+	}
+	return uv_queue_work(&d->loop, &df->work, measure, on_measured);
+}
+
+/* One at a time: each has a worker thread, and below a dead disk for ever. */
+static void measure_next(struct isolad *d)
+{
+	while (!list_is_empty(&d->measurings)) {
+		struct df *df = container_of(d->measurings.next, struct df, node);
+		struct err err = ERR_INIT;
+		int rc = begin(df);
+		if (rc >= 0)
+			return;
+		list_del(&df->node);
+		(void)err_rc(&err, rc, "cannot measure the image store");
+		end(df, &err);
+	}
+}
+
+static void on_first(void *arg)
+{
+	measure_next(arg);
 }
 
 void system_df(struct isolad *d, unsigned int what, op_done_fn *done, void *arg)
 {
-	struct err err = ERR_INIT;
 	struct df *df = calloc(1, sizeof(*df));
-	int rc = -ENOMEM;
-	if (df) {
-		*df = (struct df){ .d = d, .what = what, .done = done, .arg = arg };
-		df->state_fd = d->roots.state_fd;
-		df->result = json_object_new_object();
-		df->layers = json_object_new_object();
-		df->volumes = json_object_new_object();
-	}
-	if (df && df->result && df->layers && df->volumes) {
-		list_for_each (node, &d->volumes.all) {
-			const struct volume *v = container_of(node, struct volume, node);
-			if (what & DF_VOLUMES && !v->making)
-				json_add_i64(df->volumes, v->name, 0);
-		}
-		for (size_t i = 0; i < d->images->n; i++) {
-			json_object *layers = json_get(d->images->items[i]->record, "layers");
-			for (size_t k = 0; k < json_len(layers); k++)
-				json_add_i64(df->layers, json_item_str(layers, k), 0);
-		}
-		rc = uv_queue_work(&d->loop, &df->work, measure, on_measured);
-	}
-	if (rc >= 0)
+	if (!df) {
+		struct err err = ERR_INIT;
+		(void)err_set(&err, ENOMEM, "cannot measure the image store");
+		later_done(d, done, arg, &err, NULL);
 		return;
-	(void)err_rc(&err, rc, "cannot measure the image store");
-	later_done(d, done, arg, &err, NULL);
-	if (df) {
-		json_object_put(df->result);
-		json_object_put(df->layers);
-		json_object_put(df->volumes);
 	}
-	free(df);
+	*df = (struct df){ .d = d, .what = what, .done = done, .arg = arg };
+	df->state_fd = d->roots.state_fd;
+	df->result = json_object_new_object();
+	df->layers = json_object_new_object();
+	df->volumes = json_object_new_object();
+	if (list_is_empty(&d->measurings))
+		later_call(d, on_first, d);
+	list_add_tail(&d->measurings, &df->node);
 }

@@ -267,6 +267,7 @@ int isolad_init(struct isolad *d, int argc, char **argv, const struct config *co
 	list_init(&d->children);
 	list_init(&d->wrecks);
 	list_init(&d->root_makings);
+	list_init(&d->measurings);
 	programs_init(&d->programs);
 	kvm_probe_init(&d->kvm_probe);
 	kvm_broken_init(&d->kvm_broken);

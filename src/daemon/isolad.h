@@ -51,6 +51,7 @@ struct isolad {
 	struct recover *recover;  /* while it lasts */
 	struct list wrecks;       /* struct wreck, wreck.c */
 	struct list root_makings; /* root_image.c */
+	struct list measurings;   /* struct df, df.c */
 	struct list children;     /* struct child, child.c */
 	struct list taps;         /* struct tap, tap.c */
 	struct list execs;        /* struct exec of all instances, exec.c */
