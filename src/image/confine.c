@@ -53,9 +53,9 @@ static const struct jail_calls calls[] = {
 	  .why = "archives, blobs, files of layers" },
 	{ .names = "openat openat2 mkdirat unlinkat renameat renameat2 linkat symlinkat mknodat",
 	  .why = "entries of layers, temporary and final names in the store" },
-	{ .names =
-		  "fchown fchownat fchmod fchmodat utimensat fsetxattr fgetxattr flistxattr readlinkat",
-	  .why = "owners, modes, times, attributes of entries" },
+	{ .names = "fchown fchownat fchmod fchmodat utimensat readlinkat",
+	  .why = "owners, modes, times of entries" },
+	{ .names = "fsetxattr fgetxattr flistxattr fremovexattr", .why = "attributes of entries" },
 	{ .names = "open mkdir unlink rename link symlink mknod rmdir",
 	  .why = "what an older C library calls instead" },
 	{ .names = "fstat newfstatat statx fstatfs faccessat faccessat2 getdents64 umask",

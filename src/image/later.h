@@ -17,6 +17,7 @@ enum later_kind {
 	LATER_BELOW, /* the same, as it looks in the layers below */
 	LATER_XATTR,
 	LATER_OPAQUE,
+	LATER_ANEW, /* it is another than those that the items before are about */
 };
 
 struct later_item {

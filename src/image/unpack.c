@@ -27,6 +27,11 @@ int unpack_note(struct unpack *u, enum later_kind kind, const char *path, struct
 	return later_add(u->later, &item, err);
 }
 
+int unpack_note_made(struct unpack *u, const char *path, struct err *err)
+{
+	return u->folders_gone ? unpack_note(u, LATER_ANEW, path, err) : 0;
+}
+
 /* Removes what an earlier entry (or a whiteout) put at @last. */
 static int make_room(struct unpack *u, int dir, const char *last, struct err *err)
 {
@@ -35,6 +40,7 @@ static int make_room(struct unpack *u, int dir, const char *last, struct err *er
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return err_sys(err, "cannot replace what was there");
+	u->folders_gone = true;
 	return fd_remove_tree(dir, last, err);
 }
 

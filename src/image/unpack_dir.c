@@ -26,7 +26,9 @@ static int imply_one(struct unpack *u, int parent, const char *last, const char 
 	u->result.shape.names += !whiteout;
 	/* Where the layers below are hidden, their folder's look is, too. */
 	look.path = path;
-	rc = whiteout ? unpack_note(u, LATER_OPAQUE, path, err) : 0;
+	rc = unpack_note_made(u, path, err);
+	if (rc == 0 && whiteout)
+		rc = unpack_note(u, LATER_OPAQUE, path, err);
 	if (rc == 0)
 		rc = whiteout ? later_add(u->later, &look, err)
 			      : unpack_note(u, LATER_BELOW, path, err);
@@ -117,7 +119,7 @@ int unpack_put_dir(struct unpack *u, const struct name *name, const struct tar_e
 	if (dir < 0)
 		return dir;
 	mode_t mode = e->mode & 01777;
-	bool fresh = mkdirat(dir, name->last, mode) == 0;
+	bool fresh = mkdirat(dir, name->last, mode) == 0, opaque = false;
 	u->result.shape.names += fresh;
 	if (!fresh) {
 		struct stat st;
@@ -128,11 +130,11 @@ int unpack_put_dir(struct unpack *u, const struct name *name, const struct tar_e
 				return err_sys(err, "cannot replace what was there");
 			fresh = true;
 			u->result.shape.unknown |= !is_whiteout(&st);
-			int rc = is_whiteout(&st) ? unpack_note(u, LATER_OPAQUE, name->path, err)
-						  : 0;
-			if (rc < 0)
-				return rc;
+			opaque = is_whiteout(&st);
 		}
 	}
-	return unpack_dir_meta(u, dir, name->last, name->path, e, fresh, err);
+	int rc = fresh ? unpack_note_made(u, name->path, err) : 0;
+	if (rc == 0 && opaque)
+		rc = unpack_note(u, LATER_OPAQUE, name->path, err);
+	return rc < 0 ? rc : unpack_dir_meta(u, dir, name->last, name->path, e, fresh, err);
 }

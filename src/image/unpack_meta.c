@@ -104,8 +104,9 @@ int unpack_dir_meta(struct unpack *u, int dir_fd, const char *last, const char *
 		if (rc < 0)
 			return rc;
 	}
-	/* It may have been noted as implied before: the last word counts. */
-	struct later_item item = { .kind = fresh ? LATER_TIME : LATER_LOOK,
+	/* It may have been noted as implied before, and one that it replaces, too: the last
+	 * word counts. */
+	struct later_item item = { .kind = fresh && !u->folders_gone ? LATER_TIME : LATER_LOOK,
 				   .path = path,
 				   .mode = e->mode,
 				   .uid = e->uid,

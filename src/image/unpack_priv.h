@@ -16,7 +16,8 @@ struct unpack {
 	/* The folder of the entry before: most entries share it with the next. */
 	int dir_fd; /* O_PATH, -1 = none */
 	char dir_path[PATH_MAX];
-	bool dir_setgid; /* new entries inherit its group */
+	bool dir_setgid;   /* new entries inherit its group */
+	bool folders_gone; /* folders were replaced: items may be about these */
 };
 
 /* Overlayfs's whiteout: nothing of the archive becomes one. */
@@ -30,6 +31,10 @@ int unpack_count(struct unpack *u, struct err *err);
 
 /* Notes @kind (without more to say) for @path. */
 int unpack_note(struct unpack *u, enum later_kind kind, const char *path, struct err *err);
+
+/* Notes that the folder @path was made: what waits for one that was there before is not
+ * its. */
+int unpack_note_made(struct unpack *u, const char *path, struct err *err);
 
 /* ---- unpack_dir.c ---- */
 

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-#define OPAQUE_XATTR "trusted.overlay.opaque"
+#define OPAQUE_XATTR      "trusted.overlay.opaque"
+#define DEFAULT_ACL_XATTR "system.posix_acl_default"
 
 struct settling {
 	int root_fd;
@@ -56,9 +57,18 @@ static int set_time(int fd, const struct later_item *item)
 
 static int set_xattr(int fd, const struct later_item *item)
 {
-	if (strcmp(item->xattr, "system.posix_acl_default") != 0)
+	if (strcmp(item->xattr, DEFAULT_ACL_XATTR) != 0)
 		return -EPROTO;
 	return fsetxattr(fd, item->xattr, item->value, item->size, 0) < 0 ? -errno : 0;
+}
+
+static int make_plain(int fd)
+{
+	static const char *const names[] = { OPAQUE_XATTR, DEFAULT_ACL_XATTR };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (fremovexattr(fd, names[i]) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+			return -errno;
+	return 0;
 }
 
 static int apply(int fd, const struct settling *s, struct later_item *item)
@@ -78,6 +88,8 @@ static int apply(int fd, const struct settling *s, struct later_item *item)
 		return set_xattr(fd, item);
 	case LATER_OPAQUE:
 		return fsetxattr(fd, OPAQUE_XATTR, "y", 1, 0) < 0 ? -errno : 0;
+	case LATER_ANEW:
+		return make_plain(fd);
 	}
 	return -EPROTO;
 }

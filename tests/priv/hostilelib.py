@@ -165,6 +165,21 @@ def cases(host):
          lambda t: sorted(t) == [".", "x"]),
         ("hard link to a whiteout", [file(".wh.x"), hardlink("y", "x")], "not in this layer"),
         ("whiteout forged as a device", [entry("x", b"3", dev=(0, 0))], "device 0:0"),
+        # ---- a folder in the place of one that went: nothing that waited for that is its own
+        ("folder, again, symlink, folder: the last one's look", [
+            folder("d", uid=5), folder("d", mode=0o711, uid=6, mtime=4), symlink("d", host),
+            folder("d", mode=0o700, uid=7, mtime=9)],
+         lambda t: has(t, "d", kind="dir", mode=0o700, owner=(7, 0), mtime=9 * 10**9)),
+        ("opaque mark of a folder before", [folder("d"), file("d/.wh..wh..opq"), file("d"), folder("d")],
+         lambda t: has(t, "d", kind="dir") and not is_opaque(t["d"])),
+        ("opaque mark below a folder before", [file("d/e/.wh..wh..opq"), symlink("d", host), file("d"),
+                                               folder("d"), file("d/e/x")],
+         lambda t: has(t, "d/e/x") and not is_opaque(t["d/e"])),
+        ("default ACL of a folder before", [folder("d", xattrs=[(b"system.posix_acl_default", bytes.fromhex(
+            "02000000" "01000700ffffffff" "04000500ffffffff" "20000500ffffffff"))]), file("d"), folder("d")],
+         lambda t: has(t, "d", kind="dir") and "xattrs" not in t["d"]),
+        ("opaque mark of the folder that came", [folder("d"), file("d"), folder("d"), file("d/.wh..wh..opq")],
+         lambda t: is_opaque(t["d"])),
         # ---- kinds and attributes
         ("devices and FIFOs", [entry("c", b"3", dev=(1, 5), mode=0o666), entry("b", b"4", dev=(8, 1)),
                                entry("p", b"6", mode=0o600, uid=4)],
