@@ -95,9 +95,9 @@ static ssize_t parse(const unsigned char *p, size_t left, struct later_item *ret
 	if (left < sizeof(h))
 		return 0;
 	memcpy(&h, p, sizeof(h));
-	if (h.kind > LATER_ANEW || h.path_size < 1 || h.path_size > PATH_MAX ||
-	    h.xattr_size < 1 || h.xattr_size > XATTR_NAME_MAX + 1 ||
-	    h.value_size > XATTR_SIZE_MAX || h.mtime_ns > 999999999 || h.mode > 07777)
+	if (h.kind > LATER_ANEW || h.path_size < 1 || h.path_size > PATH_MAX || h.xattr_size < 1 ||
+	    h.xattr_size > XATTR_NAME_MAX + 1 || h.value_size > XATTR_SIZE_MAX ||
+	    h.mtime_ns > 999999999 || h.mode > 07777)
 		return -EPROTO;
 	size_t size = sizeof(h) + h.path_size + h.xattr_size + h.value_size;
 	if (left < size)
