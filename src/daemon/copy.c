@@ -122,10 +122,15 @@ static int add_mounts(json_object *spec, const struct instance *inst, bool runni
 	return rc < 0 ? rc : 0;
 }
 
-/* @mounts: with what is mounted there, too. */
-static json_object *make_spec(const struct instance *inst, bool write, bool split, bool mounts,
-			      struct err *err)
+enum {
+	FILES_MOUNTS = 1, /* with what is mounted there */
+	FILES_WRITE = 2,
+	FILES_SPLIT = 4, /* the image and what was written apart */
+};
+
+static json_object *make_spec(const struct instance *inst, unsigned int files, struct err *err)
 {
+	bool split = files & FILES_SPLIT;
 	/* Its guest puts the root together: here it is read as that of a stopped one. */
 	bool erofs = inst->guest_root == GUEST_ROOT_EROFS;
 	bool running = !split && !erofs && instance_is_running(inst) && inst->root_pid > 0;
@@ -141,13 +146,15 @@ static json_object *make_spec(const struct instance *inst, bool write, bool spli
 	add_path(spec, "upper", dir, folders_upper(inst));
 	add_path(spec, "work", dir, folders_work(inst));
 	json_add_bool(spec, "user_marks", erofs);
-	json_add_bool(spec, "write", write);
+	json_add_bool(spec, "write", files & FILES_WRITE);
 	json_add_bool(spec, "split", split);
 	json_add_bool(spec, "read_only", json_bool_or(inst->host_config, "ReadonlyRootfs", false));
 	json_add_bool(spec, "mapped", inst->userns_base != 0);
 	if (running)
 		json_add_i64(spec, "pid", inst->root_pid);
-	return mounts && add_mounts(spec, inst, running, err) < 0 ? NULL : take_ptr(spec);
+	if (files & FILES_MOUNTS && add_mounts(spec, inst, running, err) < 0)
+		return NULL;
+	return take_ptr(spec);
 }
 
 /* The spec, and behind its NUL what came of the body: as a file in memory. */
@@ -239,7 +246,7 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 {
 	const char *words[] = { "cp-stat", "--", path, NULL };
 	struct err e = ERR_INIT;
-	cleanup_json json_object *spec = make_spec(inst, false, false, true, &e);
+	cleanup_json json_object *spec = make_spec(inst, FILES_MOUNTS, &e);
 	struct copy *c = copy_new(inst->isolad, done, arg);
 	if (!c)
 		return;
@@ -251,20 +258,19 @@ void instance_stat_path(struct instance *inst, const char *path, op_done_fn *don
 static const struct {
 	const char *verb, *event;
 	bool contents; /* not only names and sizes, which the host has at once */
-	bool mounts;   /* export has the container's own files alone, as Docker's */
-	bool split;
+	unsigned int files;
 } reads[] = {
-	[COPY_PATH] = { "cp-get", "archive-path", true, true, false },
-	[COPY_EXPORT] = { "cp-export", "export", true, false, false },
-	[COPY_CHANGES] = { "cp-changes", NULL, false, false, true },
+	[COPY_PATH] = { "cp-get", "archive-path", true, FILES_MOUNTS },
+	/* As Docker's it has the container's own files alone. */
+	[COPY_EXPORT] = { "cp-export", "export", true, 0 },
+	[COPY_CHANGES] = { "cp-changes", NULL, false, FILES_SPLIT },
 };
 
 static void read_files(struct copy *c, struct instance *inst)
 {
 	const char *words[] = { reads[c->what].verb, "--", c->path, NULL };
 	struct err e = ERR_INIT;
-	cleanup_json json_object *spec =
-		make_spec(inst, false, reads[c->what].split, reads[c->what].mounts, &e);
+	cleanup_json json_object *spec = make_spec(inst, reads[c->what].files, &e);
 	if (!spec || copy_run_reader(c, words, spec, &e) < 0)
 		copy_fail(c, &e);
 	else if (reads[c->what].event)
@@ -372,7 +378,7 @@ static int start_put(struct copy *c, struct instance *inst, struct err *err)
 	words[n++] = "--";
 	words[n++] = c->path;
 	words[n] = NULL;
-	cleanup_json json_object *spec = make_spec(inst, true, false, true, err);
+	cleanup_json json_object *spec = make_spec(inst, FILES_MOUNTS | FILES_WRITE, err);
 	if (!spec)
 		return -err->code;
 	json_add(spec, "body", json_object_get(c->framing));

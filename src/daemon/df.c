@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* df - what the disk is used for (docker system df): layers, blobs and volumes are measured
- * in isolad's thread pool, one request at a time, then the writable layers, one container after the other.
- * Docker Engine API 1.47, SystemDataUsageResponse. isolad, loop thread but for
- * measure(). */
+ * in isolad's thread pool, one request at a time, then the writable layers, one container
+ * after the other. Docker Engine API 1.47, SystemDataUsageResponse. isolad, loop thread but
+ * for measure(). */
 #include "images_priv.h"
 
 #include "isola/fd.h"

@@ -23,7 +23,7 @@
  *   { "id", "lower": [paths, topmost first], "upper", "work", "write": bool, "user_marks"?: bool,
  *     "split"?: bool, "guest"?: bool, "pid"? (of a running container's init),
  *     "read_only"?: bool, "mapped"?: bool,
- *     "mounts": [{ "target", "source", "subpath"?, "read_only", "recursive" }]
+ *     "mounts"?: [{ "target", "source", "subpath"?, "read_only", "recursive" }]
  *       (parents first; a subpath is opened without links),
  *     "to"?: the folder of a fill,
  *     "body"?: { "chunked": bool, "length" } }
