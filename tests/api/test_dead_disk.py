@@ -160,9 +160,10 @@ leak_check()
 is_(d.ctr("volume", "create", "far").rc, 0, "a volume")
 dead = Dead(T + "/state/volumes/far/_data")
 dfs = [Request("system", "df") for _ in range(8)]      # more than there are threads
-dfs[0].waits("its size")
-r = d.ctr("run", "--rm", "box", "echo", "hi", limit_s=20 * SCALE)
+dfs[-1].waits("its size")
+r = d.ctr("run", "--name", "kept", "box", "echo", "hi", limit_s=20 * SCALE)    # a thread writes its record
 is_((r.rc, r.out), (0, "hi\n"), "what is measured eight times leaves room for others", r)
+is_(d.ctr("rm", "-f", "kept", limit_s=20 * SCALE).rc, 0, "and for its removal")
 t0 = time.monotonic()
 is_(stop_isolad(), 0, "isolad ends well with a thread that waits")
 check(time.monotonic() - t0 < STOP_WORK_S + STOP_S * SCALE, "in time", time.monotonic() - t0)
