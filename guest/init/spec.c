@@ -2,6 +2,7 @@
 /* spec - see spec.h. */
 #include "spec.h"
 
+#include "isola/mac.h"
 #include "isola/tlv.h"
 
 #include <arpa/inet.h>
@@ -165,21 +166,6 @@ int ip_spec_parse(const char *text, bool with_prefix, struct ip_spec *ret)
 	return 0;
 }
 
-static int parse_mac(const char *text, uint8_t ret[6])
-{
-	static const char digits[] = "0123456789abcdef";
-	if (strlen(text) != 17)
-		return -EPROTO;
-	for (int i = 0; i < 6; i++) {
-		const char *high = strchr(digits, text[3 * i] | 0x20);
-		const char *low = strchr(digits, text[3 * i + 1] | 0x20);
-		if (!high || !low || !*high || !*low || (i < 5 && text[3 * i + 2] != ':'))
-			return -EPROTO;
-		ret[i] = (uint8_t)((high - digits) << 4 | (low - digits));
-	}
-	return 0;
-}
-
 static int link_field(const struct tlv_field *f, struct link_spec *l)
 {
 	const char *text = "";
@@ -195,7 +181,7 @@ static int link_field(const struct tlv_field *f, struct link_spec *l)
 	switch (f->tag) {
 	case GF_MAC:
 		l->has_mac = true;
-		return parse_mac(text, l->mac);
+		return mac_parse(text, l->mac) < 0 ? -EPROTO : 0;
 	case GF_NAME:
 		l->name = text;
 		return !*text || strlen(text) > 15 || strchr(text, '/') ? -EPROTO : 0;

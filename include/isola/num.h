@@ -38,3 +38,6 @@ int num_parse_time(const char *text, int64_t *ret_ns);
 /* A span of time as people say it, without "ago": "Less than a second", "5
  * minutes", "About an hour", "3 weeks"; Docker's words and steps. */
 void num_format_span(int64_t seconds, char *buf, size_t size);
+
+/* 0 to 15 of a hexadecimal digit, large or small; -1 of anything else. */
+int num_hex_digit(char c);

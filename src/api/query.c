@@ -5,19 +5,11 @@
 
 #include "isola/fd.h"
 #include "isola/json.h"
+#include "isola/num.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 int query_unescape(const char *text, size_t size, bool plus_is_space, char *ret, struct err *err)
 {
@@ -27,8 +19,8 @@ int query_unescape(const char *text, size_t size, bool plus_is_space, char *ret,
 		if (c == '+' && plus_is_space) {
 			c = ' ';
 		} else if (c == '%') {
-			int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
+			int high = i + 2 < size ? num_hex_digit(text[i + 1]) : -1;
+			int low = i + 2 < size ? num_hex_digit(text[i + 2]) : -1;
 			if (high < 0 || low < 0)
 				return err_set(err, EINVAL, "invalid URL escape \"%.*s\"",
 					       (int)(size - i < 3 ? size - i : 3), text + i);

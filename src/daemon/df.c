@@ -247,10 +247,10 @@ static void on_measured(uv_work_t *work, int status)
 	struct isolad *d = df->d;
 	struct err err = ERR_INIT;
 	list_del(&df->node);
+	measure_next(d);
 	if (status < 0 || !d->images) {
 		(void)err_set(&err, ECANCELED, "isolad is shutting down");
 		end(df, &err);
-		measure_next(d);
 		return;
 	}
 	if (df->what & DF_IMAGES)
@@ -262,7 +262,6 @@ static void on_measured(uv_work_t *work, int status)
 	if (df->what & DF_BUILD_CACHE)
 		json_add(df->result, "BuildCache", json_object_new_array());
 	size_next(df);
-	measure_next(d);
 }
 
 static int begin(struct df *df)

@@ -2,24 +2,19 @@
 /* mac - see include/isola/mac.h. */
 #include "isola/mac.h"
 
+#include "isola/num.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* strtol() and sscanf() would also take blanks and signs. */
-static int hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	const char *at = c ? strchr(digits, c) : NULL;
-	return at ? (int)(at - digits) % 16 : -1;
-}
-
+/* By hand, for strtol() and sscanf() also take blanks and signs. */
 int mac_parse(const char *text, uint8_t ret[MAC_BYTES])
 {
 	uint8_t mac[MAC_BYTES], all = 0;
 	for (int i = 0; i < MAC_BYTES; i++) {
-		int high = hex_digit(text[3 * i]);
-		int low = high < 0 ? -1 : hex_digit(text[3 * i + 1]);
+		int high = num_hex_digit(text[3 * i]);
+		int low = high < 0 ? -1 : num_hex_digit(text[3 * i + 1]);
 		if (low < 0 || text[3 * i + 2] != (i < MAC_BYTES - 1 ? ':' : '\0'))
 			return -EINVAL;
 		mac[i] = (uint8_t)(16 * high + low);

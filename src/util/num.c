@@ -314,3 +314,12 @@ void num_format_span(int64_t seconds, char *buf, size_t size)
 	else
 		(void)snprintf(buf, size, "%lld %s", (long long)n, spans[i].many);
 }
+
+int num_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}

@@ -2,22 +2,13 @@
 /* vmgenid - see vmgenid.h. isola-vmm. */
 #include "vmgenid.h"
 
+#include "isola/num.h"
+
 #include "acpi_tables.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 int vmgenid_parse(const char *text, uint8_t ret[16])
 {
@@ -28,8 +19,8 @@ int vmgenid_parse(const char *text, uint8_t ret[16])
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			if (*text++ != '-')
 				return -EINVAL;
-		int high = hex_digit(text[0]);
-		int low = high < 0 ? -1 : hex_digit(text[1]);
+		int high = num_hex_digit(text[0]);
+		int low = high < 0 ? -1 : num_hex_digit(text[1]);
 		if (low < 0)
 			return -EINVAL;
 		id[order[i]] = (uint8_t)(high << 4 | low);

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/..")
 from lib import *
 
 need_root()
-need_program("isolad", "ctrctl", "isola-keeper", "isola-image")
+need_program("isolad", "ctrctl", "vmctl", "isola-keeper", "isola-image")
 if not os.path.exists("/dev/fuse"):
     skip_all("needs /dev/fuse")
 ANSWER_S = 5
@@ -39,13 +39,11 @@ class Dead:
 
 
 class Request:
-    """A command of ctrctl's, or a request of curl's, in the background."""
+    """A command in the background."""
 
-    def __init__(self, *argv, method=None):
-        argv = [BUILD + "/ctrctl", "-H", "unix://" + d.socket, *argv] if not method else \
-            ["curl", "-sS", "--max-time", "100", "--unix-socket", d.socket, "-X", method, "http://isola" + argv[0]]
-        self.p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True)
+    def __init__(self, *argv, program="ctrctl"):
+        self.p = subprocess.Popen([BUILD + "/" + program, "-H", "unix://" + d.socket, *argv], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def waits(self, name):
         """It goes on, and the others do not mind."""
@@ -69,7 +67,7 @@ def vm(name, **config):
     """What starts a VM with that."""
     status, _, told = d.request("POST", "/vms/create?name=" + name, {"Memory": {"Size": 16 << 20}, **config})
     is_(status, 201, "a VM %s is created: its files are looked for at its start" % name, told)
-    return Request("/vms/%s/start" % name, method="POST")
+    return Request("start", name, program="vmctl")
 
 
 d = start_isolad() or skip_all("isolad does not start")
@@ -173,5 +171,6 @@ for df in dfs:
 dead.gone()
 check(start_isolad(), "it begins again")
 is_(d.ctr("volume", "rm", "far").rc, 0, "the volume is removed")
+leak_check("nothing is left behind of that")
 stop_isolad()
 finish()

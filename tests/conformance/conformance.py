@@ -423,8 +423,8 @@ def natively(*topics):
 
 
 def behind_both(d, loose=True):
-    """All cases, or but for those with starts of their own, behind both walls: how many are
-    equal."""
+    """All cases, or only those that share an instance (not @loose), behind both walls: how
+    many are equal."""
     import_images(d)
     r = d.ctr("create", "--isolation", "vm", "--network", "none", "conf", "true")
     root = d.request("GET", "/containers/%s/json" % r.out.strip())[2]["Isola"]["Root"]

@@ -110,9 +110,24 @@ static void num_format_time__knows_the_calendar(void **state)
 	assert_string_equal(num_format_time(0, got, sizeof(got)), "0001-01-01T00:00:00Z");
 }
 
+static void num_hex_digit__knows_both_cases_and_nothing_else(void **state)
+{
+	(void)state;
+	static const char digits[] = "0123456789abcdef", large[] = "0123456789ABCDEF";
+	int known = 0;
+	for (int i = 0; i < 16; i++) {
+		assert_int_equal(num_hex_digit(digits[i]), i);
+		assert_int_equal(num_hex_digit(large[i]), i);
+	}
+	for (int c = -128; c < 128; c++)
+		known += num_hex_digit((char)c) >= 0;
+	assert_int_equal(known, 22);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(num_hex_digit__knows_both_cases_and_nothing_else),
 		cmocka_unit_test(num_format_time__knows_the_calendar),
 		cmocka_unit_test(num_parse_size__takes_docker_forms),
 		cmocka_unit_test(num_parse_nano__is_exact),
